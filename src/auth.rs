@@ -1,0 +1,283 @@
+//! Who may call: the API key in its three header forms, signed download links, origins of web pages.
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use http::{HeaderMap, header};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+
+use crate::{
+    config,
+    error::{Error, LinkFault},
+};
+
+/// How long a download link holds, in seconds.
+pub const LINK_LIFETIME: u64 = 15 * 60;
+
+/// Lets a request pass whose headers carry the API key, or any request when the server has none.
+///
+/// # Errors
+/// [`Error::ApiKeyMissing`], [`Error::ApiKeyWrong`].
+pub fn check_api_key(headers: &HeaderMap, api_key: Option<&str>) -> Result<(), Error> {
+    let Some(expected) = api_key else { return Ok(()) };
+    let presented = presented_key(headers).ok_or(Error::ApiKeyMissing)?;
+    if same(presented, expected.as_bytes()) {
+        Ok(())
+    } else {
+        Err(Error::ApiKeyWrong)
+    }
+}
+
+/// The key that a request carries: `Authorization: Bearer <key>` (RFC 6750), `X-API-Key: <key>` or `API_KEY: <key>`.
+fn presented_key(headers: &HeaderMap) -> Option<&[u8]> {
+    let bearer = headers.get(header::AUTHORIZATION).and_then(|value| {
+        let (scheme, key) = value.as_bytes().split_at_checked(b"Bearer ".len())?;
+        scheme.eq_ignore_ascii_case(b"Bearer ").then(|| key.trim_ascii())
+    });
+    let plain = || {
+        ["x-api-key", "api_key"]
+            .iter()
+            .find_map(|name| headers.get(*name))
+            .map(|v| v.as_bytes().trim_ascii())
+    };
+    bearer.or_else(plain).filter(|key| !key.is_empty())
+}
+
+/// Compares secrets in constant time; their hashes are compared, so that not even the length shows.
+fn same(one: &[u8], other: &[u8]) -> bool {
+    Sha256::digest(one).ct_eq(&Sha256::digest(other)).into()
+}
+
+/// Makes and checks the signatures of download links.
+///
+/// A signature is the hex HMAC-SHA256 of the task's id, the file's name and the expiry, so it holds for that one file
+/// and until then.
+#[derive(Debug)]
+pub struct LinkKey([u8; 32]);
+
+impl LinkKey {
+    /// The key of the settings: the download secret, else one derived from the API key.
+    #[must_use]
+    pub fn new(links: &config::Links, api_key: Option<&str>) -> Self {
+        let secret = links.download_secret.as_deref().or(api_key).unwrap_or_default();
+        // Derived even when the secret is given: a signature must not double as one of another purpose.
+        Self(hmac(secret.as_bytes(), &[b"planexe-mcp download links"]))
+    }
+
+    /// The query of a link to `file` of the task `id` that holds until `expires` (Unix time).
+    #[must_use]
+    pub fn query(&self, id: &str, file: &str, expires: u64) -> String {
+        format!(
+            "expires={expires}&signature={}",
+            hex(&self.signature(id, file, &expires.to_string()))
+        )
+    }
+
+    /// Checks the query of a request for `file` of the task `id`. `None` when it carries no signature at all.
+    #[must_use]
+    pub fn check(&self, query: &str, id: &str, file: &str, now: u64) -> Option<Result<(), LinkFault>> {
+        let value = |name: &str| {
+            query
+                .split('&')
+                .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+        };
+        let signature = value("signature")?;
+        let expires = value("expires").unwrap_or_default();
+        // The signature first: an expiry that nobody signed says nothing.
+        let expected = hex(&self.signature(id, file, expires));
+        if !bool::from(expected.as_bytes().ct_eq(signature.as_bytes())) {
+            return Some(Err(LinkFault::Signature));
+        }
+        let holds = expires.parse::<u64>().is_ok_and(|expires| now <= expires);
+        Some(if holds { Ok(()) } else { Err(LinkFault::Expired) })
+    }
+
+    fn signature(&self, id: &str, file: &str, expires: &str) -> [u8; 32] {
+        // Lengths keep the three apart: no other triple gives the same bytes.
+        let lengths = format!("{}:{}:{}:", id.len(), file.len(), expires.len());
+        hmac(
+            &self.0,
+            &[lengths.as_bytes(), id.as_bytes(), file.as_bytes(), expires.as_bytes()],
+        )
+    }
+}
+
+fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+    // HMAC takes keys of any length (RFC 2104 section 3), so the error of this constructor does not occur.
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else {
+        return [0; 32];
+    };
+    for part in parts {
+        mac.update(part);
+    }
+    mac.finalize().into_bytes().into()
+}
+
+/// The hash under which PlanExe keeps a user key: hex SHA-256 of `{secret}:{key}`.
+#[must_use]
+pub fn user_key_hash(key: &str, secret: &str) -> String {
+    hex(&Sha256::new()
+        .chain_update(secret)
+        .chain_update(":")
+        .chain_update(key)
+        .finalize())
+}
+
+/// Lower-case hexadecimal.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            // Writing to a string does not fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+}
+
+/// Whether a page of `origin` may call, by the comma-separated list of the settings.
+///
+/// An entry without a port allows every port of that origin; `*` allows all.
+#[must_use]
+pub fn origin_allowed(origin: &str, allowed: &str) -> bool {
+    let without_port = match origin.rsplit_once(':') {
+        Some((rest, port)) if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => rest,
+        _ => origin,
+    };
+    let mut entries = allowed.split(',').map(|entry| entry.trim().trim_end_matches('/'));
+    entries.any(|entry| entry == "*" || entry.eq_ignore_ascii_case(origin) || entry.eq_ignore_ascii_case(without_port))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| (name.parse().expect("name"), HeaderValue::from_static(value)))
+            .collect()
+    }
+
+    #[test]
+    fn the_key_is_accepted_in_its_three_forms() {
+        for pair in [
+            ("authorization", "Bearer secret"),
+            ("authorization", "bearer  secret "),
+            ("x-api-key", "secret"),
+            ("api_key", " secret"),
+        ] {
+            assert!(check_api_key(&headers(&[pair]), Some("secret")).is_ok(), "{pair:?}");
+        }
+        assert!(
+            check_api_key(
+                &headers(&[("authorization", "Basic abc"), ("x-api-key", "secret")]),
+                Some("secret")
+            )
+            .is_ok()
+        );
+        assert!(check_api_key(&headers(&[]), None).is_ok());
+    }
+
+    #[test]
+    fn a_missing_key_is_told_from_a_wrong_one() {
+        for pairs in [
+            &[][..],
+            &[("authorization", "Basic c2VjcmV0")],
+            &[("x-api-key", "")],
+            &[("authorization", "Bearer ")],
+        ] {
+            assert!(
+                matches!(
+                    check_api_key(&headers(pairs), Some("secret")),
+                    Err(Error::ApiKeyMissing)
+                ),
+                "{pairs:?}"
+            );
+        }
+        for pair in [
+            ("x-api-key", "Secret"),
+            ("x-api-key", "secret1"),
+            ("authorization", "Bearer secre"),
+            ("api_key", "x"),
+        ] {
+            assert!(
+                matches!(
+                    check_api_key(&headers(&[pair]), Some("secret")),
+                    Err(Error::ApiKeyWrong)
+                ),
+                "{pair:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_link_holds_for_its_task_file_and_time_alone() {
+        let links = config::Links {
+            public_base_url: None,
+            download_secret: None,
+        };
+        let key = LinkKey::new(&links, Some("secret"));
+        let query = key.query("task-1", "run.zip", 1_000);
+        assert_eq!(key.check(&query, "task-1", "run.zip", 1_000), Some(Ok(())));
+        assert_eq!(
+            key.check(&query, "task-1", "run.zip", 1_001),
+            Some(Err(LinkFault::Expired))
+        );
+        assert_eq!(
+            key.check(&query, "task-2", "run.zip", 0),
+            Some(Err(LinkFault::Signature))
+        );
+        assert_eq!(
+            key.check(&query, "task-1", "030-report.html", 0),
+            Some(Err(LinkFault::Signature))
+        );
+        assert_eq!(
+            key.check(&query.replace("1000", "1001"), "task-1", "run.zip", 0),
+            Some(Err(LinkFault::Signature))
+        );
+        assert_eq!(
+            LinkKey::new(&links, Some("other")).check(&query, "task-1", "run.zip", 0),
+            Some(Err(LinkFault::Signature))
+        );
+        assert_eq!(
+            key.check("signature=", "task-1", "run.zip", 0),
+            Some(Err(LinkFault::Signature))
+        );
+        assert_eq!(key.check("download=1", "task-1", "run.zip", 0), None);
+        for position in 0..query.len() {
+            let mut changed = query.clone().into_bytes();
+            changed[position] ^= 1;
+            let changed = String::from_utf8(changed).expect("ASCII stays ASCII");
+            assert_ne!(key.check(&changed, "task-1", "run.zip", 0), Some(Ok(())), "{changed}");
+        }
+    }
+
+    #[test]
+    fn an_origin_without_port_allows_any_port() {
+        let allowed = "http://localhost, http://127.0.0.1,https://app.example.com:8443/";
+        for origin in [
+            "http://localhost",
+            "http://localhost:6274",
+            "http://127.0.0.1:3000",
+            "https://app.example.com:8443",
+        ] {
+            assert!(origin_allowed(origin, allowed), "{origin}");
+        }
+        for origin in [
+            "null",
+            "http://localhost.evil.example",
+            "https://localhost",
+            "https://app.example.com",
+            "https://app.example.com:1",
+            "http://evil.example",
+            "",
+            "http://localhost:80x",
+        ] {
+            assert!(!origin_allowed(origin, allowed), "{origin}");
+        }
+        assert!(origin_allowed("https://anything.example", "*"));
+    }
+}

@@ -1,0 +1,208 @@
+//! Settings: Spin application variables, read for each request so that a change takes effect at once.
+//!
+//! Each group is read where it is needed, so that a request pays only for the variables it uses. An empty value
+//! means unset. Names and defaults stand in `spin.toml`.
+
+use crate::error::Error;
+
+/// Settings that guard the door: needed by nearly every request.
+#[derive(Debug)]
+pub struct Access {
+    /// The API key of the server; `None` leaves it open.
+    pub api_key: Option<String>,
+    /// Origins that web pages may call from.
+    pub cors_origins: String,
+    /// Upper bound of a request body, in bytes.
+    pub max_body_bytes: u64,
+}
+
+impl Access {
+    /// Reads the group.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when the host cannot resolve a variable or a number is none.
+    pub async fn read() -> Result<Self, Error> {
+        Ok(Self {
+            api_key: optional("mcp_api_key").await?,
+            cors_origins: text("mcp_cors_origins").await?,
+            max_body_bytes: number("mcp_max_body_bytes").await?,
+        })
+    }
+}
+
+/// Settings of download links.
+#[derive(Debug)]
+pub struct Links {
+    /// Prefix of links; `None` takes scheme and host of the request.
+    pub public_base_url: Option<String>,
+    /// Key of the signature; `None` derives it from the API key.
+    pub download_secret: Option<String>,
+}
+
+impl Links {
+    /// Reads the group.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when the host cannot resolve a variable.
+    pub async fn read() -> Result<Self, Error> {
+        Ok(Self {
+            public_base_url: optional("mcp_public_base_url").await?,
+            download_secret: optional("mcp_download_secret").await?,
+        })
+    }
+}
+
+/// Settings of users and credits.
+#[derive(Debug)]
+pub struct Accounts {
+    /// Whether `task_create` needs a user key.
+    pub require_user_key: bool,
+    /// Credits that a plan costs a user.
+    pub credits_per_plan: i32,
+    /// Salt of the hashes of user keys, shared with PlanExe's web frontend.
+    pub api_key_secret: String,
+}
+
+impl Accounts {
+    /// Reads the group.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when the host cannot resolve a variable or a value has the wrong form.
+    pub async fn read() -> Result<Self, Error> {
+        Ok(Self {
+            require_user_key: flag("mcp_require_user_key").await?,
+            credits_per_plan: number("credits_per_plan").await?,
+            api_key_secret: text("api_key_secret").await?,
+        })
+    }
+}
+
+/// The address of the database, `postgres://…`, as the host's Postgres interface takes it.
+///
+/// # Errors
+/// [`Error::Internal`] when the host cannot resolve a variable or `SQLALCHEMY_DATABASE_URI` is no Postgres address.
+pub async fn database_address() -> Result<String, Error> {
+    if let Some(uri) = optional("sqlalchemy_database_uri").await? {
+        return normalise_database_uri(&uri);
+    }
+    Ok(database_uri(
+        &text("postgres_user").await?,
+        &text("postgres_password").await?,
+        &text("postgres_host").await?,
+        &text("postgres_port").await?,
+        &text("postgres_db").await?,
+    ))
+}
+
+/// The base address of `worker_plan`, without a slash at the end.
+///
+/// # Errors
+/// [`Error::Internal`] when the host cannot resolve the variable.
+pub async fn worker_plan_url() -> Result<String, Error> {
+    Ok(text("worker_plan_url").await?.trim_end_matches('/').to_owned())
+}
+
+/// What every address carries. The address stays the same for all requests: the host keeps a pool for each.
+///
+/// `statement_timeout` lets Postgres end what nobody waits for any more; our own limit is shorter.
+const ADDRESS_OPTIONS: &str =
+    "connect_timeout=2&application_name=planexe-mcp&options=-c%20statement_timeout%3D5000%20-c%20TimeZone%3DUTC";
+
+/// Puts an address together; each part is percent-encoded, since a password may hold anything.
+fn database_uri(user: &str, password: &str, host: &str, port: &str, database: &str) -> String {
+    format!(
+        "postgres://{}:{}@{host}:{port}/{}?{ADDRESS_OPTIONS}",
+        percent_encode(user),
+        percent_encode(password),
+        percent_encode(database),
+    )
+}
+
+/// Takes the forms that `SQLAlchemy` knows (`postgresql+psycopg2://…`) to the one that the host knows.
+fn normalise_database_uri(uri: &str) -> Result<String, Error> {
+    let (scheme, rest) = uri.trim().split_once("://").unwrap_or_default();
+    if !matches!(scheme.split('+').next(), Some("postgres" | "postgresql")) {
+        return Err(Error::Internal(
+            "SQLALCHEMY_DATABASE_URI is no postgresql:// address".to_owned(),
+        ));
+    }
+    let separator = if rest.contains('?') { '&' } else { '?' };
+    Ok(format!("postgres://{rest}{separator}{ADDRESS_OPTIONS}"))
+}
+
+/// Percent-encodes all but RFC 3986's unreserved characters.
+fn percent_encode(text: &str) -> String {
+    percent_encoding::utf8_percent_encode(text, UNRESERVED).to_string()
+}
+
+/// RFC 3986 section 2.3.
+const UNRESERVED: &percent_encoding::AsciiSet = &percent_encoding::NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// A variable's value, blank when it is unset.
+async fn text(name: &'static str) -> Result<String, Error> {
+    let value = spin_sdk::variables::get(name).await;
+    // The host's error may repeat the value of a variable: only its kind is kept.
+    value.map_err(|_| Error::Internal(format!("variable {name} cannot be resolved; see spin.toml")))
+}
+
+/// A variable's value, `None` when it is blank.
+async fn optional(name: &'static str) -> Result<Option<String>, Error> {
+    let value = text(name).await?;
+    let trimmed = value.trim();
+    Ok((!trimmed.is_empty()).then(|| trimmed.to_owned()))
+}
+
+/// A variable that is a number.
+async fn number<T: std::str::FromStr>(name: &'static str) -> Result<T, Error> {
+    text(name)
+        .await?
+        .trim()
+        .parse()
+        .map_err(|_| Error::Internal(format!("variable {name} must be a number")))
+}
+
+/// A variable that is a yes or no.
+async fn flag(name: &'static str) -> Result<bool, Error> {
+    match text(name).await?.trim().to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" => Ok(true),
+        "" | "false" | "0" | "no" | "off" => Ok(false),
+        _ => Err(Error::Internal(format!("variable {name} must be true or false"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_part_of_the_address_is_encoded() {
+        let address = database_uri("plan exe", "p@ss:w/rd?#%", "db.internal", "5433", "planexe");
+        let plain = address.split('?').next();
+        assert_eq!(
+            plain,
+            Some("postgres://plan%20exe:p%40ss%3Aw%2Frd%3F%23%25@db.internal:5433/planexe")
+        );
+    }
+
+    #[test]
+    fn sqlalchemy_addresses_become_plain_ones() {
+        for (given, plain) in [
+            ("postgresql+psycopg2://u:p@h:1/d", "postgres://u:p@h:1/d?"),
+            (
+                "postgresql://u:p@h/d?sslmode=require",
+                "postgres://u:p@h/d?sslmode=require&",
+            ),
+            (" postgres://h/d ", "postgres://h/d?"),
+        ] {
+            let address = normalise_database_uri(given).unwrap_or_default();
+            assert_eq!(address, format!("{plain}{ADDRESS_OPTIONS}"));
+        }
+        for given in ["mysql://u:p@h/d", "h:5432/d", "postgresqlx://h/d"] {
+            assert!(normalise_database_uri(given).is_err(), "{given}");
+        }
+    }
+}

@@ -1,0 +1,18 @@
+-- State of a task together with size and hash of one of its artifacts, which itself is not moved.
+--
+-- $1 the id     $2 the user who may see it, or NULL for the operator     $3 'report' or 'zip'
+SELECT
+    t.id::text,
+    t.state::text,
+    coalesce(t.stop_requested, false),
+    coalesce(t.progress_percentage, 0)::float8,
+    coalesce(t.progress_message, ''),
+    CASE $3::text WHEN 'report' THEN octet_length(t.generated_report_html) ELSE octet_length(t.run_zip_snapshot) END::int8,
+    encode(sha256(
+        CASE $3::text WHEN 'report' THEN convert_to(t.generated_report_html, 'UTF8') ELSE t.run_zip_snapshot END), 'hex'),
+    t.xmin::text
+FROM task_item t
+WHERE t.id = coalesce(
+    (SELECT id FROM task_item WHERE id = $1::text::uuid),
+    (SELECT id FROM task_item WHERE parameters ->> '_mcp_task_id' = $1::text LIMIT 1))
+AND ($2::text IS NULL OR t.user_id = $2::text)

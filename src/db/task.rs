@@ -1,0 +1,283 @@
+//! The table `task_item`, and what is written together with a task: its event, its charge, its ledger entry.
+
+use spin_sdk::pg::ParameterValue;
+
+use super::{Database, Row, optional_text, text};
+use crate::{
+    error::Error,
+    plan::{Artifact, Detail, TaskId, TaskState},
+};
+
+/// A task to be created.
+#[derive(Debug)]
+pub struct NewTask<'a> {
+    /// What the plan is for.
+    pub prompt: &'a str,
+    /// How much work it is worth.
+    pub detail: Detail,
+    /// Hash of the user's key; `None` when the operator's key is all there is.
+    pub user_key_hash: Option<&'a str>,
+    /// Credits that the user pays.
+    pub price: i32,
+    /// The caller's own id of the request: the same id is the same task.
+    pub client_request_id: Option<&'a str>,
+    /// Seconds in which the same prompt of the same caller is the same request; 0 switches that off.
+    pub repeat_window: f64,
+    /// Salt of ids that are derived from request ids.
+    pub salt: &'a str,
+}
+
+/// The task that a `task_create` led to.
+#[derive(Debug)]
+pub struct Created {
+    /// Its id.
+    pub id: String,
+    /// RFC 3339, UTC, whole seconds.
+    pub created_at: String,
+    /// Whether an earlier call had created it; nothing was charged then.
+    pub repeated: bool,
+    /// Credits that the user has left; `None` for the operator.
+    pub balance: Option<i64>,
+}
+
+/// Creates a task and all that belongs to it in one statement, or finds the one that an earlier call created.
+///
+/// # Errors
+/// [`Error::InvalidUserKey`], [`Error::InsufficientCredits`], and those of [`Database::query`].
+pub async fn create(database: &Database, new: &NewTask<'_>) -> Result<Created, Error> {
+    let parameters = vec![
+        text(TaskId::random().to_string()),
+        text(new.prompt),
+        text(new.detail.stored()),
+        optional_text(new.user_key_hash),
+        ParameterValue::Int32(new.price),
+        optional_text(new.client_request_id),
+        ParameterValue::Floating64(new.repeat_window),
+        text(new.salt),
+    ];
+    let row = database
+        .query_optional(include_str!("create_task.sql"), parameters)
+        .await?;
+    let mut row = row.ok_or_else(|| Error::Internal("create_task.sql returned no row".to_owned()))?;
+    if !row.next::<bool>("known")? {
+        return Err(Error::InvalidUserKey);
+    }
+    let created: bool = row.next("created")?;
+    let id: String = row.next("id")?;
+    let created_at: Option<String> = row.next("created_at")?;
+    let balance: Option<i64> = row.next("balance")?;
+    if let Some(created_at) = created_at {
+        return Ok(Created {
+            id,
+            created_at,
+            repeated: !created,
+            balance,
+        });
+    }
+    // Nothing was created and the statement could not see why: another call was first, or the credits do not suffice.
+    match find_created(database, new, &id).await? {
+        Some((id, created_at)) => Ok(Created {
+            id,
+            created_at,
+            repeated: true,
+            balance,
+        }),
+        None => match balance {
+            Some(balance) => Err(Error::InsufficientCredits {
+                balance,
+                price: new.price.into(),
+            }),
+            None => Err(Error::Internal(
+                "the task's id is taken by another caller's task".to_owned(),
+            )),
+        },
+    }
+}
+
+/// Id and creation time of the task that an earlier, equal call created.
+async fn find_created(database: &Database, new: &NewTask<'_>, id: &str) -> Result<Option<(String, String)>, Error> {
+    let parameters = vec![
+        text(id),
+        text(new.prompt),
+        text(new.detail.stored()),
+        optional_text(new.user_key_hash),
+        ParameterValue::Floating64(if new.client_request_id.is_some() {
+            0.0
+        } else {
+            new.repeat_window
+        }),
+    ];
+    let row = database
+        .query_optional(include_str!("find_created.sql"), parameters)
+        .await?;
+    row.map(|mut row| Ok((row.next("id")?, row.next("created_at")?)))
+        .transpose()
+}
+
+/// State and progress of a task.
+#[derive(Debug, Clone)]
+pub struct Progress {
+    /// The id under which the task is stored; a legacy id leads here too.
+    pub id: String,
+    /// The public state.
+    pub state: TaskState,
+    /// 0 to 100; 100 once it is completed.
+    pub percentage: f64,
+    /// The worker's last message, blank before the first.
+    pub message: String,
+}
+
+impl Progress {
+    /// The five columns that every statement about a task begins with.
+    fn decode(row: &mut Row) -> Result<Self, Error> {
+        let id = row.next("id")?;
+        let state: String = row.next("state")?;
+        let state = decode_state(&state, row.next("stop_requested")?)?;
+        let percentage: f64 = row.next("progress_percentage")?;
+        let percentage = if state == TaskState::Completed {
+            100.0
+        } else {
+            percentage.clamp(0.0, 100.0)
+        };
+        Ok(Self {
+            id,
+            state,
+            percentage,
+            message: row.next("progress_message")?,
+        })
+    }
+}
+
+/// What `task_status` shows of a task.
+#[derive(Debug)]
+pub struct Status {
+    /// State and progress.
+    pub progress: Progress,
+    /// RFC 3339, UTC, whole seconds.
+    pub created_at: Option<String>,
+    /// Seconds from creation until now, or until the end as far as the database knows it.
+    pub elapsed: Option<f64>,
+    /// Size of the archive in the database, in bytes; `None` when it is not there.
+    pub zip_size: Option<i64>,
+    /// The row's version, as in [`StoredArtifact`].
+    pub version: String,
+}
+
+/// Finds a task by its id, or by a legacy id when no task has it. `user` limits it to that user's tasks.
+///
+/// # Errors
+/// [`Error::TaskNotFound`], and those of [`Database::query`].
+pub async fn find_status(database: &Database, id: TaskId, user: Option<&str>) -> Result<Status, Error> {
+    let mut row = find(
+        database,
+        include_str!("find_status.sql"),
+        vec![text(id.to_string()), optional_text(user)],
+    )
+    .await?;
+    Ok(Status {
+        progress: Progress::decode(&mut row)?,
+        created_at: row.next("timestamp_created")?,
+        elapsed: row.next("elapsed")?,
+        zip_size: row.next("run_zip_snapshot")?,
+        version: row.next("xmin")?,
+    })
+}
+
+/// Asks for the stop of a task; returns the state after the request.
+///
+/// # Errors
+/// [`Error::TaskNotFound`], and those of [`Database::query`].
+pub async fn request_stop(database: &Database, id: TaskId, user: Option<&str>) -> Result<TaskState, Error> {
+    let mut row = find(
+        database,
+        include_str!("request_stop.sql"),
+        vec![text(id.to_string()), optional_text(user)],
+    )
+    .await?;
+    let state: String = row.next("state")?;
+    decode_state(&state, row.next("stop_requested")?)
+}
+
+/// An artifact in the database, described but not moved.
+#[derive(Debug)]
+pub struct StoredArtifact {
+    /// In bytes.
+    pub size: u64,
+    /// Hex SHA-256.
+    pub sha256: String,
+    /// The row's version: another one means other bytes.
+    pub version: String,
+}
+
+/// State of a task together with the description of an artifact, `None` when the database does not have it.
+///
+/// # Errors
+/// [`Error::TaskNotFound`], and those of [`Database::query`].
+pub async fn find_artifact(
+    database: &Database,
+    id: TaskId,
+    user: Option<&str>,
+    artifact: Artifact,
+) -> Result<(Progress, Option<StoredArtifact>), Error> {
+    let parameters = vec![text(id.to_string()), optional_text(user), text(column_choice(artifact))];
+    let mut row = find(database, include_str!("find_artifact.sql"), parameters).await?;
+    let progress = Progress::decode(&mut row)?;
+    let size: Option<i64> = row.next("size")?;
+    let sha256: Option<String> = row.next("sha256")?;
+    let version = row.next("xmin")?;
+    let stored = size.and_then(|size| u64::try_from(size).ok()).zip(sha256);
+    Ok((
+        progress,
+        stored.map(|(size, sha256)| StoredArtifact { size, sha256, version }),
+    ))
+}
+
+/// A piece of an artifact, at most `length` bytes from `offset` on. `version` is that of [`StoredArtifact`].
+///
+/// # Errors
+/// [`Error::Internal`] when the row has changed meanwhile, and those of [`Database::query`].
+pub async fn read_artifact(
+    database: &Database,
+    id: &str,
+    artifact: Artifact,
+    version: &str,
+    offset: u64,
+    length: u64,
+) -> Result<Vec<u8>, Error> {
+    let range = |number: u64| ParameterValue::Int32(i32::try_from(number).unwrap_or(i32::MAX));
+    let statement = match artifact {
+        Artifact::Report => {
+            "SELECT substring(convert_to(generated_report_html, 'UTF8') FROM $3::int4 FOR $4::int4) \
+             FROM task_item WHERE id = $1::text::uuid AND xmin::text = $2::text"
+        }
+        Artifact::Zip => {
+            "SELECT substring(run_zip_snapshot FROM $3::int4 FOR $4::int4) \
+             FROM task_item WHERE id = $1::text::uuid AND xmin::text = $2::text"
+        }
+    };
+    let parameters = vec![text(id), text(version), range(offset.saturating_add(1)), range(length)];
+    let row = database.query_optional(statement, parameters).await?;
+    let mut row = row.ok_or_else(|| Error::Internal("the artifact changed while it was read".to_owned()))?;
+    row.next("bytes")
+}
+
+/// The one row of a task.
+async fn find(database: &Database, statement: &str, parameters: Vec<ParameterValue>) -> Result<Row, Error> {
+    database
+        .query_optional(statement, parameters)
+        .await?
+        .ok_or(Error::TaskNotFound)
+}
+
+fn decode_state(state: &str, stop_requested: bool) -> Result<TaskState, Error> {
+    let known = TaskState::from_database(state, stop_requested);
+    known.ok_or_else(|| Error::Internal(format!("unknown task state {state}")))
+}
+
+/// How find_artifact.sql is told which column to look at.
+fn column_choice(artifact: Artifact) -> &'static str {
+    match artifact {
+        Artifact::Report => "report",
+        Artifact::Zip => "zip",
+    }
+}

@@ -1,0 +1,276 @@
+//! Every way in which a request can fail, as one closed enum. It knows no HTTP and no JSON-RPC: `render` does.
+
+use crate::plan::TaskState;
+
+/// A failed request.
+///
+/// `Display` is for the log of the operator and may name causes; [`Error::message`] is for the caller and never
+/// carries SQL, host names, keys or the text of another system.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Arguments of a tool that do not fit its input schema, all of them.
+    #[error("invalid arguments: {}", join(.0))]
+    InvalidArguments(Vec<Problem>),
+    /// No tool has this name.
+    #[error("unknown tool")]
+    UnknownTool(String),
+    /// No task has this id, or the id is none, or the task is another user's.
+    #[error("task not found")]
+    TaskNotFound,
+    /// The worker gave up on the plan; the worker's own last message.
+    #[error("plan generation failed")]
+    GenerationFailed(String),
+    /// The plan is not complete yet.
+    #[error("not ready: task is {}", .state.name())]
+    NotReady {
+        /// State of the task.
+        state: TaskState,
+        /// 0 to 100.
+        progress: f64,
+    },
+    /// A file of a run cannot be handed out.
+    #[error("content unavailable: {0}")]
+    ContentUnavailable(#[from] Unavailable),
+    /// This server creates tasks for users only, and the call named none.
+    #[error("user key missing")]
+    UserKeyRequired,
+    /// No user has this key, or it is revoked.
+    #[error("user key refused")]
+    InvalidUserKey,
+    /// The user cannot pay for a plan.
+    #[error("insufficient credits: {balance} of {price}")]
+    InsufficientCredits {
+        /// Credits that the user has.
+        balance: i64,
+        /// Credits that a plan costs.
+        price: i64,
+    },
+    /// The database does not answer, or not in time.
+    #[error("database unavailable: {0}")]
+    DatabaseUnavailable(String),
+    /// A bug, or a setting that cannot work.
+    #[error("internal error: {0}")]
+    Internal(String),
+
+    /// The server has an API key and the request has none.
+    #[error("API key missing")]
+    ApiKeyMissing,
+    /// The request's API key is another one.
+    #[error("API key refused")]
+    ApiKeyWrong,
+    /// A signed download link that does not hold.
+    #[error("download link refused: {0}")]
+    LinkRefused(LinkFault),
+    /// The `Origin` of a browser's request is not allowed.
+    #[error("origin refused")]
+    OriginRefused,
+    /// No route has this path.
+    #[error("no such route")]
+    NoSuchRoute,
+    /// The path is known, the method is not among those named.
+    #[error("method not allowed, {0} are")]
+    MethodNotAllowed(&'static str),
+    /// The request's body is not JSON by its `Content-Type`.
+    #[error("content type is not application/json")]
+    ContentTypeRefused,
+    /// The request's `Accept` rules out JSON.
+    #[error("accept rules out application/json")]
+    NotAcceptable,
+    /// The request's body is larger than the limit, in bytes.
+    #[error("body larger than {0} bytes")]
+    BodyTooLarge(u64),
+    /// The request's body ended early or broke the protocol.
+    #[error("body cannot be read: {0}")]
+    BodyUnreadable(String),
+    /// The request's body is not what the route takes; says what it takes.
+    #[error("bad request: {0}")]
+    BadRequest(&'static str),
+}
+
+/// One wrong argument.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Problem {
+    /// Name of the argument.
+    pub field: String,
+    /// What is wrong with it and what is allowed, as a sentence.
+    pub problem: String,
+}
+
+/// Why a file cannot be handed out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unavailable {
+    /// The run has no such file.
+    #[error("the run has no such file")]
+    NoSuchFile,
+    /// Nothing answers at the address of `worker_plan`.
+    #[error("worker_plan cannot be reached")]
+    WorkerUnreachable,
+    /// `worker_plan` took longer than its time limit.
+    #[error("worker_plan took too long")]
+    WorkerTimeout,
+    /// `worker_plan` answered with this HTTP status.
+    #[error("worker_plan answered {0}")]
+    WorkerStatus(u16),
+    /// What `worker_plan` sent was cut short or is not what it should be.
+    #[error("worker_plan sent a broken answer")]
+    WorkerBroken,
+    /// The archive of the run cannot be read.
+    #[error("the archive is broken")]
+    ArchiveBroken,
+    /// The archive or the entry in it is larger than the bound.
+    #[error("the file is too large")]
+    TooLarge,
+}
+
+/// What is wrong with a signed download link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum LinkFault {
+    /// Its time is over.
+    #[error("expired")]
+    Expired,
+    /// Its signature is for something else, or for nothing.
+    #[error("signature does not match")]
+    Signature,
+}
+
+impl Error {
+    /// The stable public code. Codes in lower case are those that the predecessor's clients know.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::InvalidArguments(_) => "INVALID_ARGUMENT",
+            Self::UnknownTool(_) => "INVALID_TOOL",
+            Self::TaskNotFound => "TASK_NOT_FOUND",
+            Self::GenerationFailed(_) => "generation_failed",
+            Self::NotReady { .. } => "NOT_READY",
+            Self::ContentUnavailable(_) => "content_unavailable",
+            Self::UserKeyRequired => "USER_API_KEY_REQUIRED",
+            Self::InvalidUserKey => "INVALID_USER_API_KEY",
+            Self::InsufficientCredits { .. } => "INSUFFICIENT_CREDITS",
+            Self::DatabaseUnavailable(_) => "DATABASE_UNAVAILABLE",
+            Self::Internal(_) => "INTERNAL_ERROR",
+            Self::ApiKeyMissing => "API_KEY_MISSING",
+            Self::ApiKeyWrong => "API_KEY_WRONG",
+            Self::LinkRefused(LinkFault::Expired) => "LINK_EXPIRED",
+            Self::LinkRefused(LinkFault::Signature) => "LINK_INVALID",
+            Self::OriginRefused => "ORIGIN_REFUSED",
+            Self::NoSuchRoute => "NO_SUCH_ROUTE",
+            Self::MethodNotAllowed(_) => "METHOD_NOT_ALLOWED",
+            Self::ContentTypeRefused => "CONTENT_TYPE_REFUSED",
+            Self::NotAcceptable => "NOT_ACCEPTABLE",
+            Self::BodyTooLarge(_) => "BODY_TOO_LARGE",
+            Self::BodyUnreadable(_) => "BODY_UNREADABLE",
+            Self::BadRequest(_) => "BAD_REQUEST",
+        }
+    }
+
+    /// What the caller is told: what happened and what to do about it.
+    #[must_use]
+    pub fn message(&self) -> String {
+        match self {
+            Self::InvalidArguments(problems) => join(problems),
+            Self::UnknownTool(name) => {
+                format!(
+                    "Unknown tool: {}. Call tools/list for the tools of this server.",
+                    shorten(name)
+                )
+            }
+            Self::TaskNotFound => {
+                "No task has this task_id. Use the task_id that task_create returned, unchanged.".to_owned()
+            }
+            Self::GenerationFailed(message) if message.is_empty() => {
+                "The plan could not be made. Create a new task to try again.".to_owned()
+            }
+            Self::GenerationFailed(message) => message.clone(),
+            Self::NotReady { state, progress } => format!(
+                "This file does not exist yet: the task is {}, at {progress} %. Ask task_status until it is completed.",
+                state.name()
+            ),
+            Self::ContentUnavailable(reason) => reason.message().to_owned(),
+            Self::UserKeyRequired => {
+                "This server makes plans for known users only. Pass your PlanExe API key as user_api_key.".to_owned()
+            }
+            Self::InvalidUserKey => {
+                "This user_api_key is unknown or revoked. Copy a valid key from your PlanExe account page.".to_owned()
+            }
+            Self::InsufficientCredits { balance, price } => format!(
+                "A plan costs {price} credits and your balance is {balance}. Buy credits on your PlanExe account page."
+            ),
+            Self::DatabaseUnavailable(_) => {
+                "PlanExe's database does not answer at the moment. Nothing was changed that you have not been told of; \
+                 try again in a few seconds."
+                    .to_owned()
+            }
+            Self::Internal(_) => {
+                "The server met an error of its own. Try again; if it stays, tell the operator the time of the call."
+                    .to_owned()
+            }
+            Self::ApiKeyMissing => {
+                "Missing API key. Send it as Authorization: Bearer <key>, X-API-Key: <key> or API_KEY: <key>."
+                    .to_owned()
+            }
+            Self::ApiKeyWrong => "Wrong API key. Compare it with the server's PLANEXE_MCP_API_KEY.".to_owned(),
+            Self::LinkRefused(LinkFault::Expired) => {
+                "This download link has expired. Ask for a new one with task_file_info.".to_owned()
+            }
+            Self::LinkRefused(LinkFault::Signature) => {
+                "This download link is not valid. Open it exactly as task_file_info returned it, or ask for a new one."
+                    .to_owned()
+            }
+            Self::OriginRefused => "Web pages of this origin may not call this server. The operator allows origins in \
+                 PLANEXE_MCP_CORS_ORIGINS."
+                .to_owned(),
+            Self::NoSuchRoute => "There is nothing at this path. GET / lists the routes.".to_owned(),
+            Self::MethodNotAllowed(allow) => format!("This path takes {allow} only."),
+            Self::ContentTypeRefused => "Send the body as Content-Type: application/json.".to_owned(),
+            Self::NotAcceptable => "This server answers application/json: let your Accept header allow it.".to_owned(),
+            Self::BodyTooLarge(limit) => format!("The request body is larger than the limit of {limit} bytes."),
+            Self::BodyUnreadable(_) => "The request body ended early. Send it again.".to_owned(),
+            Self::BadRequest(takes) => (*takes).to_owned(),
+        }
+    }
+
+    /// Whether the operator has something to look into.
+    #[must_use]
+    pub fn is_fault(&self) -> bool {
+        match self {
+            Self::DatabaseUnavailable(_) | Self::Internal(_) => true,
+            Self::ContentUnavailable(reason) => *reason != Unavailable::NoSuchFile,
+            _ => false,
+        }
+    }
+}
+
+impl Unavailable {
+    /// What the caller is told.
+    fn message(self) -> &'static str {
+        match self {
+            Self::NoSuchFile => "This run has no such file.",
+            Self::WorkerUnreachable => {
+                "The service that keeps this file does not answer at the moment. Try again in a few seconds."
+            }
+            Self::WorkerTimeout => {
+                "The service that keeps this file took too long to answer. Try again in a few seconds."
+            }
+            Self::WorkerStatus(_) | Self::WorkerBroken => {
+                "The service that keeps this file failed to deliver it. Try again; if it stays, tell the operator."
+            }
+            Self::ArchiveBroken => "The archive of this run is damaged and cannot be read.",
+            Self::TooLarge => "This file is larger than the 100,000,000 bytes that this server hands out.",
+        }
+    }
+}
+
+/// All problems as one text.
+fn join(problems: &[Problem]) -> String {
+    problems
+        .iter()
+        .map(|p| p.problem.as_str())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// Callers' words are repeated to them, but not at any length.
+fn shorten(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(100).collect()
+}

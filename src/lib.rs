@@ -1,0 +1,43 @@
+//! MCP server for PlanExe: a stateless WebAssembly component for Spin.
+//!
+//! | module | owns |
+//! | --- | --- |
+//! | [`router`] | the table from method and path to handler, and what every answer carries |
+//! | [`routes`] | one file per route: parse, call, render |
+//! | [`mcp`] | the protocol: messages, revisions, methods |
+//! | [`tools`] | the tools: definitions, schemas, arguments, one file per tool |
+//! | [`plan`] | the domain: ids, states, names |
+//! | [`artifacts`] | the files of a run: database first, `worker_plan` second, archives |
+//! | [`db`] | statements, decoding, time limits, one file per table |
+//! | [`worker_plan`] | the service that keeps the files of runs |
+//! | [`catalogue`] | the example prompts |
+//! | [`auth`] | API key, signed links, origins |
+//! | [`config`] | settings |
+//! | [`clock`] | time limits and dates |
+//! | [`error`], [`render`] | every error, and what callers see of it |
+//! | [`log`] | lines for the operator |
+//!
+//! Calls go one way: routes → mcp → tools → artifacts, db, `worker_plan` → plan.
+
+pub mod artifacts;
+pub mod auth;
+pub mod catalogue;
+pub mod clock;
+pub mod config;
+pub mod db;
+pub mod error;
+pub mod log;
+pub mod mcp;
+pub mod plan;
+pub mod render;
+pub mod router;
+pub mod routes;
+pub mod tools;
+pub mod worker_plan;
+
+/// The entry point of the component. It cannot fail: an error from here would become an empty 500 of the host.
+#[cfg(target_family = "wasm")]
+#[spin_sdk::http_service]
+async fn handle(request: spin_sdk::http::Request) -> render::Response {
+    router::handle(request).await
+}

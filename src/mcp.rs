@@ -1,0 +1,126 @@
+//! MCP: one posted body in, one answer out. Knows JSON-RPC and the protocol's revisions, but no HTTP and no SQL.
+//!
+//! `frame` reads and writes messages, `revision` tells the lifecycles apart, `methods` serves them.
+
+mod frame;
+mod methods;
+mod revision;
+
+use serde_json::value::RawValue;
+
+pub use frame::{Fault, INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST};
+use frame::{Id, Incoming, PARSE_ERROR, Request, answer, read, refusal};
+use methods::{Failure, unknown_method};
+pub use revision::Envelope;
+use revision::{BATCHES, Era, era};
+
+use crate::tools::Context;
+
+/// Messages in one batch. The protocol names no bound; without one, a small body asks for a huge answer.
+const MAX_BATCH: usize = 50;
+
+/// What a posted body leads to. The JSON texts are complete answers.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// Nothing to say: the body held notifications or answers only.
+    Accepted,
+    /// An answer, result or error.
+    Answer(String),
+    /// The body or its envelope breaks the protocol.
+    Refused(String),
+    /// The modern lifecycle has no such method.
+    UnknownMethod(String),
+}
+
+/// Serves one posted body.
+pub async fn handle(body: &[u8], envelope: &Envelope<'_>, context: &Context) -> Reply {
+    let refuse = |code, text: &str| Reply::Refused(refusal(None, &Fault::new(code, text)));
+    let Ok(text) = std::str::from_utf8(body) else {
+        return refuse(PARSE_ERROR, "The body is not UTF-8.");
+    };
+    let Ok(raw) = serde_json::from_str::<&RawValue>(text) else {
+        return refuse(PARSE_ERROR, "The body is not JSON.");
+    };
+    if !raw.get().starts_with('[') {
+        return message(raw, envelope, context).await;
+    }
+    let batches = envelope.version.is_none_or(|version| version.trim() == BATCHES);
+    match serde_json::from_str::<Vec<&RawValue>>(raw.get()) {
+        Ok(_) if !batches => refuse(
+            INVALID_REQUEST,
+            "Batches are part of 2025-03-26 only: send one message a request.",
+        ),
+        Ok(messages) if messages.is_empty() => refuse(INVALID_REQUEST, "The batch is empty."),
+        Ok(messages) if messages.len() > MAX_BATCH => refuse(INVALID_REQUEST, "A batch holds 50 messages at the most."),
+        Ok(messages) => batch(&messages, envelope, context).await,
+        Err(_) => refuse(PARSE_ERROR, "The body is not JSON."),
+    }
+}
+
+/// Serves one message.
+async fn message(raw: &RawValue, envelope: &Envelope<'_>, context: &Context) -> Reply {
+    match read(raw) {
+        Ok(Incoming::Request(request)) => serve(&request, envelope, context).await,
+        Ok(Incoming::Notification) => Reply::Accepted,
+        Ok(Incoming::Response) if envelope.version.map(str::trim) == Some(revision::MODERN) => {
+            let fault = Fault::new(INVALID_REQUEST, "A client sends no responses in this protocol version.");
+            Reply::Refused(refusal(None, &fault))
+        }
+        Ok(Incoming::Response) => Reply::Accepted,
+        Err((fault, id)) => Reply::Refused(refusal(id, &fault)),
+    }
+}
+
+/// Serves the messages of a batch one after the other (2025-03-26, batching).
+async fn batch(messages: &[&RawValue], envelope: &Envelope<'_>, context: &Context) -> Reply {
+    let forbidden = |raw: &&RawValue| match read(raw) {
+        Ok(Incoming::Request(request)) => request.method == "initialize" || revision::claims_revision(&request),
+        _ => false,
+    };
+    if messages.iter().any(forbidden) {
+        let fault = Fault::new(
+            INVALID_REQUEST,
+            "initialize and requests of newer revisions do not go into a batch.",
+        );
+        return Reply::Refused(refusal(None, &fault));
+    }
+    let mut answers = Vec::with_capacity(messages.len());
+    for raw in messages {
+        match message(raw, envelope, context).await {
+            Reply::Accepted => {}
+            Reply::Answer(text) | Reply::Refused(text) | Reply::UnknownMethod(text) => answers.push(text),
+        }
+    }
+    if answers.is_empty() {
+        Reply::Accepted
+    } else {
+        Reply::Answer(format!("[{}]", answers.join(",")))
+    }
+}
+
+/// Serves one request in the lifecycle that it speaks.
+async fn serve(request: &Request<'_>, envelope: &Envelope<'_>, context: &Context) -> Reply {
+    let id: Id<'_> = request.id;
+    let era = match era(request, envelope) {
+        Ok(era) => era,
+        Err(fault) => return Reply::Refused(refusal(Some(id), &fault)),
+    };
+    if era == Era::Modern
+        && let Err(fault) = revision::check_log_level(request)
+    {
+        return Reply::Answer(refusal(Some(id), &fault));
+    }
+    match methods::call(&request.method, &request.params, era, context).await {
+        Ok(result) => Reply::Answer(answer(id, &result)),
+        Err(Failure::Fault(fault)) => Reply::Answer(refusal(Some(id), &fault)),
+        Err(Failure::UnknownMethod) => {
+            let text = refusal(Some(id), &unknown_method(&request.method));
+            // Clients of the legacy revisions read 404 as the end of a session.
+            if era == Era::Modern {
+                Reply::UnknownMethod(text)
+            } else {
+                Reply::Answer(text)
+            }
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! JSON-RPC 2.0 messages as MCP restricts them: reading one, and writing its answer.
+//!
+//! Values stay in their JSON text until somebody needs them, so that an id comes back exactly as it was sent: `7`
+//! is not `"7"`, and numbers beyond 2^53 keep their digits.
+
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
+
+/// The body is not JSON (JSON-RPC 2.0 section 5.1).
+pub(super) const PARSE_ERROR: i64 = -32700;
+/// The JSON is no message that MCP knows.
+pub const INVALID_REQUEST: i64 = -32600;
+/// The method is not served.
+pub(super) const METHOD_NOT_FOUND: i64 = -32601;
+/// The parameters do not fit the method.
+pub const INVALID_PARAMS: i64 = -32602;
+/// A fault of the server.
+pub const INTERNAL_ERROR: i64 = -32603;
+
+/// The error member of an answer.
+#[derive(Debug, Serialize)]
+pub struct Fault {
+    /// One of the codes of JSON-RPC 2.0 or MCP.
+    pub code: i64,
+    /// For people.
+    pub message: String,
+    /// What a program can make use of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<serde_json::Value>,
+}
+
+impl Fault {
+    /// An error without data.
+    #[must_use]
+    pub fn new(code: i64, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            data: None,
+        }
+    }
+
+    /// The same error with data.
+    #[must_use]
+    pub fn with_data(self, data: serde_json::Value) -> Self {
+        Self {
+            data: Some(data),
+            ..self
+        }
+    }
+}
+
+/// The id of a request: a string or an integer, kept as its JSON text.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Id<'a>(&'a RawValue);
+
+impl<'a> Id<'a> {
+    /// `None` for null, booleans, objects, arrays and fractions: MCP allows none of them as an id.
+    fn new(raw: &'a RawValue) -> Option<Self> {
+        let text = raw.get();
+        let digits = text.strip_prefix('-').unwrap_or(text);
+        let valid = text.starts_with('"') || digits.bytes().all(|b| b.is_ascii_digit());
+        valid.then_some(Self(raw))
+    }
+}
+
+/// A message from a client.
+#[derive(Debug)]
+pub(super) enum Incoming<'a> {
+    /// Wants an answer.
+    Request(Request<'a>),
+    /// Wants none.
+    Notification,
+    /// Answers a request of the server. We send none, so it can only be ignored.
+    Response,
+}
+
+/// A request.
+#[derive(Debug)]
+pub(super) struct Request<'a> {
+    pub(super) id: Id<'a>,
+    pub(super) method: String,
+    pub(super) params: Params<'a>,
+}
+
+/// The members of `params` that some method of ours reads, in their JSON text. Unknown members are ignored.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Params<'a> {
+    #[serde(borrow, default, rename = "_meta")]
+    pub(super) meta: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(super) name: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(super) uri: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(super) arguments: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(super) cursor: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(super) protocol_version: Option<&'a RawValue>,
+}
+
+/// A raw value as a string, `None` when it is something else.
+pub(super) fn as_string(raw: &RawValue) -> Option<String> {
+    serde_json::from_str(raw.get()).ok()
+}
+
+/// The members of a message. A member that is null is told from one that is absent.
+#[derive(Deserialize)]
+struct Members<'a> {
+    #[serde(borrow, default, deserialize_with = "present")]
+    jsonrpc: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    id: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    method: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    params: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    result: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    error: Option<&'a RawValue>,
+}
+
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+/// Reads one message.
+///
+/// # Errors
+/// The fault to answer with, and the id to answer it under when it could be read.
+pub(super) fn read(raw: &RawValue) -> Result<Incoming<'_>, (Fault, Option<Id<'_>>)> {
+    let members: Members<'_> = serde_json::from_str(raw.get()).map_err(|_| {
+        (
+            Fault::new(
+                INVALID_REQUEST,
+                "A message is one JSON object with members that occur once.",
+            ),
+            None,
+        )
+    })?;
+    let id = members.id.map(Id::new);
+    let refuse = |message: &str| Err((Fault::new(INVALID_REQUEST, message), id.flatten()));
+    if members.jsonrpc.and_then(as_string).as_deref() != Some("2.0") {
+        return refuse("The member jsonrpc must be the string \"2.0\".");
+    }
+    let Some(method) = members.method else {
+        if members.result.is_some() || members.error.is_some() {
+            return Ok(Incoming::Response);
+        }
+        return refuse("The member method is missing.");
+    };
+    let Some(method) = as_string(method) else {
+        return refuse("The member method must be a string.");
+    };
+    let params = match members.params {
+        None => Params::default(),
+        Some(raw) if raw.get().starts_with('{') => match serde_json::from_str(raw.get()) {
+            Ok(params) => params,
+            Err(_) => return refuse("The members of params must occur once."),
+        },
+        Some(_) => return refuse("The member params must be an object."),
+    };
+    match id {
+        None => Ok(Incoming::Notification),
+        Some(None) => refuse("The member id must be a string or an integer."),
+        Some(Some(id)) => Ok(Incoming::Request(Request { id, method, params })),
+    }
+}
+
+/// The JSON text of a successful answer around the JSON text of its result.
+pub(super) fn answer(id: Id<'_>, result: &str) -> String {
+    format!(r#"{{"jsonrpc":"2.0","id":{},"result":{result}}}"#, id.0)
+}
+
+/// The JSON text of a fault. The id is left out when the request's own could not be read.
+pub(super) fn refusal(id: Option<Id<'_>>, fault: &Fault) -> String {
+    let error = crate::render::to_json(fault);
+    match id {
+        Some(id) => format!(r#"{{"jsonrpc":"2.0","id":{},"error":{error}}}"#, id.0),
+        None => format!(r#"{{"jsonrpc":"2.0","error":{error}}}"#),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id_of(message: &str) -> String {
+        let raw: &RawValue = serde_json::from_str(message).expect("JSON");
+        match read(raw) {
+            Ok(Incoming::Request(request)) => request.id.0.get().to_owned(),
+            Ok(Incoming::Notification) => "notification".to_owned(),
+            Ok(Incoming::Response) => "response".to_owned(),
+            Err((fault, id)) => format!("{} {}", fault.code, id.map_or("-", |id| id.0.get())),
+        }
+    }
+
+    #[test]
+    fn ids_keep_their_json_text() {
+        for id in [
+            "0",
+            "\"7\"",
+            "7",
+            "-1",
+            "123456789012345678901234567890",
+            "\"\"",
+            "\"a\\u0000b\"",
+        ] {
+            assert_eq!(id_of(&format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping"}}"#)), id);
+        }
+        for id in ["null", "true", "1.5", "1e3", "{}", "[]"] {
+            assert_eq!(
+                id_of(&format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping"}}"#)),
+                "-32600 -"
+            );
+        }
+    }
+
+    #[test]
+    fn messages_are_told_apart() {
+        assert_eq!(
+            id_of(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#),
+            "notification"
+        );
+        assert_eq!(id_of(r#"{"jsonrpc":"2.0","id":1,"result":null}"#), "response");
+        assert_eq!(id_of(r#"{"jsonrpc":"2.0","id":1,"error":{}}"#), "response");
+        assert_eq!(id_of(r#"{"jsonrpc":"2.0","id":1}"#), "-32600 1");
+        assert_eq!(id_of(r#"{"jsonrpc":"1.0","id":1,"method":"ping"}"#), "-32600 1");
+        assert_eq!(id_of(r#"{"id":1,"method":"ping"}"#), "-32600 1");
+        assert_eq!(id_of(r#"{"jsonrpc":"2.0","id":1,"method":7}"#), "-32600 1");
+        assert_eq!(
+            id_of(r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":[]}"#),
+            "-32600 1"
+        );
+        assert_eq!(
+            id_of(r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":null}"#),
+            "-32600 1"
+        );
+        assert_eq!(id_of(r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"ping"}"#), "-32600 -");
+        assert_eq!(id_of("7"), "-32600 -");
+    }
+}

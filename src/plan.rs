@@ -1,0 +1,177 @@
+//! The domain: task ids, states, detail levels, artifact names. Pure: no serde, no async, no I/O.
+
+use std::fmt;
+
+use uuid::Uuid;
+
+/// The id of a task: a UUID, written in lower-case hyphenated form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TaskId(Uuid);
+
+impl TaskId {
+    /// A new random id (UUID version 4), so that ids cannot be guessed.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(Uuid::new_v4())
+    }
+
+    /// Reads an id in any form in which UUIDs are written; `None` when it is not one.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Uuid::try_parse(text.trim()).ok().map(Self)
+    }
+}
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_hyphenated().fmt(f)
+    }
+}
+
+/// What a caller is told about a task: the database's state and its stop flag, taken together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TaskState {
+    /// Waits for a worker.
+    Pending,
+    /// A worker makes the plan.
+    Running,
+    /// A worker makes the plan and has been asked to stop.
+    Stopping,
+    /// Ended before the plan was complete because somebody asked for it.
+    Stopped,
+    /// The plan is complete.
+    Completed,
+    /// The worker gave up.
+    Failed,
+}
+
+impl TaskState {
+    /// Reads the `taskstate` enum of the database; `None` for a value that this version does not know.
+    #[must_use]
+    pub fn from_database(state: &str, stop_requested: bool) -> Option<Self> {
+        Some(match (state, stop_requested) {
+            ("pending", false) => Self::Pending,
+            ("processing", false) => Self::Running,
+            ("processing", true) => Self::Stopping,
+            ("completed", _) => Self::Completed,
+            // No worker claims a pending task that is to stop.
+            ("pending" | "failed", true) => Self::Stopped,
+            ("failed", false) => Self::Failed,
+            _ => return None,
+        })
+    }
+
+    /// The public name of the state.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::Stopping => "stopping",
+            Self::Stopped => "stopped",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// How much work a plan is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// A dummy plan that proves that the pipeline works.
+    Ping,
+    /// A real plan without its details.
+    Fast,
+    /// A real plan with all its details.
+    All,
+}
+
+impl Detail {
+    /// The value that workers read in `task_item.parameters.speed_vs_detail`.
+    #[must_use]
+    pub fn stored(self) -> &'static str {
+        match self {
+            Self::Ping => "ping_llm",
+            Self::Fast => "fast_but_skip_details",
+            Self::All => "all_details_but_slow",
+        }
+    }
+}
+
+/// The two files that a finished plan is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Artifact {
+    /// The plan as one HTML page.
+    Report,
+    /// Every file of the run in one archive.
+    Zip,
+}
+
+impl Artifact {
+    /// Last part of the download path.
+    #[must_use]
+    pub fn file_name(self) -> &'static str {
+        match self {
+            Self::Report => "030-report.html",
+            Self::Zip => "run.zip",
+        }
+    }
+
+    /// Media type, as in `Content-Type`.
+    #[must_use]
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Report => "text/html; charset=utf-8",
+            Self::Zip => "application/zip",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_database_state_has_its_public_state() {
+        for (database, stop, public) in [
+            ("pending", false, "pending"),
+            ("pending", true, "stopped"),
+            ("processing", false, "running"),
+            ("processing", true, "stopping"),
+            ("completed", false, "completed"),
+            ("completed", true, "completed"),
+            ("failed", false, "failed"),
+            ("failed", true, "stopped"),
+        ] {
+            let state = TaskState::from_database(database, stop).map(TaskState::name);
+            assert_eq!(state, Some(public), "{database}, stop requested: {stop}");
+        }
+        assert_eq!(TaskState::from_database("archived", false), None);
+    }
+
+    #[test]
+    fn ids_are_read_in_every_written_form_and_shown_in_one() {
+        let id = "5e2b2a7c-8b49-4d2f-9b8f-6a3c1f05b9a1";
+        for text in [
+            id,
+            "5E2B2A7C-8B49-4D2F-9B8F-6A3C1F05B9A1",
+            "5e2b2a7c8b494d2f9b8f6a3c1f05b9a1",
+            " 5e2b2a7c-8b49-4d2f-9b8f-6a3c1f05b9a1\n",
+        ] {
+            assert_eq!(
+                TaskId::parse(text).map(|id| id.to_string()).as_deref(),
+                Some(id),
+                "{text:?}"
+            );
+        }
+        for text in [
+            "",
+            "mcp_user",
+            "../../etc/passwd",
+            "5e2b2a7c-8b49-4d2f-9b8f",
+            "' OR 1=1 --",
+        ] {
+            assert_eq!(TaskId::parse(text), None, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! The routes: each parses its request, calls, and renders. What they have in common is here.
+
+pub mod download;
+pub mod healthcheck;
+pub mod index;
+pub mod mcp;
+pub mod tools;
+
+use bytes::Bytes;
+use http::{HeaderMap, header};
+use http_body_util::BodyExt as _;
+
+use crate::error::Error;
+
+/// A request's body, read whole up to a limit that holds before reading and while reading.
+///
+/// # Errors
+/// [`Error::BodyTooLarge`], [`Error::BodyUnreadable`].
+async fn read_body(request: spin_sdk::http::Request, limit: u64) -> Result<Bytes, Error> {
+    let announced = request
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|length: u64| length > limit) {
+        return Err(Error::BodyTooLarge(limit));
+    }
+    let mut body = request.into_body();
+    let capacity = announced
+        .and_then(|length| usize::try_from(length).ok())
+        .unwrap_or_default();
+    let mut read = Vec::with_capacity(capacity);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|code| Error::BodyUnreadable(code.to_string()))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if (read.len() + data.len()) as u64 > limit {
+            return Err(Error::BodyTooLarge(limit));
+        }
+        read.extend_from_slice(&data);
+    }
+    if announced.is_some_and(|length| length != read.len() as u64) {
+        return Err(Error::BodyUnreadable("shorter than announced".to_owned()));
+    }
+    Ok(read.into())
+}
+
+/// A posted body must be JSON by its `Content-Type` (RFC 9110 section 8.3; parameters are allowed).
+fn expect_json(headers: &HeaderMap) -> Result<(), Error> {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = value.and_then(|value| value.split(';').next()).map(str::trim);
+    if essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/json")) {
+        Ok(())
+    } else {
+        Err(Error::ContentTypeRefused)
+    }
+}

@@ -1,0 +1,88 @@
+//! `POST /mcp`: MCP over Streamable HTTP with plain JSON answers.
+
+use http::{HeaderMap, StatusCode, header};
+
+use super::{expect_json, read_body};
+use crate::{
+    error::Error,
+    mcp::{self, Envelope, Reply},
+    render::{self, Response},
+    tools::Context,
+};
+
+/// Serves one posted body.
+///
+/// # Errors
+/// Those of a body that never reaches the protocol.
+pub async fn post(request: spin_sdk::http::Request, context: &Context) -> Result<Response, Error> {
+    expect_json(request.headers())?;
+    if !accepts_json(request.headers()) {
+        return Err(Error::NotAcceptable);
+    }
+    let headers = request.headers().clone();
+    let body = read_body(request, context.access.max_body_bytes).await?;
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let envelope = Envelope {
+        version: text("mcp-protocol-version"),
+        method: text("mcp-method"),
+        name: text("mcp-name"),
+    };
+    Ok(match mcp::handle(&body, &envelope, context).await {
+        Reply::Accepted => render::empty(StatusCode::ACCEPTED),
+        Reply::Answer(json) => render::json(StatusCode::OK, json),
+        Reply::Refused(json) => render::json(StatusCode::BAD_REQUEST, json),
+        Reply::UnknownMethod(json) => render::json(StatusCode::NOT_FOUND, json),
+    })
+}
+
+/// Whether the client takes JSON. Clients shall name both JSON and event streams, but many name less: only a header
+/// that rules JSON out is refused (RFC 9110 section 12.5.1).
+fn accepts_json(headers: &HeaderMap) -> bool {
+    let mut ranges = headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|b| *b == b','));
+    let mut named = false;
+    let fits = ranges.any(|range| {
+        let mut parts = range.split(|b| *b == b';').map(<[u8]>::trim_ascii);
+        let range = parts.next().unwrap_or_default();
+        named |= !range.is_empty();
+        let refused = parts.any(|parameter| {
+            matches!(
+                parameter.to_ascii_lowercase().as_slice(),
+                b"q=0" | b"q=0." | b"q=0.0" | b"q=0.00" | b"q=0.000"
+            )
+        });
+        let covers = ["application/json", "application/*", "*/*"];
+        !refused && covers.iter().any(|cover| range.eq_ignore_ascii_case(cover.as_bytes()))
+    });
+    fits || !named
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn only_an_accept_header_that_rules_json_out_is_refused() {
+        for (accept, accepted) in [
+            ("application/json, text/event-stream", true),
+            ("text/event-stream, application/json", true),
+            ("application/json", true),
+            ("Application/JSON;q=0.5", true),
+            ("*/*", true),
+            ("application/*", true),
+            ("", true),
+            ("text/event-stream", false),
+            ("text/html", false),
+            ("application/json;q=0", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
+            assert_eq!(accepts_json(&headers), accepted, "{accept:?}");
+        }
+        assert!(accepts_json(&HeaderMap::new()));
+    }
+}

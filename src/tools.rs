@@ -1,0 +1,214 @@
+//! The tools: the table of all, lookup, list, and the way from JSON arguments to a JSON result.
+//!
+//! A tool is one file that implements [`Definition`] and one line in [`ALL`]. Its schemas are made from its types.
+
+mod arguments;
+mod prompt_examples;
+mod task_create;
+mod task_file_info;
+mod task_status;
+mod task_stop;
+
+use std::{future::Future, pin::Pin, sync::OnceLock};
+
+use schemars::{JsonSchema, generate::SchemaSettings};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{
+    Value, json,
+    value::{RawValue, to_raw_value},
+};
+
+use crate::{
+    config::Access,
+    error::{Error, Problem},
+    plan::TaskId,
+    render,
+};
+
+/// Every tool, in the order in which agents are shown them.
+pub const ALL: &[Tool] = &[
+    Tool::of::<prompt_examples::PromptExamples>(),
+    Tool::of::<task_create::TaskCreate>(),
+    Tool::of::<task_status::TaskStatus>(),
+    Tool::of::<task_stop::TaskStop>(),
+    Tool::of::<task_file_info::TaskFileInfo>(),
+];
+
+/// What a tool may know of the request that calls it.
+#[derive(Debug)]
+pub struct Context {
+    /// Settings that guard the door.
+    pub access: Access,
+    /// Scheme and host under which the caller reached the server, as in `https://host:port`; blank when unknown.
+    pub request_origin: String,
+}
+
+/// A tool as its file defines it.
+trait Definition: 'static {
+    /// The name, in the one place where it is spelled.
+    const NAME: &'static str;
+    /// For people.
+    const TITLE: &'static str;
+    /// For agents: when to call it and when not, what it costs, what it changes, what comes next.
+    const DESCRIPTION: &'static str;
+    /// What the tool does to the world.
+    const ANNOTATIONS: Annotations;
+    /// Its arguments; their doc comments are the schema's descriptions.
+    type Arguments: DeserializeOwned + JsonSchema;
+    /// Its result.
+    type Output: Serialize + JsonSchema;
+
+    /// Does the work.
+    async fn call(arguments: Self::Arguments, context: &Context) -> Result<Self::Output, Error>;
+}
+
+/// Hints to clients that decide whether to ask a person first (2025-03-26, tool annotations).
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Annotations {
+    /// Changes nothing.
+    pub read_only_hint: bool,
+    /// May undo or remove something.
+    pub destructive_hint: bool,
+    /// A second call with the same arguments changes nothing more.
+    pub idempotent_hint: bool,
+    /// Reaches beyond the server.
+    pub open_world_hint: bool,
+}
+
+impl Annotations {
+    /// For tools that only look.
+    const READ_ONLY: Self = Self {
+        read_only_hint: true,
+        destructive_hint: false,
+        idempotent_hint: true,
+        open_world_hint: false,
+    };
+}
+
+type Call<'a> = Pin<Box<dyn Future<Output = Result<Box<RawValue>, Error>> + 'a>>;
+
+/// A tool of any type.
+pub struct Tool {
+    /// Its name.
+    pub name: &'static str,
+    title: &'static str,
+    description: &'static str,
+    annotations: Annotations,
+    input_schema: fn() -> Value,
+    output_schema: fn() -> Value,
+    call: for<'a> fn(&'a str, &'a Value, &'a Context) -> Call<'a>,
+}
+
+impl Tool {
+    const fn of<D: Definition>() -> Self {
+        Self {
+            name: D::NAME,
+            title: D::TITLE,
+            description: D::DESCRIPTION,
+            annotations: D::ANNOTATIONS,
+            input_schema: schema_of::<D::Arguments>,
+            output_schema: output_schema_of::<D::Output>,
+            call: |arguments, schema, context| Box::pin(run::<D>(arguments, schema, context)),
+        }
+    }
+
+    /// The tool as `tools/list` shows it.
+    fn describe(&self) -> Value {
+        json!({
+            "name": self.name,
+            "title": self.title,
+            "description": self.description,
+            "inputSchema": (self.input_schema)(),
+            "outputSchema": (self.output_schema)(),
+            "annotations": self.annotations,
+        })
+    }
+}
+
+async fn run<D: Definition>(arguments: &str, schema: &Value, context: &Context) -> Result<Box<RawValue>, Error> {
+    let output = D::call(arguments::parse(arguments, schema)?, context).await?;
+    to_raw_value(&output).map_err(|error| Error::Internal(error.to_string()))
+}
+
+/// The JSON text of the list of tools, made once for each instance.
+pub fn list() -> &'static RawValue {
+    static LIST: OnceLock<Box<RawValue>> = OnceLock::new();
+    LIST.get_or_init(|| {
+        let tools: Vec<Value> = ALL.iter().map(Tool::describe).collect();
+        to_raw_value(&tools).unwrap_or_default()
+    })
+}
+
+/// Calls a tool with the JSON text of an object of arguments.
+///
+/// # Errors
+/// [`Error::UnknownTool`], [`Error::InvalidArguments`], and what the tool meets.
+pub async fn call(name: &str, arguments: &str, context: &Context) -> Result<Box<RawValue>, Error> {
+    static INPUT_SCHEMAS: OnceLock<Vec<Value>> = OnceLock::new();
+    let schemas = INPUT_SCHEMAS.get_or_init(|| ALL.iter().map(|tool| (tool.input_schema)()).collect());
+    let mut tools = ALL.iter().zip(schemas);
+    let (tool, schema) = tools
+        .find(|(tool, _)| tool.name == name)
+        .ok_or_else(|| Error::UnknownTool(name.to_owned()))?;
+    (tool.call)(arguments, schema, context).await
+}
+
+/// The JSON text that stands in place of the result of a tool that failed.
+pub fn failure(error: &Error) -> Box<RawValue> {
+    to_raw_value(&render::tool_result(error)).unwrap_or_default()
+}
+
+/// An argument that names a task. What is no UUID names none.
+fn task_id(text: &str) -> Result<TaskId, Error> {
+    TaskId::parse(text).ok_or(Error::TaskNotFound)
+}
+
+/// The JSON schema (2020-12) of a type: one flat object, since some clients drop tools whose schemas hold references.
+fn schema_of<T: JsonSchema>() -> Value {
+    let settings = SchemaSettings::draft2020_12().with(|settings| {
+        settings.inline_subschemas = true;
+        settings.meta_schema = None;
+    });
+    let mut schema = settings.into_generator().into_root_schema_for::<T>().to_value();
+    if let Some(object) = schema.as_object_mut() {
+        object.remove("title");
+        object.remove("description");
+    }
+    schema
+}
+
+/// The schema of a result: that of the success with the error beside it. Nothing is required, because clients check
+/// errors against it too.
+fn output_schema_of<T: JsonSchema>() -> Value {
+    let mut schema = schema_of::<T>();
+    if let Some(object) = schema.as_object_mut() {
+        object.remove("required");
+        object.remove("additionalProperties");
+        if let Some(properties) = object.get_mut("properties").and_then(Value::as_object_mut) {
+            properties.insert("error".to_owned(), error_schema());
+        }
+    }
+    schema
+}
+
+fn error_schema() -> Value {
+    json!({
+        "type": "object",
+        "description": "Set when the call failed; nothing else is set then.",
+        "properties": {
+            "code": { "type": "string", "description": "Stable code, for programs." },
+            "message": { "type": "string", "description": "What happened and what to do." },
+            "details": { "type": "object", "description": "What a program can make use of." },
+        },
+        "required": ["code", "message"],
+    })
+}
+
+/// A problem with an argument.
+fn problem(field: &str, text: impl Into<String>) -> Problem {
+    Problem {
+        field: field.to_owned(),
+        problem: text.into(),
+    }
+}

@@ -1,0 +1,217 @@
+//! Arguments against the input schema of their tool: all that is wrong, in words that let an agent mend the call.
+//!
+//! Input schemas are flat objects of strings; the keywords that this file checks are all that they use.
+
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::problem;
+use crate::error::{Error, Problem};
+
+/// Reads the JSON text of an object into the tool's own type.
+///
+/// # Errors
+/// [`Error::InvalidArguments`] with every problem there is.
+pub(super) fn parse<T: DeserializeOwned>(text: &str, schema: &Value) -> Result<T, Error> {
+    let invalid = |text: String| Error::InvalidArguments(vec![problem("arguments", text)]);
+    let mut arguments: Map<String, Value> =
+        serde_json::from_str(text).map_err(|_| invalid("The arguments cannot be read as a JSON object.".to_owned()))?;
+    // Models write null for what they leave out.
+    arguments.retain(|name, value| !value.is_null() || is_required(schema, name));
+    let problems = check(&arguments, schema);
+    if !problems.is_empty() {
+        return Err(Error::InvalidArguments(problems));
+    }
+    serde_json::from_value(Value::Object(arguments))
+        .map_err(|error| invalid(format!("The arguments do not fit: {error}.")))
+}
+
+fn is_required(schema: &Value, name: &str) -> bool {
+    required(schema).any(|required| required == name)
+}
+
+fn required(schema: &Value) -> impl Iterator<Item = &str> {
+    schema
+        .get("required")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+}
+
+/// Every problem of an object of arguments.
+fn check(arguments: &Map<String, Value>, schema: &Value) -> Vec<Problem> {
+    let none = Map::new();
+    let properties = schema.get("properties").and_then(Value::as_object).unwrap_or(&none);
+    let mut problems: Vec<Problem> = required(schema)
+        .filter(|name| !arguments.contains_key(*name))
+        .map(|name| problem(name, format!("{name} is missing: it is required.")))
+        .collect();
+    for (name, value) in arguments {
+        match properties.get(name) {
+            Some(property) => problems.extend(check_value(name, value, property)),
+            None => problems.push(unknown(name, properties)),
+        }
+    }
+    problems
+}
+
+fn unknown(name: &str, properties: &Map<String, Value>) -> Problem {
+    let name: String = name.chars().filter(|c| !c.is_control()).take(60).collect();
+    let known: Vec<&str> = properties.keys().map(String::as_str).collect();
+    let allowed = if known.is_empty() {
+        "none is taken".to_owned()
+    } else {
+        format!("allowed are {}", known.join(", "))
+    };
+    let text = format!("{name} is no argument of this tool: {allowed}.");
+    Problem {
+        field: name,
+        problem: text,
+    }
+}
+
+/// The first problem of a value.
+fn check_value(name: &str, value: &Value, property: &Value) -> Option<Problem> {
+    let Some(text) = value.as_str() else {
+        return Some(problem(name, format!("{name} must be a string, not {}.", kind(value))));
+    };
+    if let Some(allowed) = property.get("enum").and_then(Value::as_array) {
+        if allowed.contains(value) {
+            return None;
+        }
+        let allowed: Vec<String> = allowed.iter().map(Value::to_string).collect();
+        return Some(problem(name, format!("{name} must be one of {}.", allowed.join(", "))));
+    }
+    if property.get("minLength").is_some() && text.trim().is_empty() {
+        return Some(problem(name, format!("{name} must not be blank.")));
+    }
+    let limit = property.get("maxLength").and_then(Value::as_u64).unwrap_or(u64::MAX);
+    if text.chars().count() as u64 > limit {
+        return Some(problem(
+            name,
+            format!("{name} must not be longer than {limit} characters."),
+        ));
+    }
+    // Postgres keeps no text with it.
+    text.contains('\0')
+        .then(|| problem(name, format!("{name} must not contain the character U+0000.")))
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde::Deserialize;
+    use serde_json::json;
+
+    use super::*;
+    use crate::tools::ALL;
+
+    #[derive(Debug, Deserialize)]
+    struct Arguments {
+        goal: String,
+        size: Option<String>,
+    }
+
+    fn schema() -> Value {
+        json!({
+            "type": "object",
+            "properties": {
+                "goal": { "type": "string", "minLength": 1, "maxLength": 10 },
+                "size": { "type": "string", "enum": ["small", "large"] },
+            },
+            "required": ["goal"],
+            "additionalProperties": false,
+        })
+    }
+
+    fn problems(text: &str) -> Vec<(String, String)> {
+        match parse::<Arguments>(text, &schema()) {
+            Err(Error::InvalidArguments(problems)) => problems.into_iter().map(|p| (p.field, p.problem)).collect(),
+            Err(other) => panic!("{other}"),
+            Ok(_) => Vec::new(),
+        }
+    }
+
+    #[test]
+    fn good_arguments_are_read() {
+        let arguments: Arguments = parse(r#"{"goal":"a bakery","size":null}"#, &schema()).expect("valid");
+        assert_eq!((arguments.goal.as_str(), arguments.size), ("a bakery", None));
+    }
+
+    #[test]
+    fn all_problems_are_told_at_once() {
+        let told = problems(r#"{"size":"huge","colour":"red"}"#);
+        let fields: Vec<&str> = told.iter().map(|(field, _)| field.as_str()).collect();
+        assert_eq!(fields, ["goal", "colour", "size"]);
+        assert_eq!(told[1].1, "colour is no argument of this tool: allowed are goal, size.");
+        assert_eq!(told[2].1, "size must be one of \"small\", \"large\".");
+    }
+
+    #[test]
+    fn each_problem_has_its_words() {
+        for (text, words) in [
+            (r#"{}"#, "goal is missing: it is required."),
+            (r#"{"goal":null}"#, "goal must be a string, not null."),
+            (r#"{"goal":7}"#, "goal must be a string, not a number."),
+            (r#"{"goal":["a"]}"#, "goal must be a string, not an array."),
+            (r#"{"goal":" \n"}"#, "goal must not be blank."),
+            (
+                r#"{"goal":"12345678901"}"#,
+                "goal must not be longer than 10 characters.",
+            ),
+            (r#"{"goal":"a\u0000b"}"#, "goal must not contain the character U+0000."),
+        ] {
+            assert_eq!(problems(text), [("goal".to_owned(), words.to_owned())], "{text}");
+        }
+    }
+
+    #[test]
+    fn input_schemas_use_no_other_keywords() {
+        let mut used = BTreeSet::new();
+        for tool in ALL {
+            let schema = (tool.input_schema)();
+            let object = schema.as_object().expect("an object").clone();
+            assert_eq!(object.get("type"), Some(&json!("object")), "{}", tool.name);
+            assert_eq!(object.get("additionalProperties"), Some(&json!(false)), "{}", tool.name);
+            used.extend(object.keys().cloned());
+            for property in object
+                .get("properties")
+                .and_then(Value::as_object)
+                .into_iter()
+                .flat_map(Map::values)
+            {
+                assert_eq!(property.get("type"), Some(&json!("string")), "{}", tool.name);
+                used.extend(property.as_object().expect("an object").keys().cloned());
+            }
+        }
+        let known = [
+            "type",
+            "properties",
+            "required",
+            "additionalProperties",
+            "enum",
+            "minLength",
+            "maxLength",
+            "default",
+            "description",
+        ];
+        let unknown: Vec<_> = used
+            .iter()
+            .filter(|keyword| !known.contains(&keyword.as_str()))
+            .collect();
+        assert!(unknown.is_empty(), "keywords that nothing checks: {unknown:?}");
+    }
+}

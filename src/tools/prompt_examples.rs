@@ -1,0 +1,42 @@
+//! `prompt_examples`: prompts of the quality that a good plan needs.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Annotations, Context, Definition};
+use crate::{catalogue, error::Error};
+
+pub(super) struct PromptExamples;
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Arguments {}
+
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Output {
+    /// Example prompts, each complete and of 300 to 800 words.
+    samples: &'static [String],
+    /// What to do with them.
+    message: &'static str,
+}
+
+impl Definition for PromptExamples {
+    const NAME: &'static str = "prompt_examples";
+    const TITLE: &'static str = "Example prompts";
+    const DESCRIPTION: &'static str = "Returns about five example prompts that show the detail a good plan needs. \
+        Call it first, before writing a prompt for task_create. Free, changes nothing. Next: draft a prompt of the \
+        same length and concreteness (300-800 words: goal, place, budget, dates, people, constraints, measures of \
+        success) with the user, and get the user's approval before calling task_create.";
+    const ANNOTATIONS: Annotations = Annotations::READ_ONLY;
+    type Arguments = Arguments;
+    type Output = Output;
+
+    async fn call(_: Arguments, _: &Context) -> Result<Output, Error> {
+        let message = "These examples show form and level of detail; do not reuse their content. Draft a prompt of \
+            this quality for the user's own goal, show it to the user, and call task_create only after approval.";
+        Ok(Output {
+            samples: catalogue::examples()?,
+            message,
+        })
+    }
+}

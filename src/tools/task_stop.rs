@@ -1,0 +1,48 @@
+//! `task_stop`: ends a plan that nobody wants any more.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Annotations, Context, Definition, task_id};
+use crate::{
+    db::{Database, task},
+    error::Error,
+};
+
+pub(super) struct TaskStop;
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Arguments {
+    /// The `task_id` that `task_create` returned.
+    task_id: String,
+}
+
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Output {
+    /// The state after the request: stopping or stopped; completed or failed when the task had already ended.
+    state: &'static str,
+}
+
+impl Definition for TaskStop {
+    const NAME: &'static str = "task_stop";
+    const TITLE: &'static str = "Stop a plan";
+    const DESCRIPTION: &'static str = "Asks for the end of a plan that is pending or running. Call it only when the \
+        user wants that: the work done so far is not finished later and credits are not returned. A worker stops at \
+        its next step, so state may be stopping first; task_status tells when it is stopped. Calling it again, or for \
+        a task that has ended, changes nothing.";
+    const ANNOTATIONS: Annotations = Annotations {
+        read_only_hint: false,
+        destructive_hint: true,
+        idempotent_hint: true,
+        open_world_hint: false,
+    };
+    type Arguments = Arguments;
+    type Output = Output;
+
+    async fn call(arguments: Arguments, _: &Context) -> Result<Output, Error> {
+        let id = task_id(&arguments.task_id)?;
+        let state = task::request_stop(&Database::configured().await?, id, None).await?;
+        Ok(Output { state: state.name() })
+    }
+}

@@ -1,0 +1,146 @@
+//! The `worker_plan` service through the host's outbound HTTP: the files of a run while the database lacks them.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::{Stream, stream};
+use http_body_util::{BodyExt as _, Limited};
+use serde::Deserialize;
+use spin_sdk::{
+    http::{EmptyBody, Response},
+    wasip3::http::types::ErrorCode,
+};
+
+use crate::{
+    clock::Deadline,
+    config,
+    error::{Error, Unavailable},
+    plan::Artifact,
+};
+
+/// A list of files is there within this time or not at all.
+const LIST_LIMIT: Duration = Duration::from_secs(2);
+/// A file begins within this time, and each piece of it follows the one before within it.
+const FILE_LIMIT: Duration = Duration::from_secs(10);
+/// A list larger than this is none.
+const MAX_LIST_BYTES: usize = 1 << 20;
+
+/// The service of the settings.
+#[derive(Debug)]
+pub struct WorkerPlan {
+    base: String,
+}
+
+/// The answer of `GET /runs/{task_id}/files`.
+#[derive(Deserialize)]
+struct Listing {
+    files: Vec<String>,
+}
+
+/// A file that has begun to arrive.
+pub struct Arriving {
+    /// Its size in bytes, where the service says so.
+    pub size: Option<u64>,
+    response: Response,
+}
+
+impl WorkerPlan {
+    /// The service of the settings.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when the host cannot resolve the setting.
+    pub async fn configured() -> Result<Self, Error> {
+        Ok(Self {
+            base: config::worker_plan_url().await?,
+        })
+    }
+
+    /// Names of the files of a run, sorted by name.
+    ///
+    /// # Errors
+    /// Why there is no list.
+    pub async fn list_files(&self, id: &str) -> Result<Vec<String>, Unavailable> {
+        let deadline = Deadline::after(LIST_LIMIT);
+        let call = async {
+            let response = self.get(&format!("/runs/{id}/files")).await?;
+            let body = Limited::new(response.into_body(), MAX_LIST_BYTES).collect().await;
+            let body = body.map_err(|_| Unavailable::WorkerBroken)?.to_bytes();
+            serde_json::from_slice::<Listing>(&body).map_err(|_| Unavailable::WorkerBroken)
+        };
+        deadline
+            .race(call)
+            .await
+            .ok_or(Unavailable::WorkerTimeout)?
+            .map(|listing| listing.files)
+    }
+
+    /// Begins the transfer of an artifact.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn open(&self, id: &str, artifact: Artifact) -> Result<Arriving, Unavailable> {
+        let path = match artifact {
+            Artifact::Report => format!("/runs/{id}/report"),
+            Artifact::Zip => format!("/runs/{id}/zip"),
+        };
+        let response = Deadline::after(FILE_LIMIT)
+            .race(self.get(&path))
+            .await
+            .ok_or(Unavailable::WorkerTimeout)??;
+        let length = response.headers().get(http::header::CONTENT_LENGTH);
+        let size = length.and_then(|value| value.to_str().ok()?.parse().ok());
+        Ok(Arriving { size, response })
+    }
+
+    async fn get(&self, path: &str) -> Result<Response, Unavailable> {
+        let request = http::Request::get(format!("{}{path}", self.base)).body(EmptyBody::new());
+        let request = request.map_err(|_| Unavailable::WorkerUnreachable)?;
+        let response = spin_sdk::http::send(request).await.map_err(|code| unavailable(&code))?;
+        match response.status().as_u16() {
+            200 => Ok(response),
+            404 => Err(Unavailable::NoSuchFile),
+            status => Err(Unavailable::WorkerStatus(status)),
+        }
+    }
+}
+
+/// What an error of the transport means.
+fn unavailable(code: &ErrorCode) -> Unavailable {
+    match code {
+        ErrorCode::ConnectionTimeout | ErrorCode::ConnectionReadTimeout | ErrorCode::HttpResponseTimeout => {
+            Unavailable::WorkerTimeout
+        }
+        ErrorCode::HttpResponseIncomplete | ErrorCode::HttpProtocolError => Unavailable::WorkerBroken,
+        _ => Unavailable::WorkerUnreachable,
+    }
+}
+
+impl Arriving {
+    /// The pieces of the file as they arrive. A transfer that stalls, breaks off, or is not as long as announced ends
+    /// in an error.
+    pub fn pieces(self) -> impl Stream<Item = Result<Bytes, Unavailable>> {
+        let state = (self.response.into_body(), self.size, 0_u64);
+        stream::try_unfold(state, |(mut body, size, mut received)| async move {
+            loop {
+                let frame = Deadline::after(FILE_LIMIT)
+                    .race(body.frame())
+                    .await
+                    .ok_or(Unavailable::WorkerTimeout)?;
+                match frame {
+                    None if size.is_some_and(|size| size != received) => return Err(Unavailable::WorkerBroken),
+                    None => return Ok(None),
+                    Some(Err(code)) => return Err(unavailable(&code)),
+                    Some(Ok(frame)) => {
+                        // What is no data are trailers, which mean nothing here.
+                        let Ok(data) = frame.into_data() else { continue };
+                        received += data.len() as u64;
+                        if size.is_some_and(|size| received > size) {
+                            return Err(Unavailable::WorkerBroken);
+                        }
+                        return Ok(Some((data, (body, size, received))));
+                    }
+                }
+            }
+        })
+    }
+}

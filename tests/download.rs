@@ -1,0 +1,126 @@
+//! `GET /download/{task_id}/{file}`: bytes, headers, keys, links.
+
+use serde_json::json;
+
+use crate::support::{Stage, run};
+
+#[test]
+fn files_come_whole_with_their_headers() {
+    run(async {
+        let stage = Stage::builder().with_key().working().build().await;
+        let id = stage.create("Open a bakery in Lyon").await;
+        stage.wait_for(&id, &["completed"]).await;
+        let report = stage.get_with_key(&format!("/download/{id}/030-report.html")).await;
+        let stored = stage
+            .value("SELECT generated_report_html FROM task_item", &[])
+            .await
+            .expect("a report");
+        assert_eq!(report.text(), stored);
+        assert_eq!(report.header("content-type"), "text/html; charset=utf-8");
+        assert_eq!(
+            report.header("content-disposition"),
+            "inline; filename=\"030-report.html\""
+        );
+        assert_eq!(report.header("content-length"), stored.len().to_string());
+        assert_eq!(report.header("x-content-type-options"), "nosniff");
+        assert!(
+            report
+                .header("content-security-policy")
+                .starts_with("sandbox allow-scripts")
+        );
+        let zip = stage.get_with_key(&format!("/download/{id}/run.zip/")).await;
+        let digest = stage
+            .value("SELECT encode(sha256(run_zip_snapshot), 'hex') FROM task_item", &[])
+            .await;
+        assert_eq!(zip.header("content-type"), "application/zip");
+        assert_eq!(
+            zip.header("content-disposition"),
+            format!("attachment; filename=\"{id}.zip\"")
+        );
+        assert_eq!(zip.header("etag"), format!("\"{}\"", digest.unwrap_or_default()));
+        assert_eq!(zip.bytes().slice(..2), "PK");
+    });
+}
+
+#[test]
+fn without_key_or_link_nothing_is_handed_out() {
+    run(async {
+        let stage = Stage::builder().with_key().working().build().await;
+        let id = stage.create("p").await;
+        stage.wait_for(&id, &["completed"]).await;
+        let report = format!("/download/{id}/030-report.html");
+        assert_eq!(stage.get(&report).await.status(), 401);
+        let info = stage.tool("task_file_info", json!({ "task_id": id })).await;
+        let url = info["download_url"].as_str().expect("a link");
+        let query = url.split_once('?').expect("a query").1;
+        assert_eq!(stage.get(&format!("{report}?{query}")).await.status(), 200);
+        for (path, query) in [
+            (format!("/download/{id}/run.zip"), query.to_owned()),
+            (report.clone(), query.replace("expires=", "expires=1")),
+            (report.clone(), query.replace("signature=", "signature=0")),
+            (
+                report.clone(),
+                format!("{}0", query.get(..query.len() - 1).expect("ASCII")).replace("00", "01"),
+            ),
+        ] {
+            let answer = stage.get(&format!("{path}?{query}")).await;
+            assert_eq!(answer.status(), 403, "{path}?{query}: {}", answer.text());
+        }
+    });
+}
+
+#[test]
+fn what_is_not_there_is_404_with_a_reason() {
+    run(async {
+        let stage = Stage::builder().build().await;
+        let id = stage.create("p").await;
+        for (set, path, detail) in [
+            (
+                "state = 'pending'",
+                format!("/download/{id}/030-report.html"),
+                "the task is pending, at 0 %",
+            ),
+            (
+                "progress_percentage = 12.5",
+                format!("/download/{id}/run.zip"),
+                "the task is pending, at 12.5 %",
+            ),
+            (
+                "state = 'processing'",
+                format!("/download/{id}/030-report.html"),
+                "the task is running, at 12.5 %",
+            ),
+            (
+                "state = 'processing'",
+                format!("/download/{id}/run.zip"),
+                "This run has no such file.",
+            ),
+            (
+                "progress_message = 'No quota.', state = 'failed'",
+                format!("/download/{id}/030-report.html"),
+                "No quota.",
+            ),
+            (
+                "state = 'completed'",
+                format!("/download/{id}/030-report.html"),
+                "This run has no such file.",
+            ),
+            (
+                "state = 'completed'",
+                "/download/no-uuid/030-report.html".to_owned(),
+                "No task has this task_id.",
+            ),
+            (
+                "state = 'completed'",
+                "/download/5e2b2a7c-8b49-4d2f-9b8f-6a3c1f05b9a1/run.zip".to_owned(),
+                "No task has this task_id.",
+            ),
+        ] {
+            stage.execute(&format!("UPDATE task_item SET {set}"), &[]).await;
+            let answer = stage.get(&path).await;
+            assert_eq!(answer.status(), 404, "{set} {path}");
+            let found = answer.json()["detail"].as_str().unwrap_or_default().to_owned();
+            assert!(found.contains(detail), "{set} {path}: {found}");
+        }
+    });
+}

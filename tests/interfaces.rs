@@ -1,0 +1,35 @@
+//! The component imports and exports what `wit/world.wit` declares, and nothing else.
+
+use std::collections::BTreeSet;
+
+use wit_parser::{Resolve, WorldItem};
+
+use crate::support::{component, project};
+
+/// The patch release of a WASI 0.2 interface belongs to the Rust toolchain, not to us.
+fn without_patch(name: &str) -> String {
+    match name.rsplit_once("@0.2.") {
+        Some((interface, _)) => format!("{interface}@0.2"),
+        None => name.to_owned(),
+    }
+}
+
+#[test]
+fn the_component_keeps_to_its_world() {
+    let mut resolve = Resolve::default();
+    let (package, _) = resolve.push_dir(project().join("wit")).expect("valid WIT");
+    let world = resolve.select_world(&[package], Some("component")).expect("the world");
+    let names = |items: &mut dyn Iterator<Item = (&wit_parser::WorldKey, &WorldItem)>| -> BTreeSet<String> {
+        items
+            .map(|(key, _)| without_patch(&resolve.name_world_key(key)))
+            .collect()
+    };
+    let world = &resolve.worlds[world];
+    let declared_imports = names(&mut world.imports.iter());
+    let declared_exports = names(&mut world.exports.iter());
+    let (imports, exports) = component().component_interfaces();
+    let imports: BTreeSet<String> = imports.iter().map(|name| without_patch(name)).collect();
+    let exports: BTreeSet<String> = exports.iter().map(|name| without_patch(name)).collect();
+    assert_eq!(exports, declared_exports);
+    assert_eq!(imports, declared_imports);
+}

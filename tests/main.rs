@@ -1,0 +1,19 @@
+//! Tests of the built component in the local host, against a real Postgres and the sample worker: a module for each
+//! route, protocol cases as data in `cases/`.
+//!
+//! Build the component first (`scripts/test` does): `cargo build --release --target wasm32-wasip2`.
+
+#![expect(unreachable_pub, reason = "a test binary has no public interface")]
+
+mod support;
+
+mod cases;
+mod client;
+mod download;
+mod interfaces;
+mod real_run;
+mod task_create;
+mod task_file_info;
+mod task_status;
+mod task_stop;
+mod tools_list;

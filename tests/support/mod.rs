@@ -1,0 +1,94 @@
+//! What every test stands on: one runtime, one Postgres, one compiled component for the whole test binary, and a
+//! [`Stage`] of its own for each test.
+
+mod stage;
+
+use std::{
+    future::Future,
+    path::{Path, PathBuf},
+    sync::{LazyLock, OnceLock},
+    time::Duration,
+};
+
+use planexe_local::{
+    cluster::{Cluster, ClusterOptions},
+    host::Runtime,
+    manifest::Manifest,
+};
+pub use stage::{Answer, Stage};
+
+/// Longer than any test may take.
+const TEST_LIMIT: Duration = Duration::from_secs(120);
+
+/// All tests share one runtime, so that what one of them starts outlives it.
+static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .expect("a tokio runtime")
+});
+
+/// Runs a test.
+pub fn run(test: impl Future<Output = ()>) {
+    RUNTIME.block_on(async {
+        tokio::time::timeout(TEST_LIMIT, test).await.expect("the test hangs");
+    });
+}
+
+/// The folder of the project.
+pub fn project() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Real runs beside the checkout, where there are any.
+pub fn real_data() -> Option<PathBuf> {
+    let folder = project().join("../shared/data");
+    folder.is_dir().then_some(folder)
+}
+
+/// The application's manifest.
+pub fn manifest() -> &'static Manifest {
+    static MANIFEST: OnceLock<Manifest> = OnceLock::new();
+    MANIFEST.get_or_init(|| {
+        let spin_toml = project().join("spin.toml");
+        Manifest::load(&spin_toml, Some(&project().join("runtime-config.toml"))).expect("a valid spin.toml")
+    })
+}
+
+/// The compiled component.
+pub fn component() -> &'static Runtime {
+    static COMPONENT: OnceLock<Runtime> = OnceLock::new();
+    COMPONENT.get_or_init(|| {
+        let cache = project().join("target/component-cache");
+        Runtime::load(manifest(), Some(&cache))
+            .expect("the built component; run: cargo build --release --target wasm32-wasip2")
+    })
+}
+
+/// The test binary's Postgres. Its data need not survive.
+pub async fn cluster() -> &'static Cluster {
+    static CLUSTER: tokio::sync::OnceCell<Cluster> = tokio::sync::OnceCell::const_new();
+    CLUSTER
+        .get_or_init(|| async {
+            let folder = project().join("target/test-postgres");
+            let settings = [
+                ("fsync", "off"),
+                ("synchronous_commit", "off"),
+                ("full_page_writes", "off"),
+            ];
+            let settings = settings
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .to_vec();
+            Cluster::start(
+                &folder,
+                ClusterOptions {
+                    fresh: true,
+                    settings,
+                    port: None,
+                },
+            )
+            .await
+            .expect("Postgres")
+        })
+        .await
+}

@@ -1,0 +1,317 @@
+//! The stage of a test: a database, a worker and a host of its own, and the words to use them.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use planexe_local::{
+    host::{Body, Environment, Host, HostOptions, Output, Reuse},
+    worker::{Worker, WorkerOptions},
+};
+use serde_json::{Value, json};
+use tokio_postgres::{Client, NoTls, types::ToSql};
+
+use super::{cluster, component, manifest};
+
+/// Sets a stage up.
+pub struct StageBuilder {
+    environment: BTreeMap<String, String>,
+    reuse: Reuse,
+    working: bool,
+    store_in_database: bool,
+    serve: Option<PathBuf>,
+}
+
+impl StageBuilder {
+    /// An environment variable, as an operator sets it.
+    pub fn set(mut self, name: &str, value: &str) -> Self {
+        self.environment.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// The API key `secret`.
+    pub fn with_key(self) -> Self {
+        self.set("PLANEXE_MCP_API_KEY", "secret")
+    }
+
+    /// A new instance for each request.
+    pub fn without_reuse(mut self) -> Self {
+        self.reuse.max_requests = 1;
+        self
+    }
+
+    /// The worker claims and makes plans. Otherwise it only serves files.
+    pub fn working(mut self) -> Self {
+        self.working = true;
+        self
+    }
+
+    /// The worker keeps its files to itself: the database never has them.
+    pub fn files_at_worker_only(mut self) -> Self {
+        self.store_in_database = false;
+        self
+    }
+
+    /// The worker hands out a real run in place of a sample.
+    pub fn serving(mut self, run: PathBuf) -> Self {
+        self.serve = Some(run);
+        self
+    }
+
+    /// The stage, ready for requests.
+    pub async fn build(mut self) -> Stage {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let cluster = cluster().await;
+        let database = format!("test_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        cluster
+            .create_database(&database, Some("planexe_template"))
+            .await
+            .expect("a database");
+        let url = cluster.url(&database);
+        let mut options = WorkerOptions::new(&url);
+        options.step = Duration::from_millis(5);
+        options.claim = self.working;
+        options.store_in_database = self.store_in_database;
+        options.serve = self.serve;
+        let worker = Worker::start(options).await.expect("a worker");
+        for (name, value) in [
+            ("PLANEXE_POSTGRES_HOST", "127.0.0.1"),
+            ("PLANEXE_POSTGRES_PORT", &cluster.port().to_string()),
+            ("PLANEXE_POSTGRES_DB", &database),
+            ("PLANEXE_WORKER_PLAN_URL", &worker.url()),
+        ] {
+            self.environment
+                .entry(name.to_owned())
+                .or_insert_with(|| value.to_owned());
+        }
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let options = HostOptions {
+            environment: Environment::Fixed(self.environment),
+            reuse: self.reuse,
+            stderr: Output::Capture(Arc::clone(&log)),
+            ..HostOptions::default()
+        };
+        let host = Host::new(component(), manifest(), options).expect("a host");
+        let (client, connection) = tokio_postgres::connect(&url, NoTls).await.expect("a connection");
+        tokio::spawn(connection);
+        Stage {
+            host,
+            worker,
+            client,
+            database,
+            log,
+        }
+    }
+}
+
+/// A running application for one test.
+pub struct Stage {
+    /// The host.
+    pub host: Host,
+    /// The worker.
+    pub worker: Worker,
+    client: Client,
+    database: String,
+    log: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Stage {
+    /// A stage with the default settings.
+    pub fn builder() -> StageBuilder {
+        StageBuilder {
+            environment: BTreeMap::new(),
+            reuse: Reuse::default(),
+            working: false,
+            store_in_database: true,
+            serve: None,
+        }
+    }
+
+    /// Sends a request and reads the whole answer.
+    pub async fn send(&self, request: Request<Bytes>) -> Answer {
+        let is_head = request.method() == Method::HEAD;
+        let (parts, body) = self.begin(request).await.into_parts();
+        if is_head {
+            // A server sends no body here, whatever the header says of its length.
+            return Answer {
+                parts,
+                body: Ok(Bytes::new()),
+            };
+        }
+        let body = body
+            .collect()
+            .await
+            .map(|body| body.to_bytes())
+            .map_err(|error| error.to_string());
+        Answer { parts, body }
+    }
+
+    /// Sends a request and returns as soon as the answer begins.
+    pub async fn begin(&self, request: Request<Bytes>) -> Response<Body> {
+        let client = SocketAddr::from(([127, 0, 0, 1], 50_000));
+        let request = request.map(|bytes| Full::new(bytes).map_err(|never| match never {}).boxed_unsync());
+        self.host.handle(client, request).await
+    }
+
+    /// `GET` without a key.
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(request(Method::GET, path, &[], Bytes::new())).await
+    }
+
+    /// `GET` with the key `secret`.
+    pub async fn get_with_key(&self, path: &str) -> Answer {
+        self.send(request(Method::GET, path, &[("x-api-key", "secret")], Bytes::new()))
+            .await
+    }
+
+    /// Posts JSON with the key `secret`, which open servers ignore.
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        let headers = [("content-type", "application/json"), ("x-api-key", "secret")];
+        self.send(request(Method::POST, path, &headers, body.to_string().into()))
+            .await
+    }
+
+    /// Calls a tool over MCP; its `structuredContent`.
+    pub async fn tool(&self, name: &str, arguments: Value) -> Value {
+        let params = json!({ "name": name, "arguments": arguments });
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params });
+        let answer = self.post("/mcp", &body).await;
+        assert_eq!(answer.status(), 200, "{}", answer.text());
+        let result = answer.json()["result"].clone();
+        let content = result["structuredContent"].clone();
+        let text = result["content"][0]["text"].as_str().expect("a text block");
+        let text: Value = serde_json::from_str(text).expect("the text is JSON");
+        assert_eq!(text, content, "the text block says the same");
+        assert_eq!(result["isError"], json!(content.get("error").is_some()));
+        content
+    }
+
+    /// Creates a task; its id.
+    pub async fn create(&self, prompt: &str) -> String {
+        let created = self.tool("task_create", json!({ "prompt": prompt })).await;
+        created["task_id"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no task: {created}"))
+            .to_owned()
+    }
+
+    /// Creates a task and waits until the worker has ended it; its id.
+    pub async fn create_and_finish(&self, prompt: &str) -> String {
+        let id = self.create(prompt).await;
+        self.wait_for(&id, &["completed", "failed"]).await;
+        id
+    }
+
+    /// Waits until a task is in one of these database states.
+    pub async fn wait_for(&self, id: &str, states: &[&str]) {
+        loop {
+            let state = self
+                .value("SELECT state::text FROM task_item WHERE id = $1::text::uuid", &[&id])
+                .await;
+            if states.iter().any(|wanted| state.as_deref() == Some(*wanted)) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Runs statements that return nothing.
+    pub async fn execute(&self, statement: &str, parameters: &[&(dyn ToSql + Sync)]) -> u64 {
+        self.client
+            .execute(statement, parameters)
+            .await
+            .expect("a valid statement")
+    }
+
+    /// The one text value of a query.
+    pub async fn value(&self, statement: &str, parameters: &[&(dyn ToSql + Sync)]) -> Option<String> {
+        self.client
+            .query_one(statement, parameters)
+            .await
+            .expect("one row")
+            .get(0)
+    }
+
+    /// The rows of a query as a JSON array of objects.
+    pub async fn rows(&self, query: &str) -> Value {
+        let statement = format!("SELECT coalesce(json_agg(row_to_json(q)), '[]')::text FROM ({query}) q");
+        serde_json::from_str(&self.value(&statement, &[]).await.expect("JSON")).expect("JSON")
+    }
+
+    /// What the component has written to its log.
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&self.log.lock().expect("the log")).into_owned()
+    }
+
+    /// The name of the database.
+    pub fn database(&self) -> &str {
+        &self.database
+    }
+}
+
+/// A request.
+pub fn request(method: Method, path: &str, headers: &[(&str, &str)], body: Bytes) -> Request<Bytes> {
+    let mut request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", "test.local:3000");
+    if !body.is_empty() {
+        request = request.header("content-length", body.len());
+    }
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.body(body).expect("a valid request")
+}
+
+/// An answer, read whole.
+pub struct Answer {
+    parts: http::response::Parts,
+    /// The bytes, or why they ended early.
+    pub body: Result<Bytes, String>,
+}
+
+impl Answer {
+    /// The HTTP status.
+    pub fn status(&self) -> u16 {
+        self.parts.status.as_u16()
+    }
+
+    /// A header's value, blank when it is absent.
+    pub fn header(&self, name: &str) -> &str {
+        self.parts
+            .headers
+            .get(name)
+            .map_or("", |value| value.to_str().expect("ASCII"))
+    }
+
+    /// Whether a header is there.
+    pub fn has_header(&self, name: &str) -> bool {
+        self.parts.headers.contains_key(name)
+    }
+
+    /// The body.
+    pub fn bytes(&self) -> &Bytes {
+        self.body.as_ref().expect("a complete body")
+    }
+
+    /// The body as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(self.bytes()).into_owned()
+    }
+
+    /// The body as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(self.bytes()).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+}

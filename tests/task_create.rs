@@ -1,0 +1,189 @@
+//! `task_create`: what stands in the database afterwards, column by column, and what refuses to create.
+
+use serde_json::json;
+
+use crate::support::{Stage, run};
+
+#[test]
+fn a_task_has_every_column_that_workers_read() {
+    run(async {
+        let stage = Stage::builder().build().await;
+        let created = stage
+            .tool(
+                "task_create",
+                json!({ "prompt": "Open a bakery in Lyon", "speed_vs_detail": "all" }),
+            )
+            .await;
+        let id = created["task_id"].as_str().expect("an id");
+        let rows = stage
+            .rows(
+                "SELECT id, state, prompt, progress_percentage, progress_message, stop_requested, \
+                 stop_requested_timestamp, user_id, parameters, generated_report_html, run_zip_snapshot, \
+                 timestamp_created = last_seen_timestamp AS seen_at_creation, \
+                 to_char(timestamp_created, 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') AS created_at, \
+                 abs(extract(epoch FROM timestamp_created - (now() AT TIME ZONE 'UTC'))) < 30 AS created_now \
+                 FROM task_item",
+            )
+            .await;
+        let expected = json!([{
+            "id": id,
+            "state": "pending",
+            "prompt": "Open a bakery in Lyon",
+            "progress_percentage": 0.0,
+            "progress_message": null,
+            "stop_requested": false,
+            "stop_requested_timestamp": null,
+            "user_id": "mcp_user",
+            "parameters": { "speed_vs_detail": "all_details_but_slow" },
+            "generated_report_html": null,
+            "run_zip_snapshot": null,
+            "seen_at_creation": true,
+            "created_at": created["created_at"],
+            "created_now": true,
+        }]);
+        assert_eq!(rows, expected);
+    });
+}
+
+#[test]
+fn a_task_has_its_event() {
+    run(async {
+        let stage = Stage::builder().build().await;
+        let id = stage.create("Open a bakery in Lyon").await;
+        let rows = stage.rows("SELECT event_type, message, context FROM events").await;
+        let expected = json!([{
+            "event_type": "TASK_PENDING",
+            "message": "Enqueued task via MCP",
+            "context": {
+                "task_id": id,
+                "task_handle": id,
+                "prompt": "Open a bakery in Lyon",
+                "user_id": "mcp_user",
+                "config": null,
+                "metadata": null,
+                "parameters": { "speed_vs_detail": "ping_llm" },
+            },
+        }]);
+        assert_eq!(rows, expected);
+    });
+}
+
+#[test]
+fn each_detail_level_is_stored_under_its_name() {
+    run(async {
+        let stage = Stage::builder().build().await;
+        for (given, stored) in [
+            (json!({ "prompt": "p" }), "ping_llm"),
+            (json!({ "prompt": "p", "speed_vs_detail": null }), "ping_llm"),
+            (json!({ "prompt": "p", "speed_vs_detail": "ping" }), "ping_llm"),
+            (
+                json!({ "prompt": "p", "speed_vs_detail": "fast" }),
+                "fast_but_skip_details",
+            ),
+            (
+                json!({ "prompt": "p", "speed_vs_detail": "all" }),
+                "all_details_but_slow",
+            ),
+        ] {
+            let created = stage.tool("task_create", given.clone()).await;
+            let query = "SELECT parameters ->> 'speed_vs_detail' FROM task_item WHERE id = $1::text::uuid";
+            let value = stage.value(query, &[&created["task_id"].as_str()]).await;
+            assert_eq!(value.as_deref(), Some(stored), "{given}");
+            stage.execute("DELETE FROM task_item", &[]).await;
+            stage.execute("DELETE FROM nonces", &[]).await;
+        }
+    });
+}
+
+#[test]
+fn prompts_are_stored_as_they_are() {
+    run(async {
+        let stage = Stage::builder().build().await;
+        for prompt in [
+            "'; DROP TABLE task_item; --",
+            "Zürich — 東京 🚲 \u{2028}",
+            "$1 {{ mcp_api_key }} %s \\x",
+            "  padded\r\n",
+        ] {
+            let id = stage.create(prompt).await;
+            let query = "SELECT prompt FROM task_item WHERE id = $1::text::uuid";
+            assert_eq!(stage.value(query, &[&id]).await.as_deref(), Some(prompt));
+        }
+    });
+}
+
+#[test]
+fn a_request_id_leads_to_the_first_task_for_ever() {
+    run(async {
+        let stage = Stage::builder().build().await;
+        let arguments = json!({ "prompt": "Open a bakery", "client_request_id": "order-7" });
+        let first = stage.tool("task_create", arguments.clone()).await;
+        assert_eq!(first.get("repeated"), None);
+        stage
+            .execute(
+                "UPDATE task_item SET timestamp_created = timestamp_created - interval '30 days'",
+                &[],
+            )
+            .await;
+        let second = stage.tool("task_create", arguments).await;
+        assert_eq!(
+            (&second["task_id"], &second["repeated"]),
+            (&first["task_id"], &json!(true))
+        );
+        let other = stage
+            .tool(
+                "task_create",
+                json!({ "prompt": "Open a bakery", "client_request_id": "order-8" }),
+            )
+            .await;
+        assert_ne!(other["task_id"], first["task_id"]);
+        assert_eq!(
+            stage.rows("SELECT count(*) FROM task_item").await,
+            json!([{ "count": 2 }])
+        );
+        assert_eq!(stage.rows("SELECT count(*) FROM events").await, json!([{ "count": 2 }]));
+    });
+}
+
+#[test]
+fn wrong_arguments_create_nothing() {
+    run(async {
+        let stage = Stage::builder().build().await;
+        for arguments in [
+            json!({}),
+            json!({ "prompt": "" }),
+            json!({ "prompt": " \n\t" }),
+            json!({ "prompt": 7 }),
+            json!({ "prompt": "p", "speed_vs_detail": "slow" }),
+            json!({ "prompt": "p", "colour": "red" }),
+            json!({ "prompt": "a\u{0}b" }),
+        ] {
+            let answer = stage.tool("task_create", arguments.clone()).await;
+            assert_eq!(answer["error"]["code"], "INVALID_ARGUMENT", "{arguments}");
+        }
+        assert_eq!(
+            stage.rows("SELECT count(*) FROM task_item").await,
+            json!([{ "count": 0 }])
+        );
+    });
+}
+
+#[test]
+fn a_server_for_known_users_wants_a_known_user() {
+    run(async {
+        let stage = Stage::builder()
+            .set("PLANEXE_MCP_REQUIRE_USER_KEY", "true")
+            .build()
+            .await;
+        let code = |arguments| async { stage.tool("task_create", arguments).await["error"]["code"].clone() };
+        assert_eq!(code(json!({ "prompt": "p" })).await, "USER_API_KEY_REQUIRED");
+        assert_eq!(
+            code(json!({ "prompt": "p", "user_api_key": "pex_unknown" })).await,
+            "INVALID_USER_API_KEY"
+        );
+        assert_eq!(
+            stage.rows("SELECT count(*) FROM task_item").await,
+            json!([{ "count": 0 }])
+        );
+    });
+}

@@ -1,0 +1,146 @@
+//! `task_status`: every state, times, files.
+
+use serde_json::{Value, json};
+
+use crate::support::{Stage, run};
+
+#[test]
+fn every_state_of_the_database_has_its_public_one() {
+    run(async {
+        let stage = Stage::builder().build().await;
+        for (state, stop, public, percentage) in [
+            ("pending", Some(false), "pending", 42.5),
+            ("pending", None, "pending", 42.5),
+            ("pending", Some(true), "stopped", 42.5),
+            ("processing", Some(false), "running", 42.5),
+            ("processing", Some(true), "stopping", 42.5),
+            ("completed", Some(false), "completed", 100.0),
+            ("completed", Some(true), "completed", 100.0),
+            ("failed", Some(false), "failed", 42.5),
+            ("failed", Some(true), "stopped", 42.5),
+        ] {
+            let id = stage.create("p").await;
+            stage
+                .execute(
+                    "UPDATE task_item SET state = $2::text::taskstate, stop_requested = $3, progress_percentage = 42.5, \
+                     progress_message = '42 of 89. Extra files: 8' WHERE id = $1::text::uuid",
+                    &[&id, &state, &stop],
+                )
+                .await;
+            let status = stage.tool("task_status", json!({ "task_id": id })).await;
+            assert_eq!(status["state"], public, "{state}, {stop:?}");
+            assert_eq!(status["progress_percentage"], percentage, "{state}");
+            assert_eq!(status["progress_message"], "42 of 89. Extra files: 8");
+            assert_eq!(status["task_id"], id.as_str());
+        }
+    });
+}
+
+#[test]
+fn time_stops_when_the_task_ends() {
+    run(async {
+        let stage = Stage::builder().build().await;
+        let id = stage.create("p").await;
+        let elapsed = |set: &'static str| {
+            let (stage, id) = (&stage, &id);
+            async move {
+                let update = format!(
+                    "UPDATE task_item SET timestamp_created = (now() AT TIME ZONE 'UTC') - interval '100 s', \
+                     last_seen_timestamp = (now() AT TIME ZONE 'UTC') - interval '40 s', {set}"
+                );
+                stage.execute(&update, &[]).await;
+                let status = stage.tool("task_status", json!({ "task_id": id })).await;
+                assert!(
+                    status["timing"]["started_at"]
+                        .as_str()
+                        .is_some_and(|time| time.ends_with('Z'))
+                );
+                status["timing"]["elapsed_sec"].as_f64().expect("seconds")
+            }
+        };
+        assert!((100.0..130.0).contains(&elapsed("state = 'processing'").await));
+        assert_eq!(elapsed("state = 'completed'").await, 60.0);
+        assert_eq!(elapsed("state = 'failed'").await, 60.0);
+        let stopped = "state = 'pending', stop_requested = true, \
+                       stop_requested_timestamp = (now() AT TIME ZONE 'UTC') - interval '70 s'";
+        assert_eq!(elapsed(stopped).await, 30.0);
+    });
+}
+
+#[test]
+fn a_finished_plan_shows_its_ten_newest_files() {
+    run(async {
+        let stage = Stage::builder().working().build().await;
+        let id = stage.create("Open a bakery in Lyon").await;
+        stage.wait_for(&id, &["completed"]).await;
+        let status = stage.tool("task_status", json!({ "task_id": id })).await;
+        assert_eq!(status["state"], "completed");
+        let names: Vec<&str> = status["files"]
+            .as_array()
+            .expect("files")
+            .iter()
+            .filter_map(|f| f["path"].as_str())
+            .collect();
+        assert!((3..=10).contains(&names.len()), "{names:?}");
+        assert!(names.contains(&"030-report.html"), "{names:?}");
+        assert!(!names.contains(&"log.txt"), "{names:?}");
+        assert!(
+            stage.worker.requests().is_empty(),
+            "the database has the files: {:?}",
+            stage.worker.requests()
+        );
+    });
+}
+
+#[test]
+fn a_running_plan_shows_the_files_of_the_worker() {
+    run(async {
+        let stage = Stage::builder().build().await;
+        let id = stage.create("p").await;
+        stage.execute("UPDATE task_item SET state = 'processing'", &[]).await;
+        stage.worker.add_files(
+            &id,
+            [("001-2-plan.txt", "p"), ("005-2-levers.md", "# L"), ("log.txt", "x")],
+        );
+        let status = stage.tool("task_status", json!({ "task_id": id })).await;
+        let expected = json!([
+            { "path": "005-2-levers.md", "updated_at": null },
+            { "path": "001-2-plan.txt", "updated_at": null },
+        ]);
+        assert_eq!(status["files"], expected);
+    });
+}
+
+#[test]
+fn a_legacy_id_finds_its_task() {
+    run(async {
+        let stage = Stage::builder().build().await;
+        let id = stage.create("p").await;
+        let legacy = "0a7f7a3e-3f3c-4f6e-9a55-0d2f5f6f7a11";
+        let update = format!("UPDATE task_item SET parameters = '{{\"_mcp_task_id\": \"{legacy}\"}}'");
+        stage.execute(&update, &[]).await;
+        let status = stage.tool("task_status", json!({ "task_id": legacy })).await;
+        assert_eq!(status["task_id"], id.as_str());
+    });
+}
+
+#[test]
+fn unknown_tasks_are_not_found() {
+    run(async {
+        let stage = Stage::builder().build().await;
+        for tool in ["task_status", "task_stop", "task_file_info"] {
+            for id in [
+                "5e2b2a7c-8b49-4d2f-9b8f-6a3c1f05b9a1",
+                "",
+                "no uuid",
+                "' OR 1=1 --",
+                "../../etc/passwd",
+            ] {
+                let answer: Value = stage.tool(tool, json!({ "task_id": id })).await;
+                assert_eq!(answer["error"]["code"], "TASK_NOT_FOUND", "{tool} {id:?}: {answer}");
+            }
+            let answer = stage.tool(tool, json!({})).await;
+            assert_eq!(answer["error"]["code"], "INVALID_ARGUMENT", "{tool}");
+        }
+    });
+}
