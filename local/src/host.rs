@@ -8,8 +8,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Full};
 use wasmtime::component::Linker;
 use wasmtime::{Cache, CacheConfig, Config, Engine};
 use wasmtime_wasi_http::handler::{ProxyHandler, TrapOrPanicError};
@@ -30,7 +32,12 @@ pub use crate::variables::Environment;
 use crate::variables::Resolver;
 
 /// The body of a request or response. It streams.
-pub type Body = UnsyncBoxBody<bytes::Bytes, wasmtime_wasi_http::Error>;
+pub type Body = UnsyncBoxBody<Bytes, wasmtime_wasi_http::Error>;
+
+/// A body of bytes that are there already.
+pub fn body(bytes: impl Into<Bytes>) -> Body {
+    Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
+}
 
 /// How often a busy guest gives way to others.
 const TICK: Duration = Duration::from_millis(10);

@@ -6,10 +6,9 @@ use anyhow::{Context as _, bail, ensure};
 use http::header::HOST;
 use http::uri::{Authority, Scheme};
 use http::{HeaderValue, Request, Response, StatusCode, Uri, header};
-use http_body_util::{BodyExt as _, Empty, Full};
 use serde::Serialize;
 
-use crate::host::Body;
+use crate::host::{Body, body};
 use crate::manifest::Manifest;
 use crate::routes::RouteMatch;
 
@@ -18,7 +17,7 @@ const WELL_KNOWN: &str = "/.well-known/spin/";
 /// The answer to the paths that belong to the host; `None` for all others.
 pub(crate) fn well_known(path: &str, manifest: &Manifest) -> Option<anyhow::Result<Response<Body>>> {
     Some(match path.strip_prefix(WELL_KNOWN)? {
-        "health" => Ok(Response::new(full("OK".into()))),
+        "health" => Ok(Response::new(body("OK"))),
         "info" => info(manifest),
         _ => Ok(empty(StatusCode::NOT_FOUND)),
     })
@@ -35,21 +34,17 @@ fn info(manifest: &Manifest) -> anyhow::Result<Response<Body>> {
         name: manifest.name(),
         version: manifest.version(),
     };
-    let body = serde_json::to_vec_pretty(&info)?;
+    let text = serde_json::to_vec_pretty(&info)?;
     Ok(Response::builder()
         .header(header::CONTENT_TYPE, "application/json")
-        .body(full(body.into()))?)
+        .body(body(text))?)
 }
 
 /// An answer without a body.
 pub(crate) fn empty(status: StatusCode) -> Response<Body> {
-    let mut response = Response::new(Empty::new().map_err(|never| match never {}).boxed_unsync());
+    let mut response = Response::new(body(""));
     *response.status_mut() = status;
     response
-}
-
-fn full(bytes: bytes::Bytes) -> Body {
-    Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
 }
 
 /// Gives the request's URI the scheme `http` and an authority.
@@ -129,7 +124,7 @@ mod tests {
     use crate::routes::{Route, find};
 
     fn prepared(request: http::request::Builder, route: &str) -> anyhow::Result<Request<Body>> {
-        let request = request.body(full(bytes::Bytes::new())).unwrap();
+        let request = request.body(body("")).unwrap();
         let routes = [Route::parse(route, "c").unwrap()];
         let found = find(&routes, request.uri().path()).unwrap();
         describe(absolute(request)?, &found, "127.0.0.1:8777".parse().unwrap())

@@ -25,5 +25,7 @@ pub mod host;
 pub mod manifest;
 pub mod routes;
 pub mod server;
+pub mod settings;
+pub mod up;
 pub mod variables;
 pub mod worker;

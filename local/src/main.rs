@@ -1,1 +1,115 @@
-fn main() {}
+//! The command `planexe-local`. What each subcommand does is in the library.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+use planexe_local::demo::{self, DemoOptions};
+use planexe_local::settings::{self, Variables};
+use planexe_local::up::{self, Engine, UpOptions};
+
+/// The PlanExe MCP server on the machine you sit at. In production, Spin runs the component.
+#[derive(Parser)]
+#[command(name = "planexe-local", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start the server with all it needs: a private Postgres and a sample worker, unless the environment names a
+    /// database.
+    Up(Up),
+    /// Have a plan made by a running server and save its report.
+    Demo(Demo),
+}
+
+#[derive(Args)]
+struct Up {
+    /// The port to serve on [default: PORT, PLANEXE_MCP_HTTP_PORT or 3000].
+    #[arg(long)]
+    port: Option<u16>,
+    /// What runs the component.
+    #[arg(long, value_enum, default_value = "auto")]
+    host: Engine,
+    /// Forget the tasks of earlier runs.
+    #[arg(long)]
+    fresh: bool,
+    /// Milliseconds between two steps of the sample worker.
+    #[arg(long, default_value_t = 500)]
+    step: u64,
+    /// A folder or zip of a real run, which the sample worker hands out in place of samples.
+    #[arg(long, value_name = "PATH")]
+    serve: Option<PathBuf>,
+    /// The folder with spin.toml.
+    #[arg(long, default_value = ".")]
+    project: PathBuf,
+}
+
+#[derive(Args)]
+struct Demo {
+    /// What the plan is for.
+    goal: String,
+    /// The server [default: the port of scripts/up].
+    #[arg(long)]
+    url: Option<String>,
+    /// The server's API key.
+    #[arg(long, env = "PLANEXE_MCP_API_KEY", hide_env_values = true)]
+    key: Option<String>,
+    /// The folder for the plan.
+    #[arg(long, default_value = "plans")]
+    out: PathBuf,
+    /// ping, fast or all.
+    #[arg(long, default_value = "fast")]
+    detail: String,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Up(up) => start(up).await,
+        Command::Demo(demo) => walk(demo).await,
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            #[expect(clippy::print_stderr, reason = "the last word to the person at the terminal")]
+            {
+                eprintln!("planexe-local: {error:#}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The environment. Values that are no Unicode belong to nobody here.
+fn environment() -> Variables {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
+}
+
+async fn start(up: Up) -> Result<()> {
+    let mut variables = environment();
+    if let Some(port) = up.port {
+        variables.insert("PORT".to_owned(), port.to_string());
+    }
+    up::run(UpOptions {
+        project: std::path::absolute(up.project)?,
+        variables,
+        engine: up.host,
+        fresh: up.fresh,
+        step: Duration::from_millis(up.step),
+        serve: up.serve,
+    })
+    .await
+}
+
+async fn walk(demo: Demo) -> Result<()> {
+    let base_url = match demo.url {
+        Some(url) => url.trim_end_matches('/').trim_end_matches("/mcp").to_owned(),
+        None => format!("http://127.0.0.1:{}", settings::listener(&environment())?.port()),
+    };
+    demo::run(DemoOptions { base_url, api_key: demo.key, goal: demo.goal, out: demo.out, detail: demo.detail }).await
+}

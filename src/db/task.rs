@@ -274,7 +274,7 @@ fn decode_state(state: &str, stop_requested: bool) -> Result<TaskState, Error> {
     known.ok_or_else(|| Error::Internal(format!("unknown task state {state}")))
 }
 
-/// How find_artifact.sql is told which column to look at.
+/// How `find_artifact.sql` is told which column to look at.
 fn column_choice(artifact: Artifact) -> &'static str {
     match artifact {
         Artifact::Report => "report",

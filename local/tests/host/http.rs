@@ -8,7 +8,9 @@ use futures::{SinkExt as _, StreamExt as _};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
 
-use crate::support::{client, eventually, full, request, runtime, tested, text};
+use planexe_local::host::body;
+
+use crate::support::{client, eventually, request, runtime, tested, text};
 
 #[tokio::test]
 async fn an_answer() {
@@ -28,7 +30,7 @@ async fn what_the_guest_sees_of_a_request() {
         .header("upgrade", "h2c")
         .header("API_KEY", "k")
         .header("spin-client-addr", "forged")
-        .body(full(""))
+        .body(body(""))
         .unwrap();
     let seen = text(tested.send(request).await.into_body()).await.unwrap();
     let mut lines: Vec<_> = seen.lines().collect();
@@ -94,8 +96,10 @@ async fn interfaces() {
 async fn a_request_body_streams_in_and_out() {
     let tested = tested();
     let (mut sender, receiver) = futures::channel::mpsc::channel::<Result<_, wasmtime_wasi_http::Error>>(1);
-    let body = StreamBody::new(receiver).boxed_unsync();
-    let response = tested.send(Request::post("http://test/echo").body(body).unwrap()).await;
+    let pieces = StreamBody::new(receiver).boxed_unsync();
+    let response = tested
+        .send(Request::post("http://test/echo").body(pieces).unwrap())
+        .await;
     let mut answer = response.into_body().into_data_stream();
     for piece in ["one", "two", "three"] {
         sender.send(Ok(Frame::data(Bytes::from(piece)))).await.unwrap();
@@ -109,7 +113,7 @@ async fn a_request_body_streams_in_and_out() {
 #[tokio::test]
 async fn a_large_request_body() {
     let request = Request::post("http://test/length")
-        .body(full(vec![7; 3 << 20]))
+        .body(body(vec![7; 3 << 20]))
         .unwrap();
     assert_eq!(
         text(tested().send(request).await.into_body()).await.unwrap(),
@@ -123,8 +127,8 @@ async fn a_request_body_that_breaks_off() {
         Ok(Frame::data(Bytes::from("abc"))),
         Err(wasmtime_wasi_http::Error::ConnectionTerminated),
     ];
-    let body = StreamBody::new(futures::stream::iter(pieces)).boxed_unsync();
-    let request = Request::post("http://test/length").body(body).unwrap();
+    let pieces = StreamBody::new(futures::stream::iter(pieces)).boxed_unsync();
+    let request = Request::post("http://test/length").body(pieces).unwrap();
     let seen = text(tested().send(request).await.into_body()).await.unwrap();
     assert!(seen.starts_with("3 then"), "{seen}");
 }
@@ -185,7 +189,7 @@ async fn a_request_without_authority_is_a_failure() {
     let tested = tested();
     let response = tested
         .host
-        .handle(client(), Request::get("/plain").body(full("")).unwrap())
+        .handle(client(), Request::get("/plain").body(body("")).unwrap())
         .await;
     assert_eq!(response.status(), 500);
     assert!(tested.stderr().contains("no 'Host' header"), "{}", tested.stderr());

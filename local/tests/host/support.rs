@@ -8,10 +8,9 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use ::http::{Request, Response, StatusCode};
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::BodyExt as _;
 use planexe_local::cluster::{Cluster, ClusterOptions};
-use planexe_local::host::{Body, Environment, Host, HostOptions, Output, Runtime, Stats};
+use planexe_local::host::{self, Body, Environment, Host, HostOptions, Output, Runtime, Stats};
 use planexe_local::manifest::Manifest;
 use tokio::sync::OnceCell;
 
@@ -79,17 +78,13 @@ pub(crate) fn client() -> SocketAddr {
     ([127, 0, 0, 1], 4711).into()
 }
 
-pub(crate) fn full(text: impl Into<Bytes>) -> Body {
-    Full::new(text.into()).map_err(|never| match never {}).boxed_unsync()
-}
-
 /// A request for a path with headers.
 pub(crate) fn request(path: &str, headers: &[(&str, &str)]) -> Request<Body> {
     let mut request = Request::get(format!("http://test{path}"));
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    request.body(full("")).expect("a request")
+    request.body(host::body("")).expect("a request")
 }
 
 impl Tested {

@@ -1,0 +1,293 @@
+//! The whole stack on one machine: a private Postgres and the sample worker where nothing else is configured, and the
+//! component in Spin or in the local host. Ends all that it started when it ends.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use tokio::process::{Child, Command};
+
+use crate::cluster::{Cluster, ClusterOptions};
+use crate::host::{Environment, Host, HostOptions, Runtime};
+use crate::manifest::Manifest;
+use crate::server::Server;
+use crate::settings::{self, Variables};
+use crate::worker::{Worker, WorkerOptions};
+
+/// The oldest Spin that runs the component.
+const OLDEST_SPIN: (u32, u32) = (4, 1);
+/// How long Spin may take to its first answer.
+const SPIN_LIMIT: Duration = Duration::from_secs(60);
+/// The database of the private Postgres.
+const DATABASE: &str = "planexe";
+
+/// What runs the component.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Engine {
+    /// Spin when a fitting one is on PATH, else the local host.
+    Auto,
+    /// Spin.
+    Spin,
+    /// The local host.
+    Local,
+}
+
+/// How to start the stack.
+#[derive(Debug, Clone)]
+pub struct UpOptions {
+    /// The folder with `spin.toml`.
+    pub project: PathBuf,
+    /// The environment with the settings.
+    pub variables: Variables,
+    /// What runs the component.
+    pub engine: Engine,
+    /// Forget the data of the private Postgres.
+    pub fresh: bool,
+    /// Time between two visible steps of the sample worker.
+    pub step: Duration,
+    /// A folder or zip of a real run for the sample worker to hand out.
+    pub serve: Option<PathBuf>,
+}
+
+/// Starts the stack, says how to use it, and serves until Ctrl-C or a termination signal.
+///
+/// # Errors
+/// What keeps it from starting, in one line with what to do about it.
+pub async fn run(options: UpOptions) -> Result<()> {
+    let UpOptions { project, mut variables, engine, fresh, step, serve } = options;
+    let address = settings::listener(&variables)?;
+    // Before anything is started: a port that is taken is the commonest reason to fail.
+    let listener = Server::bind(address).await.map_err(|error| explain_bind(error, address))?;
+    settings::adopt_database_uri(&mut variables)?;
+    let mut cluster = None;
+    let mut worker = None;
+    if settings::names_database(&variables) {
+        say("Using the database of your environment. No sample worker is started beside it.");
+    } else {
+        say("Starting a private Postgres for this checkout ...");
+        let started = start_cluster(&project, fresh).await?;
+        say(&format!("  listening on 127.0.0.1:{}, data in {}", started.port(), started.folder().display()));
+        for (name, value) in [
+            ("PLANEXE_POSTGRES_HOST", "127.0.0.1".to_owned()),
+            ("PLANEXE_POSTGRES_PORT", started.port().to_string()),
+            ("PLANEXE_POSTGRES_DB", DATABASE.to_owned()),
+            ("PLANEXE_POSTGRES_USER", "planexe".to_owned()),
+            ("PLANEXE_POSTGRES_PASSWORD", "planexe".to_owned()),
+        ] {
+            variables.insert(name.to_owned(), value);
+        }
+        let mut worker_options = WorkerOptions::new(started.url(DATABASE));
+        worker_options.step = step;
+        worker_options.serve = serve;
+        let started_worker = Worker::start(worker_options).await?;
+        say(&format!("Started the sample worker at {} (it makes sample plans, without an LLM).", started_worker.url()));
+        variables.insert("PLANEXE_WORKER_PLAN_URL".to_owned(), started_worker.url());
+        worker = Some(started_worker);
+        cluster = Some(started);
+    }
+    let served = match choose(engine).await? {
+        Engine::Spin => {
+            drop(listener);
+            serve_with_spin(&project, &variables, address).await
+        }
+        Engine::Auto | Engine::Local => serve_here(&project, &variables, listener).await,
+    };
+    say("Ending ...");
+    if let Some(worker) = worker {
+        worker.stop().await;
+    }
+    if let Some(cluster) = cluster {
+        cluster.stop().await;
+    }
+    served
+}
+
+/// Serves with the local host until asked to end.
+async fn serve_here(project: &Path, variables: &Variables, listener: Server) -> Result<()> {
+    let manifest = manifest(project)?;
+    say("Compiling the component to machine code (cached for the next start) ...");
+    let cache = project.join("target/component-cache");
+    let runtime = tokio::task::spawn_blocking({
+        let manifest = manifest.clone();
+        move || Runtime::load(&manifest, Some(&cache))
+    })
+    .await??;
+    let options = HostOptions { environment: Environment::Fixed(variables.clone()), ..HostOptions::default() };
+    let host = Host::new(&runtime, &manifest, options)?;
+    welcome(listener.local_addr(), variables, "the local host");
+    listener.with_grace(Duration::from_secs(2)).serve(host, end_signal()).await
+}
+
+/// The application's manifest with the runtime configuration beside it.
+///
+/// # Errors
+/// When one of them cannot be read.
+pub fn manifest(project: &Path) -> Result<Manifest> {
+    let runtime_config = project.join("runtime-config.toml");
+    Manifest::load(&project.join("spin.toml"), runtime_config.is_file().then_some(&*runtime_config))
+}
+
+/// Serves with Spin until asked to end, or until Spin ends.
+async fn serve_with_spin(project: &Path, variables: &Variables, address: SocketAddr) -> Result<()> {
+    let mut spin = Command::new("spin")
+        .args(["up", "--from", "spin.toml", "--runtime-config-file", "runtime-config.toml", "--listen"])
+        .arg(address.to_string())
+        .current_dir(project)
+        .env_clear()
+        .envs(variables)
+        .stdout(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .context("cannot start spin")?;
+    tokio::select! {
+        ready = wait_for_answer(address) => ready?,
+        ended = spin.wait() => bail!("spin ended before its first answer: {}", ended?),
+        () = end_signal() => return end(spin).await,
+    }
+    welcome(address, variables, "Spin");
+    tokio::select! {
+        ended = spin.wait() => { ensure!(ended?.success(), "spin ended"); Ok(()) }
+        () = end_signal() => end(spin).await,
+    }
+}
+
+/// Asks Spin to end, as Ctrl-C does, and waits.
+async fn end(mut spin: Child) -> Result<()> {
+    if let Some(id) = spin.id().and_then(|id| i32::try_from(id).ok()) {
+        let signal = nix::sys::signal::Signal::SIGINT;
+        // It may have ended by itself.
+        _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(id), signal);
+    }
+    if tokio::time::timeout(Duration::from_secs(10), spin.wait()).await.is_err() {
+        spin.kill().await?;
+    }
+    Ok(())
+}
+
+async fn wait_for_answer(address: SocketAddr) -> Result<()> {
+    let attempts = async {
+        while tokio::net::TcpStream::connect(reachable(address)).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(SPIN_LIMIT, attempts).await.context("spin does not answer")
+}
+
+async fn start_cluster(project: &Path, fresh: bool) -> Result<Cluster> {
+    let folder = project.join(".local/postgres");
+    let cluster = Cluster::start(&folder, ClusterOptions { fresh, ..ClusterOptions::default() }).await?;
+    if let Some(note) = cluster.note() {
+        say(&format!("  {note}"));
+    }
+    if !cluster.has_database(DATABASE).await? {
+        cluster.create_database(DATABASE, Some("planexe_template")).await?;
+    }
+    Ok(cluster)
+}
+
+/// Which of the two runs the component.
+async fn choose(engine: Engine) -> Result<Engine> {
+    if engine == Engine::Local {
+        return Ok(engine);
+    }
+    let version = Command::new("spin").arg("--version").output().await.ok();
+    let version = version.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    let fits = version.as_deref().and_then(parse_version).is_some_and(|version| version >= OLDEST_SPIN);
+    let (major, minor) = OLDEST_SPIN;
+    match (engine, fits, version) {
+        (_, true, _) => Ok(Engine::Spin),
+        (Engine::Spin, false, Some(version)) => bail!("{version} is too old: the component needs Spin {major}.{minor}"),
+        (Engine::Spin, false, None) => {
+            bail!("spin is not on PATH: install Spin {major}.{minor} (https://spinframework.dev) or use --host local")
+        }
+        (_, false, Some(version)) => {
+            say(&format!("{version} is too old (the component needs {major}.{minor}): using the local host."));
+            Ok(Engine::Local)
+        }
+        (_, false, None) => Ok(Engine::Local),
+    }
+}
+
+/// Major and minor of `spin 4.1.0 (…)`.
+fn parse_version(text: &str) -> Option<(u32, u32)> {
+    let mut numbers = text.split_whitespace().nth(1)?.split('.');
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+fn explain_bind(error: anyhow::Error, address: SocketAddr) -> anyhow::Error {
+    let kind = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>()).map(std::io::Error::kind);
+    match kind {
+        Some(std::io::ErrorKind::AddrInUse) => anyhow::anyhow!(
+            "port {} is in use by another program: choose another one, for example scripts/up --port {}",
+            address.port(),
+            address.port().wrapping_add(1)
+        ),
+        _ => error,
+    }
+}
+
+/// How a client on this machine reaches a listener.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        ip if !ip.is_unspecified() => address,
+        IpAddr::V4(_) => ([127, 0, 0, 1], address.port()).into(),
+        IpAddr::V6(_) => (std::net::Ipv6Addr::LOCALHOST, address.port()).into(),
+    }
+}
+
+/// Ctrl-C, or the signal that service managers send.
+async fn end_signal() {
+    let terminate = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => _ = signal.recv().await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminate => {}
+    }
+}
+
+/// What a person needs now.
+fn welcome(address: SocketAddr, variables: &Variables, engine: &str) {
+    let url = format!("http://{}/mcp", reachable(address));
+    let key = variables.get("PLANEXE_MCP_API_KEY").map(|key| key.trim()).filter(|key| !key.is_empty());
+    let mut server = serde_json::json!({ "type": "http", "url": url });
+    if key.is_some() {
+        server["headers"] = serde_json::json!({ "X-API-Key": "<your PLANEXE_MCP_API_KEY>" });
+    }
+    let client = serde_json::json!({ "mcpServers": { "planexe": server } });
+    let client = serde_json::to_string_pretty(&client).unwrap_or_default();
+    let open = if key.is_none() { "\nNo PLANEXE_MCP_API_KEY is set: anybody who reaches this port may use it.\n" } else { "" };
+    say(&format!(
+        "\nServing MCP at {url} ({engine}). Ctrl-C ends it.\n{open}\n\
+         Connect an MCP client; most take this configuration:\n\n{client}\n\n\
+         Or try it from another terminal:\n\n  scripts/demo \"Open a bakery in Lyon\"\n"
+    ));
+}
+
+/// A line for the person at the terminal. A closed terminal is no reason to stop.
+fn say(text: &str) {
+    let mut out = std::io::stdout();
+    _ = writeln!(out, "{text}");
+    if !out.is_terminal() {
+        _ = out.flush();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read() {
+        assert_eq!(parse_version("spin 4.1.0 (abc 2026-09-01)"), Some((4, 1)));
+        assert_eq!(parse_version("spin 4.1.0-pre0 (abc)"), Some((4, 1)));
+        assert!(parse_version("spin 10.0.0").is_some_and(|version| version >= OLDEST_SPIN));
+        assert_eq!(parse_version("Spin model checker"), None);
+    }
+}
