@@ -8,6 +8,8 @@
 mod client;
 mod download;
 mod progress;
+#[cfg(test)]
+mod tests;
 
 use anyhow::{Context, Result, bail};
 use client::{Refusal, Session};
@@ -111,8 +113,14 @@ pub async fn run(options: DemoOptions) -> Result<()> {
     println!("Connected to {server} at {}.", session.base());
 
     let examples: Examples = session.call("prompt_examples", json!({})).await?;
-    let first = examples.samples.first().map_or("", |sample| sample.trim());
-    let first: String = first.chars().take(70).collect();
+    let first = examples.samples.first().map_or("", String::as_str);
+    let first: String = first
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+        .chars()
+        .take(70)
+        .collect();
     println!(
         "prompt_examples: {} prompts to learn from, the first one begins “{first}…”.",
         examples.samples.len()
@@ -135,8 +143,15 @@ pub async fn run(options: DemoOptions) -> Result<()> {
     if !watch(&mut session, &task).await? {
         return Ok(());
     }
-    let report = fetch(&mut session, &task, "report", &options.out).await?;
-    fetch(&mut session, &task, "zip", &options.out).await?;
+    tokio::select! {
+        delivered = deliver(&mut session, &task, &options.out) => delivered,
+        _ = ctrl_c() => bail!("interrupted; the plan is complete and can still be fetched"),
+    }
+}
+
+async fn deliver(session: &mut Session, task: &str, out: &Path) -> Result<()> {
+    let report = fetch(session, task, "report", out).await?;
+    fetch(session, task, "zip", out).await?;
     let report = report.canonicalize().unwrap_or(report);
     println!("\nNext: open {} in a browser,", report.display());
     println!(
@@ -171,7 +186,10 @@ async fn watch(session: &mut Session, task: &str) -> Result<bool> {
         let newest = status.files.first().map(|file| file.path.as_str());
         progress.show(&status.state, status.progress_percentage, message, newest);
         match status.state.as_str() {
-            "completed" => return Ok(true),
+            "completed" => {
+                progress.end();
+                return Ok(true);
+            }
             "failed" => bail!("the plan failed: {message} Try again, and look at what the worker says."),
             "stopped" => bail!("somebody stopped the task: {message}"),
             "pending" if is_waiting && began.elapsed() > PATIENCE => {
@@ -221,8 +239,12 @@ async fn fetch(session: &mut Session, task: &str, artifact: &str, out: &Path) ->
         let reason = info.reason.unwrap_or_default();
         bail!("the {artifact} of task {task} is not there although the task is completed: {reason}");
     }
-    let end = if artifact == "report" { "-report.html" } else { ".zip" };
-    let path = download::save(session, &info, out, task, end)
+    let (stem, end) = if artifact == "report" {
+        (format!("{task}-report"), ".html")
+    } else {
+        (task.to_owned(), ".zip")
+    };
+    let path = download::save(session, &info, out, &stem, end)
         .await
         .with_context(|| format!("cannot download the {artifact}"))?;
     println!(
@@ -233,31 +255,10 @@ async fn fetch(session: &mut Session, task: &str, artifact: &str, out: &Path) ->
     Ok(path)
 }
 
-#[expect(clippy::cast_precision_loss, reason = "one digit after the point")]
 fn size(bytes: u64) -> String {
     match bytes {
         0..1_000 => format!("{bytes} bytes"),
         1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
         _ => format!("{:.1} MB", bytes as f64 / 1e6),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{prompt, size};
-
-    #[test]
-    fn only_a_short_goal_is_made_longer() {
-        assert!(prompt("Open a café").starts_with("Open a café.\n\nThere is no fixed team"));
-        let long = "word ".repeat(40);
-        assert_eq!(prompt(&long), long.trim());
-    }
-
-    #[test]
-    fn sizes_are_for_people() {
-        assert_eq!(
-            (size(999), size(34_198), size(2_421_814)),
-            ("999 bytes".into(), "34.2 kB".into(), "2.4 MB".into())
-        );
     }
 }

@@ -21,6 +21,7 @@ mod output;
 mod postgres;
 
 pub mod cluster;
+pub mod demo;
 pub mod host;
 pub mod manifest;
 pub mod routes;

@@ -9,7 +9,7 @@ use http_body_util::BodyExt;
 use sha2::{Digest, Sha256};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use tokio::fs::{File, OpenOptions, remove_file};
+use tokio::fs::{File, OpenOptions};
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
@@ -20,11 +20,26 @@ use tokio::time::timeout;
 /// When the download breaks off or is another file than announced; nothing is left behind then.
 pub(super) async fn save(session: &Session, info: &FileInfo, out: &Path, stem: &str, end: &str) -> Result<PathBuf> {
     let (path, mut file) = create(out, stem, end).await?;
-    let outcome = write(session, info, &mut file).await;
-    if outcome.is_err() {
-        let _ = remove_file(&path).await;
+    let unfinished = Unfinished(Some(path));
+    write(session, info, &mut file).await?;
+    Ok(unfinished.keep())
+}
+
+/// A file that goes away unless it is kept: also when the download is given up in the middle.
+struct Unfinished(Option<PathBuf>);
+
+impl Unfinished {
+    fn keep(mut self) -> PathBuf {
+        self.0.take().unwrap_or_default()
     }
-    outcome.map(|()| path)
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some(path) = &self.0 {
+            let _ = std::fs::remove_file(path);
+        }
+    }
 }
 
 async fn create(out: &Path, stem: &str, end: &str) -> Result<(PathBuf, File)> {

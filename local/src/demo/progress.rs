@@ -28,19 +28,17 @@ impl Progress {
     pub(super) fn show(&mut self, state: &str, percentage: f64, message: &str, newest: Option<&str>) {
         let newest = newest.map_or(String::new(), |name| format!(", newest file {name}"));
         let message = if message.is_empty() { state } else { message };
-        let line = format!("{message}{newest}");
+        let text = format!("{message}{newest}");
+        let line = format!("{state} {percentage:3.0} %: {text}");
         match &self.bar {
             Some(bar) => {
-                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 100")]
                 bar.set_position(percentage.clamp(0.0, 100.0) as u64);
-                bar.set_message(line);
+                bar.set_message(text);
             }
-            None if line != self.last => {
-                println!("{state} {percentage:3.0} %: {line}");
-                self.last = line;
-            }
+            None if line != self.last => println!("{line}"),
             None => {}
         }
+        self.last = line;
     }
 
     /// A line beside the progress.
@@ -51,16 +49,19 @@ impl Progress {
         }
     }
 
-    /// Leaves the screen to others.
-    pub(super) fn end(self) {
-        drop(self);
+    /// Leaves the screen to others; the last line stays.
+    pub(super) fn end(mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+            println!("{}", self.last);
+        }
     }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
         if let Some(bar) = &self.bar {
-            bar.abandon();
+            bar.finish_and_clear();
         }
     }
 }

@@ -135,20 +135,15 @@ async fn a_request_body_that_breaks_off() {
 
 #[tokio::test]
 async fn an_answer_arrives_piece_by_piece() {
-    let started = Instant::now();
     let response = tested()
         .send(request("/stream", &[("count", "3"), ("ms", "200")]))
         .await;
     let mut pieces = response.into_body().into_data_stream();
     assert_eq!(pieces.next().await.unwrap().unwrap(), "0\n");
-    assert!(
-        started.elapsed() < Duration::from_millis(200),
-        "{:?}",
-        started.elapsed()
-    );
+    let first = Instant::now();
     assert_eq!(pieces.next().await.unwrap().unwrap(), "1\n");
     assert_eq!(pieces.next().await.unwrap().unwrap(), "2\n");
-    assert!(started.elapsed() >= Duration::from_millis(400));
+    assert!(first.elapsed() >= Duration::from_millis(300), "{:?}", first.elapsed());
     assert!(pieces.next().await.is_none());
 }
 

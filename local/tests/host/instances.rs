@@ -117,7 +117,7 @@ async fn a_trap_after_the_answer_began_looks_like_an_end() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_busy_guest_holds_nobody_up() {
-    let tested = tested_with(|options| options.reuse.request_timeout = Some(Duration::from_secs(1)));
+    let tested = tested_with(|options| options.reuse.request_timeout = Some(Duration::from_secs(2)));
     let started = Instant::now();
     let busy = tested.get("/loop", &[]);
     let others = async {
@@ -129,8 +129,8 @@ async fn a_busy_guest_holds_nobody_up() {
     };
     let ((status, _), others) = futures::join!(busy, others);
     assert_eq!(status, 500);
-    assert!(others < Duration::from_millis(800), "{others:?}");
-    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    assert!(others < Duration::from_millis(1800), "{others:?}");
+    assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
     eventually("the loop is gone", || tested.stats().traps == 1).await;
 }
 

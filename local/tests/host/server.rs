@@ -69,7 +69,7 @@ async fn a_connection_serves_many_requests() {
     let running = running().await;
     let mut stream = running.connect().await;
     let started = Instant::now();
-    for _ in 0..20 {
+    for _ in 0..50 {
         send(&mut stream, "GET /plain HTTP/1.1\r\nhost: x\r\n\r\n").await;
         let head = head(&mut stream).await;
         assert!(
@@ -240,7 +240,7 @@ async fn a_shutdown_does_not_wait_for_ever() {
     running.stop.send(()).unwrap();
     running.served.await.unwrap().unwrap();
     assert!(
-        (200..1000).contains(&started.elapsed().as_millis()),
+        (200..3000).contains(&started.elapsed().as_millis()),
         "{:?}",
         started.elapsed()
     );
