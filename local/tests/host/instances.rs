@@ -65,7 +65,7 @@ async fn many_requests_share_few_instances() {
     assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
     // Sixteen at a time, and now and then one more instance when the others were busy just then.
     assert!(
-        (2..16).contains(&tested.stats().instances_created),
+        (2..32).contains(&tested.stats().instances_created),
         "{:?}",
         tested.stats()
     );

@@ -84,11 +84,11 @@ async fn a_connection_serves_many_requests() {
     }
     // A delayed acknowledgement would cost 40 ms for each answer.
     assert!(
-        started.elapsed() < Duration::from_millis(500),
+        started.elapsed() < Duration::from_millis(1500),
         "{:?}",
         started.elapsed()
     );
-    assert_eq!(running.tested.stats().requests, 20);
+    assert_eq!(running.tested.stats().requests, 50);
 }
 
 #[tokio::test]

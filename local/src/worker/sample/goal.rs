@@ -6,7 +6,7 @@ use super::amounts::{Amount, amounts};
 use std::collections::HashMap;
 
 /// No need to read on beyond this many characters.
-const READ: usize = 100_000;
+const READ: usize = 20_000;
 
 /// Words that say nothing about a goal.
 const COMMON: &str = " about above after again against also another anything around because become been before being \
@@ -42,6 +42,8 @@ const LEADING_ON: [&str; 18] = [
 pub(super) struct Goal {
     /// The whole prompt.
     pub(super) prompt: String,
+    /// As much of it as is read.
+    text: String,
     /// A few words of its first sentence.
     pub(super) title: String,
     /// Its first sentence.
@@ -73,6 +75,7 @@ impl Goal {
             days: days(&words),
             phases: phases(&text),
             sentence,
+            text,
         }
     }
 
@@ -84,7 +87,7 @@ impl Goal {
     /// The first word of the prompt that begins with one of these, or is one that has a `=` before it.
     pub(super) fn mentions(&self, beginnings: &[&str]) -> Option<String> {
         let is_part = |c: char| !c.is_alphanumeric();
-        let mut words = self.prompt.split(is_part).filter(|word| !word.is_empty());
+        let mut words = self.text.split(is_part).filter(|word| !word.is_empty());
         words
             .find(|word| beginnings.iter().any(|start| starts_with(word, start)))
             .map(str::to_lowercase)

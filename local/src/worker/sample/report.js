@@ -51,10 +51,10 @@
     }
   }
 
-  function tell(row) {
+  function describe(row) {
     const days = row.to - row.from;
     const more = row.head ? "" : ` · ${row.owner}${row.after ? ` · after ${row.after}` : ""}`;
-    note.textContent = `${row.id ? row.id + " " : ""}${row.name}: ${words(row.from)} to ${words(row.to - 1)}, ${days} ${days === 1 ? "day" : "days"}${more}`;
+    return `${row.id ? row.id + " " : ""}${row.name}: ${words(row.from)} to ${words(row.to - 1)}, ${days} ${days === 1 ? "day" : "days"}${more}`;
   }
 
   function draw() {
@@ -74,7 +74,7 @@
     }
     shown.forEach((row, number) => {
       const top = 28 + number * 26;
-      const group = add(chart, "g", { class: "task", tabindex: 0 });
+      const group = add(chart, "g", { class: "task", tabindex: 0, role: "img", "aria-label": describe(row) });
       add(group, "title", {}, row.name);
       const indent = row.head ? 0 : 12;
       add(group, "text", { class: "label", x: indent, y: top + 15, "font-weight": row.head ? 600 : 400 }, fit(row.name, left - indent - 8));
@@ -82,7 +82,7 @@
         x: x(row.from), y: top + (row.head && all ? 7 : 4), height: row.head && all ? 8 : 15, rx: 3,
         width: Math.max(2, x(row.to) - x(row.from) - 1), fill: `var(--bar-${row.colour % 6})`,
       });
-      for (const event of ["mouseenter", "focus", "click"]) group.addEventListener(event, () => tell(row));
+      for (const event of ["mouseenter", "focus", "click"]) group.addEventListener(event, () => { note.textContent = describe(row); });
     });
   }
 

@@ -206,7 +206,7 @@ fn schedule(plan: &Plan) -> String {
         "<div data-needs-script hidden><div class=\"bar\" style=\"margin-top:0\">\
          <button type=\"button\" data-rows=\"phases\" aria-pressed=\"true\">Phases</button>\
          <button type=\"button\" data-rows=\"tasks\" aria-pressed=\"false\">All tasks</button></div>\n\
-         <svg id=\"gantt\" role=\"img\" aria-label=\"Gantt chart of the schedule; the table below says the same\"></svg>\
+         <svg id=\"gantt\" role=\"group\" aria-label=\"Gantt chart of the schedule; the table below says the same\"></svg>\
          <p id=\"gantt-note\" aria-live=\"polite\">Point at a bar to read more.</p></div>\n\
          <details><summary>As a table</summary><div class=\"wide\"><table>\n\
          <tr><th></th><th>Task</th><th>Who</th><th class=\"n\">From</th><th class=\"n\">To</th><th class=\"n\">Days</th></tr>\n\
