@@ -87,7 +87,9 @@ async fn main() -> ExitCode {
 
 /// The environment. Values that are no Unicode belong to nobody here.
 fn environment() -> Variables {
-    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
 }
 
 async fn start(up: Up) -> Result<()> {
@@ -111,5 +113,12 @@ async fn walk(demo: Demo) -> Result<()> {
         Some(url) => url.trim_end_matches('/').trim_end_matches("/mcp").to_owned(),
         None => format!("http://127.0.0.1:{}", settings::listener(&environment())?.port()),
     };
-    demo::run(DemoOptions { base_url, api_key: demo.key, goal: demo.goal, out: demo.out, detail: demo.detail }).await
+    demo::run(DemoOptions {
+        base_url,
+        api_key: demo.key,
+        goal: demo.goal,
+        out: demo.out,
+        detail: demo.detail,
+    })
+    .await
 }

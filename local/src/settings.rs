@@ -16,7 +16,10 @@ const PORT: &str = "3000";
 
 /// A value that is set and not blank.
 fn value<'a>(variables: &'a Variables, name: &str) -> Option<&'a str> {
-    variables.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
+    variables
+        .get(name)
+        .map(|value| value.trim())
+        .filter(|value| !value.is_empty())
 }
 
 /// The address to listen on: `PLANEXE_MCP_HTTP_HOST`, and `PORT` before `PLANEXE_MCP_HTTP_PORT`.
@@ -25,9 +28,15 @@ fn value<'a>(variables: &'a Variables, name: &str) -> Option<&'a str> {
 /// When they make no address.
 pub fn listener(variables: &Variables) -> Result<SocketAddr> {
     let host = value(variables, "PLANEXE_MCP_HTTP_HOST").unwrap_or(HOST);
-    let port = value(variables, "PORT").or_else(|| value(variables, "PLANEXE_MCP_HTTP_PORT")).unwrap_or(PORT);
+    let port = value(variables, "PORT")
+        .or_else(|| value(variables, "PLANEXE_MCP_HTTP_PORT"))
+        .unwrap_or(PORT);
     let host = if host == "localhost" { HOST } else { host };
-    let address = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+    let address = if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    };
     address.parse().with_context(|| {
         format!("cannot listen on {address:?}: set PLANEXE_MCP_HTTP_HOST to an IP address and PLANEXE_MCP_HTTP_PORT to a port")
     })
@@ -36,7 +45,9 @@ pub fn listener(variables: &Variables) -> Result<SocketAddr> {
 /// Whether the environment names a database.
 #[must_use]
 pub fn names_database(variables: &Variables) -> bool {
-    ["SQLALCHEMY_DATABASE_URI", "PLANEXE_POSTGRES_HOST"].iter().any(|name| value(variables, name).is_some())
+    ["SQLALCHEMY_DATABASE_URI", "PLANEXE_POSTGRES_HOST"]
+        .iter()
+        .any(|name| value(variables, name).is_some())
 }
 
 /// Makes `SQLALCHEMY_DATABASE_URI` known to the component. The name lacks the prefix that the other settings have, so
@@ -45,13 +56,16 @@ pub fn names_database(variables: &Variables) -> bool {
 /// # Errors
 /// When the address is none of Postgres, or names no host.
 pub fn adopt_database_uri(variables: &mut Variables) -> Result<()> {
-    let Some(uri) = value(variables, "SQLALCHEMY_DATABASE_URI").map(ToOwned::to_owned) else { return Ok(()) };
+    let Some(uri) = value(variables, "SQLALCHEMY_DATABASE_URI").map(ToOwned::to_owned) else {
+        return Ok(());
+    };
     let (scheme, rest) = uri.split_once("://").unwrap_or_default();
     if !matches!(scheme.split('+').next(), Some("postgres" | "postgresql")) {
         bail!("SQLALCHEMY_DATABASE_URI is no postgresql:// address");
     }
-    let config: tokio_postgres::Config =
-        format!("postgres://{rest}").parse().context("SQLALCHEMY_DATABASE_URI cannot be read as an address")?;
+    let config: tokio_postgres::Config = format!("postgres://{rest}")
+        .parse()
+        .context("SQLALCHEMY_DATABASE_URI cannot be read as an address")?;
     let Some(tokio_postgres::config::Host::Tcp(host)) = config.get_hosts().first() else {
         bail!("SQLALCHEMY_DATABASE_URI names no host");
     };
@@ -67,7 +81,10 @@ mod tests {
     use super::*;
 
     fn variables(pairs: &[(&str, &str)]) -> Variables {
-        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect()
     }
 
     #[test]
@@ -75,7 +92,14 @@ mod tests {
         for (pairs, address) in [
             (&[][..], "127.0.0.1:3000"),
             (&[("PLANEXE_MCP_HTTP_PORT", "8001")], "127.0.0.1:8001"),
-            (&[("PLANEXE_MCP_HTTP_PORT", "8001"), ("PORT", "80"), ("PLANEXE_MCP_HTTP_HOST", "0.0.0.0")], "0.0.0.0:80"),
+            (
+                &[
+                    ("PLANEXE_MCP_HTTP_PORT", "8001"),
+                    ("PORT", "80"),
+                    ("PLANEXE_MCP_HTTP_HOST", "0.0.0.0"),
+                ],
+                "0.0.0.0:80",
+            ),
             (&[("PLANEXE_MCP_HTTP_HOST", "::1"), ("PORT", "")], "[::1]:3000"),
             (&[("PLANEXE_MCP_HTTP_HOST", "localhost")], "127.0.0.1:3000"),
         ] {
@@ -86,14 +110,23 @@ mod tests {
 
     #[test]
     fn a_database_address_sets_what_the_host_allows() {
-        let mut adopted = variables(&[("SQLALCHEMY_DATABASE_URI", "postgresql+psycopg2://u:p%40@db.example:5433/x")]);
+        let mut adopted = variables(&[(
+            "SQLALCHEMY_DATABASE_URI",
+            "postgresql+psycopg2://u:p%40@db.example:5433/x",
+        )]);
         assert!(names_database(&adopted));
         adopt_database_uri(&mut adopted).unwrap();
         assert_eq!(adopted["PLANEXE_POSTGRES_HOST"], "db.example");
         assert_eq!(adopted["PLANEXE_POSTGRES_PORT"], "5433");
-        assert_eq!(adopted["SPIN_VARIABLE_SQLALCHEMY_DATABASE_URI"], adopted["SQLALCHEMY_DATABASE_URI"]);
+        assert_eq!(
+            adopted["SPIN_VARIABLE_SQLALCHEMY_DATABASE_URI"],
+            adopted["SQLALCHEMY_DATABASE_URI"]
+        );
         for uri in ["mysql://h/d", "nonsense", "postgresql:///only_a_name"] {
-            assert!(adopt_database_uri(&mut variables(&[("SQLALCHEMY_DATABASE_URI", uri)])).is_err(), "{uri}");
+            assert!(
+                adopt_database_uri(&mut variables(&[("SQLALCHEMY_DATABASE_URI", uri)])).is_err(),
+                "{uri}"
+            );
         }
     }
 }

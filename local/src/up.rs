@@ -57,10 +57,19 @@ pub struct UpOptions {
 /// # Errors
 /// What keeps it from starting, in one line with what to do about it.
 pub async fn run(options: UpOptions) -> Result<()> {
-    let UpOptions { project, mut variables, engine, fresh, step, serve } = options;
+    let UpOptions {
+        project,
+        mut variables,
+        engine,
+        fresh,
+        step,
+        serve,
+    } = options;
     let address = settings::listener(&variables)?;
     // Before anything is started: a port that is taken is the commonest reason to fail.
-    let listener = Server::bind(address).await.map_err(|error| explain_bind(error, address))?;
+    let listener = Server::bind(address)
+        .await
+        .map_err(|error| explain_bind(error, address))?;
     settings::adopt_database_uri(&mut variables)?;
     let mut cluster = None;
     let mut worker = None;
@@ -69,7 +78,11 @@ pub async fn run(options: UpOptions) -> Result<()> {
     } else {
         say("Starting a private Postgres for this checkout ...");
         let started = start_cluster(&project, fresh).await?;
-        say(&format!("  listening on 127.0.0.1:{}, data in {}", started.port(), started.folder().display()));
+        say(&format!(
+            "  listening on 127.0.0.1:{}, data in {}",
+            started.port(),
+            started.folder().display()
+        ));
         for (name, value) in [
             ("PLANEXE_POSTGRES_HOST", "127.0.0.1".to_owned()),
             ("PLANEXE_POSTGRES_PORT", started.port().to_string()),
@@ -83,7 +96,10 @@ pub async fn run(options: UpOptions) -> Result<()> {
         worker_options.step = step;
         worker_options.serve = serve;
         let started_worker = Worker::start(worker_options).await?;
-        say(&format!("Started the sample worker at {} (it makes sample plans, without an LLM).", started_worker.url()));
+        say(&format!(
+            "Started the sample worker at {} (it makes sample plans, without an LLM).",
+            started_worker.url()
+        ));
         variables.insert("PLANEXE_WORKER_PLAN_URL".to_owned(), started_worker.url());
         worker = Some(started_worker);
         cluster = Some(started);
@@ -115,10 +131,16 @@ async fn serve_here(project: &Path, variables: &Variables, listener: Server) -> 
         move || Runtime::load(&manifest, Some(&cache))
     })
     .await??;
-    let options = HostOptions { environment: Environment::Fixed(variables.clone()), ..HostOptions::default() };
+    let options = HostOptions {
+        environment: Environment::Fixed(variables.clone()),
+        ..HostOptions::default()
+    };
     let host = Host::new(&runtime, &manifest, options)?;
     welcome(listener.local_addr(), variables, "the local host");
-    listener.with_grace(Duration::from_secs(2)).serve(host, end_signal()).await
+    listener
+        .with_grace(Duration::from_secs(2))
+        .serve(host, end_signal())
+        .await
 }
 
 /// The application's manifest with the runtime configuration beside it.
@@ -127,13 +149,23 @@ async fn serve_here(project: &Path, variables: &Variables, listener: Server) -> 
 /// When one of them cannot be read.
 pub fn manifest(project: &Path) -> Result<Manifest> {
     let runtime_config = project.join("runtime-config.toml");
-    Manifest::load(&project.join("spin.toml"), runtime_config.is_file().then_some(&*runtime_config))
+    Manifest::load(
+        &project.join("spin.toml"),
+        runtime_config.is_file().then_some(&*runtime_config),
+    )
 }
 
 /// Serves with Spin until asked to end, or until Spin ends.
 async fn serve_with_spin(project: &Path, variables: &Variables, address: SocketAddr) -> Result<()> {
     let mut spin = Command::new("spin")
-        .args(["up", "--from", "spin.toml", "--runtime-config-file", "runtime-config.toml", "--listen"])
+        .args([
+            "up",
+            "--from",
+            "spin.toml",
+            "--runtime-config-file",
+            "runtime-config.toml",
+            "--listen",
+        ])
         .arg(address.to_string())
         .current_dir(project)
         .env_clear()
@@ -161,7 +193,10 @@ async fn end(mut spin: Child) -> Result<()> {
         // It may have ended by itself.
         _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(id), signal);
     }
-    if tokio::time::timeout(Duration::from_secs(10), spin.wait()).await.is_err() {
+    if tokio::time::timeout(Duration::from_secs(10), spin.wait())
+        .await
+        .is_err()
+    {
         spin.kill().await?;
     }
     Ok(())
@@ -173,12 +208,21 @@ async fn wait_for_answer(address: SocketAddr) -> Result<()> {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    tokio::time::timeout(SPIN_LIMIT, attempts).await.context("spin does not answer")
+    tokio::time::timeout(SPIN_LIMIT, attempts)
+        .await
+        .context("spin does not answer")
 }
 
 async fn start_cluster(project: &Path, fresh: bool) -> Result<Cluster> {
     let folder = project.join(".local/postgres");
-    let cluster = Cluster::start(&folder, ClusterOptions { fresh, ..ClusterOptions::default() }).await?;
+    let cluster = Cluster::start(
+        &folder,
+        ClusterOptions {
+            fresh,
+            ..ClusterOptions::default()
+        },
+    )
+    .await?;
     if let Some(note) = cluster.note() {
         say(&format!("  {note}"));
     }
@@ -195,7 +239,10 @@ async fn choose(engine: Engine) -> Result<Engine> {
     }
     let version = Command::new("spin").arg("--version").output().await.ok();
     let version = version.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
-    let fits = version.as_deref().and_then(parse_version).is_some_and(|version| version >= OLDEST_SPIN);
+    let fits = version
+        .as_deref()
+        .and_then(parse_version)
+        .is_some_and(|version| version >= OLDEST_SPIN);
     let (major, minor) = OLDEST_SPIN;
     match (engine, fits, version) {
         (_, true, _) => Ok(Engine::Spin),
@@ -204,7 +251,9 @@ async fn choose(engine: Engine) -> Result<Engine> {
             bail!("spin is not on PATH: install Spin {major}.{minor} (https://spinframework.dev) or use --host local")
         }
         (_, false, Some(version)) => {
-            say(&format!("{version} is too old (the component needs {major}.{minor}): using the local host."));
+            say(&format!(
+                "{version} is too old (the component needs {major}.{minor}): using the local host."
+            ));
             Ok(Engine::Local)
         }
         (_, false, None) => Ok(Engine::Local),
@@ -218,7 +267,10 @@ fn parse_version(text: &str) -> Option<(u32, u32)> {
 }
 
 fn explain_bind(error: anyhow::Error, address: SocketAddr) -> anyhow::Error {
-    let kind = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>()).map(std::io::Error::kind);
+    let kind = error
+        .chain()
+        .find_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .map(std::io::Error::kind);
     match kind {
         Some(std::io::ErrorKind::AddrInUse) => anyhow::anyhow!(
             "port {} is in use by another program: choose another one, for example scripts/up --port {}",
@@ -255,14 +307,23 @@ async fn end_signal() {
 /// What a person needs now.
 fn welcome(address: SocketAddr, variables: &Variables, engine: &str) {
     let url = format!("http://{}/mcp", reachable(address));
-    let key = variables.get("PLANEXE_MCP_API_KEY").map(|key| key.trim()).filter(|key| !key.is_empty());
-    let mut server = serde_json::json!({ "type": "http", "url": url });
-    if key.is_some() {
-        server["headers"] = serde_json::json!({ "X-API-Key": "<your PLANEXE_MCP_API_KEY>" });
-    }
+    let key = variables
+        .get("PLANEXE_MCP_API_KEY")
+        .map(|key| key.trim())
+        .filter(|key| !key.is_empty());
+    let server = match key {
+        None => serde_json::json!({ "type": "http", "url": url }),
+        Some(_) => serde_json::json!({
+            "type": "http", "url": url, "headers": { "X-API-Key": "<your PLANEXE_MCP_API_KEY>" }
+        }),
+    };
     let client = serde_json::json!({ "mcpServers": { "planexe": server } });
     let client = serde_json::to_string_pretty(&client).unwrap_or_default();
-    let open = if key.is_none() { "\nNo PLANEXE_MCP_API_KEY is set: anybody who reaches this port may use it.\n" } else { "" };
+    let open = if key.is_none() {
+        "\nNo PLANEXE_MCP_API_KEY is set: anybody who reaches this port may use it.\n"
+    } else {
+        ""
+    };
     say(&format!(
         "\nServing MCP at {url} ({engine}). Ctrl-C ends it.\n{open}\n\
          Connect an MCP client; most take this configuration:\n\n{client}\n\n\
