@@ -1,9 +1,10 @@
 //! MCP: one posted body in, one answer out. Knows JSON-RPC and the protocol's revisions, but no HTTP and no SQL.
 //!
-//! `frame` reads and writes messages, `revision` tells the lifecycles apart, `methods` serves them.
+//! `frame` reads and writes messages, `revision` tells the lifecycles apart, `methods` serves them, `prompts` holds the prompts.
 
 mod frame;
 mod methods;
+mod prompts;
 mod revision;
 
 use serde_json::value::RawValue;
@@ -12,7 +13,7 @@ pub use frame::{Fault, INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST};
 use frame::{Id, Incoming, PARSE_ERROR, Request, answer, read, refusal};
 use methods::{Failure, unknown_method};
 pub use revision::Envelope;
-use revision::{BATCHES, Era, era};
+use revision::{BATCHES, Era, spoken};
 
 use crate::tools::Context;
 
@@ -101,22 +102,22 @@ async fn batch(messages: &[&RawValue], envelope: &Envelope<'_>, context: &Contex
 /// Serves one request in the lifecycle that it speaks.
 async fn serve(request: &Request<'_>, envelope: &Envelope<'_>, context: &Context) -> Reply {
     let id: Id<'_> = request.id;
-    let era = match era(request, envelope) {
-        Ok(era) => era,
+    let spoken = match spoken(request, envelope) {
+        Ok(spoken) => spoken,
         Err(fault) => return Reply::Refused(refusal(Some(id), &fault)),
     };
-    if era == Era::Modern
+    if spoken.era == Era::Modern
         && let Err(fault) = revision::check_log_level(request)
     {
         return Reply::Answer(refusal(Some(id), &fault));
     }
-    match methods::call(&request.method, &request.params, era, context).await {
+    match methods::call(&request.method, &request.params, spoken, context).await {
         Ok(result) => Reply::Answer(answer(id, &result)),
         Err(Failure::Fault(fault)) => Reply::Answer(refusal(Some(id), &fault)),
         Err(Failure::UnknownMethod) => {
             let text = refusal(Some(id), &unknown_method(&request.method));
             // Clients of the legacy revisions read 404 as the end of a session.
-            if era == Era::Modern {
+            if spoken.era == Era::Modern {
                 Reply::UnknownMethod(text)
             } else {
                 Reply::Answer(text)

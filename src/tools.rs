@@ -21,7 +21,7 @@ use serde_json::{
 use crate::{
     config::Access,
     error::{Error, Problem},
-    plan::TaskId,
+    plan::{Artifact, TaskId},
     render,
 };
 
@@ -58,6 +58,11 @@ trait Definition: 'static {
     /// Its result.
     type Output: Serialize + JsonSchema;
 
+    /// A resource that the result points to.
+    fn link(_: &Self::Output) -> Option<ResourceLink> {
+        None
+    }
+
     /// Does the work.
     async fn call(arguments: Self::Arguments, context: &Context) -> Result<Self::Output, Error>;
 }
@@ -86,7 +91,51 @@ impl Annotations {
     };
 }
 
-type Call<'a> = Pin<Box<dyn Future<Output = Result<Box<RawValue>, Error>> + 'a>>;
+/// What a tool returns.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The JSON text of its result.
+    pub result: Box<RawValue>,
+    /// A resource to go with it, for clients that know such links.
+    pub link: Option<ResourceLink>,
+}
+
+/// A resource of this server (2025-06-18, resource links).
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ResourceLink {
+    /// `planexe://task/{task_id}/{file}`.
+    pub uri: String,
+    /// The file's name.
+    pub name: &'static str,
+    /// For people.
+    pub title: &'static str,
+    /// Media type.
+    pub mime_type: &'static str,
+    /// In bytes, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+}
+
+impl ResourceLink {
+    /// A link to an artifact of a task.
+    fn to(artifact: Artifact, task_id: &str, size: Option<u64>) -> Self {
+        let name = artifact.file_name();
+        let title = match artifact {
+            Artifact::Report => "Project plan",
+            Artifact::Zip => "All files of the project plan",
+        };
+        Self {
+            uri: format!("planexe://task/{task_id}/{name}"),
+            name,
+            title,
+            mime_type: artifact.content_type(),
+            size,
+        }
+    }
+}
+
+type Call<'a> = Pin<Box<dyn Future<Output = Result<Outcome, Error>> + 'a>>;
 
 /// A tool of any type.
 pub struct Tool {
@@ -122,13 +171,27 @@ impl Tool {
             "inputSchema": (self.input_schema)(),
             "outputSchema": (self.output_schema)(),
             "annotations": self.annotations,
+            "icons": [icon()],
         })
     }
 }
 
-async fn run<D: Definition>(arguments: &str, schema: &Value, context: &Context) -> Result<Box<RawValue>, Error> {
+/// The icon of the server and its tools: bars of a plan, one after the other.
+#[must_use]
+pub fn icon() -> Value {
+    const SVG: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16' \
+        fill='%232f6f5e'%3E%3Crect x='1' y='2' width='7' height='3' rx='1'/%3E%3Crect x='4' y='6.5' width='8' \
+        height='3' rx='1'/%3E%3Crect x='9' y='11' width='6' height='3' rx='1'/%3E%3C/svg%3E";
+    json!({ "src": SVG, "mimeType": "image/svg+xml", "sizes": ["any"] })
+}
+
+async fn run<D: Definition>(arguments: &str, schema: &Value, context: &Context) -> Result<Outcome, Error> {
     let output = D::call(arguments::parse(arguments, schema)?, context).await?;
-    to_raw_value(&output).map_err(|error| Error::Internal(error.to_string()))
+    let result = to_raw_value(&output).map_err(|error| Error::Internal(error.to_string()))?;
+    Ok(Outcome {
+        result,
+        link: D::link(&output),
+    })
 }
 
 /// The JSON text of the list of tools, made once for each instance.
@@ -144,7 +207,7 @@ pub fn list() -> &'static RawValue {
 ///
 /// # Errors
 /// [`Error::UnknownTool`], [`Error::InvalidArguments`], and what the tool meets.
-pub async fn call(name: &str, arguments: &str, context: &Context) -> Result<Box<RawValue>, Error> {
+pub async fn call(name: &str, arguments: &str, context: &Context) -> Result<Outcome, Error> {
     static INPUT_SCHEMAS: OnceLock<Vec<Value>> = OnceLock::new();
     let schemas = INPUT_SCHEMAS.get_or_init(|| ALL.iter().map(|tool| (tool.input_schema)()).collect());
     let mut tools = ALL.iter().zip(schemas);
@@ -175,7 +238,22 @@ fn schema_of<T: JsonSchema>() -> Value {
         object.remove("title");
         object.remove("description");
     }
+    without_formats(&mut schema);
     schema
+}
+
+/// Takes the formats off that name Rust's number types: strict validators refuse formats that they do not know.
+fn without_formats(schema: &mut Value) {
+    match schema {
+        Value::Object(object) => {
+            if object.get("format").is_some_and(Value::is_string) {
+                object.remove("format");
+            }
+            object.values_mut().for_each(without_formats);
+        }
+        Value::Array(items) => items.iter_mut().for_each(without_formats),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
 
 /// The schema of a result: that of the success with the error beside it. Nothing is required, because clients check

@@ -1,18 +1,19 @@
 //! The methods: their results in both lifecycles. What a tool does is the business of `tools`.
 
-use std::sync::OnceLock;
+use std::{collections::BTreeMap, sync::OnceLock};
 
 use serde::Serialize;
 use serde_json::{Value, json, value::RawValue};
 
 use super::{
     frame::{Fault, INVALID_PARAMS, Params, as_string},
-    revision::{Era, MODERN, SUPPORTED, negotiate},
+    prompts,
+    revision::{Era, MODERN, SUPPORTED, Spoken, negotiate},
 };
 use crate::{
     error::Error,
     render,
-    tools::{self, Context},
+    tools::{self, Context, Outcome as ToolOutcome, ResourceLink},
 };
 
 /// How long clients may keep the list of tools and the answer of `server/discover`: an hour, in milliseconds.
@@ -38,13 +39,16 @@ pub(super) enum Failure {
 }
 
 /// Serves one request.
-pub(super) async fn call(method: &str, params: &Params<'_>, era: Era, context: &Context) -> Outcome {
+pub(super) async fn call(method: &str, params: &Params<'_>, spoken: Spoken, context: &Context) -> Outcome {
+    let era = spoken.era;
     match (method, era) {
         ("initialize", Era::Legacy) => Ok(initialize(params)),
         ("ping", Era::Legacy) => Ok("{}".to_owned()),
         ("server/discover", Era::Modern) => Ok(discover().to_owned()),
         ("tools/list", _) => list_tools(params, era),
-        ("tools/call", _) => call_tool(params, era, context).await,
+        ("tools/call", _) => call_tool(params, spoken, context).await,
+        ("prompts/list", _) => list_prompts(params, era),
+        ("prompts/get", _) => get_prompt(params, era),
         _ => Err(Failure::UnknownMethod),
     }
 }
@@ -56,13 +60,14 @@ fn server_info() -> Value {
         "title": "PlanExe",
         "version": env!("CARGO_PKG_VERSION"),
         "description": "Turns a goal in plain English into a project plan.",
-        "websiteUrl": "https://planexe.org",
+        "websiteUrl": "https://github.com/PlanExeOrg/PlanExe",
+        "icons": [tools::icon()],
     })
 }
 
 /// What the server offers. Nothing in it ever changes while a client looks, hence no `listChanged`.
 fn capabilities() -> Value {
-    json!({ "tools": {} })
+    json!({ "tools": {}, "prompts": {} })
 }
 
 fn initialize(params: &Params<'_>) -> String {
@@ -111,67 +116,88 @@ fn complete(result: &impl Serialize, era: Era) -> String {
     }
 }
 
-/// One page holds all tools: a cursor can only come from somewhere else.
-fn list_tools(params: &Params<'_>, era: Era) -> Outcome {
-    if params.cursor.is_some() {
-        let text = "Unknown cursor. The list has one page: call tools/list without a cursor.";
-        return Err(Failure::Fault(Fault::new(INVALID_PARAMS, text)));
-    }
-    static ANSWERS: OnceLock<[String; 2]> = OnceLock::new();
-    let [legacy, modern] = ANSWERS.get_or_init(|| {
+/// The two forms of a list that has one page and never changes.
+struct Page {
+    legacy: String,
+    modern: String,
+}
+
+impl Page {
+    /// A page whose items are the member `name`.
+    fn new(name: &'static str, items: &impl Serialize) -> Self {
+        let items = serde_json::value::to_raw_value(items).unwrap_or_default();
+        let legacy = BTreeMap::from([(name, &items)]);
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
-        struct Page<'a> {
-            tools: &'a RawValue,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            ttl_ms: Option<u32>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            cache_scope: Option<&'static str>,
+        struct Cached<'a> {
+            #[serde(flatten)]
+            items: &'a BTreeMap<&'static str, &'a Box<RawValue>>,
+            ttl_ms: u32,
+            cache_scope: &'static str,
         }
-        let tools = tools::list();
-        [
-            complete(
-                &Page {
-                    tools,
-                    ttl_ms: None,
-                    cache_scope: None,
-                },
-                Era::Legacy,
-            ),
-            complete(
-                &Page {
-                    tools,
-                    ttl_ms: Some(CACHE_TTL_MS),
-                    cache_scope: Some("public"),
-                },
-                Era::Modern,
-            ),
-        ]
-    });
-    Ok(if era == Era::Modern {
-        modern.clone()
-    } else {
-        legacy.clone()
-    })
+        let cached = Cached {
+            items: &legacy,
+            ttl_ms: CACHE_TTL_MS,
+            cache_scope: "public",
+        };
+        Self {
+            modern: complete(&cached, Era::Modern),
+            legacy: complete(&legacy, Era::Legacy),
+        }
+    }
+
+    /// The page, for a request without a cursor: a cursor can only come from somewhere else.
+    fn answer(&self, params: &Params<'_>, era: Era) -> Outcome {
+        if params.cursor.is_some() {
+            let text = "Unknown cursor. The list has one page: ask for it without a cursor.";
+            return Err(Failure::Fault(Fault::new(INVALID_PARAMS, text)));
+        }
+        Ok(if era == Era::Modern {
+            self.modern.clone()
+        } else {
+            self.legacy.clone()
+        })
+    }
+}
+
+fn list_tools(params: &Params<'_>, era: Era) -> Outcome {
+    static PAGE: OnceLock<Page> = OnceLock::new();
+    PAGE.get_or_init(|| Page::new("tools", &tools::list()))
+        .answer(params, era)
+}
+
+fn list_prompts(params: &Params<'_>, era: Era) -> Outcome {
+    static PAGE: OnceLock<Page> = OnceLock::new();
+    PAGE.get_or_init(|| Page::new("prompts", &prompts::list()))
+        .answer(params, era)
+}
+
+fn get_prompt(params: &Params<'_>, era: Era) -> Outcome {
+    let Some(name) = params.name.and_then(as_string) else {
+        let text = "params.name must be the name of a prompt, a string.";
+        return Err(Failure::Fault(Fault::new(INVALID_PARAMS, text)));
+    };
+    let filled = prompts::get(&name, params.arguments).map_err(Failure::Fault)?;
+    Ok(complete(&filled, era))
 }
 
 /// The result of a call: the tool's object, once as such and once as text for clients that know no other.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct CallResult<'a> {
-    content: [TextContent<'a>; 1],
+    content: Vec<Content<'a>>,
     structured_content: &'a RawValue,
     is_error: bool,
 }
 
 #[derive(Serialize)]
-struct TextContent<'a> {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    text: &'a str,
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Content<'a> {
+    Text { text: &'a str },
+    ResourceLink(ResourceLink),
 }
 
-async fn call_tool(params: &Params<'_>, era: Era, context: &Context) -> Outcome {
+async fn call_tool(params: &Params<'_>, spoken: Spoken, context: &Context) -> Outcome {
     let invalid = |text: &str| Err(Failure::Fault(Fault::new(INVALID_PARAMS, text)));
     let Some(name) = params.name.and_then(as_string) else {
         return invalid("params.name must be the name of a tool, a string.");
@@ -180,21 +206,34 @@ async fn call_tool(params: &Params<'_>, era: Era, context: &Context) -> Outcome 
     if !arguments.starts_with('{') {
         return invalid("params.arguments must be an object.");
     }
-    let (result, is_error) = match tools::call(&name, arguments, context).await {
-        Ok(result) => (result, false),
+    let (outcome, is_error) = match tools::call(&name, arguments, context).await {
+        Ok(outcome) => (outcome, false),
         // A tool that does not exist is a mistake in the protocol; all else is a result that the agent can act on.
         Err(error @ Error::UnknownTool(_)) => return Err(Failure::Fault(render::json_rpc(&error))),
-        Err(error) => (tools::failure(&error), true),
+        Err(error) => (
+            ToolOutcome {
+                result: tools::failure(&error),
+                link: None,
+            },
+            true,
+        ),
     };
-    let text = result.get();
-    let content = [TextContent { kind: "text", text }];
+    let mut content = vec![Content::Text {
+        text: outcome.result.get(),
+    }];
+    content.extend(
+        outcome
+            .link
+            .filter(|_| spoken.knows_resource_links())
+            .map(Content::ResourceLink),
+    );
     Ok(complete(
         &CallResult {
             content,
-            structured_content: &result,
+            structured_content: &outcome.result,
             is_error,
         },
-        era,
+        spoken.era,
     ))
 }
 

@@ -46,6 +46,30 @@ pub(super) enum Era {
     Modern,
 }
 
+/// The lifecycle and, as far as the request tells, the revision of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Spoken {
+    pub(super) era: Era,
+    revision: &'static str,
+}
+
+impl Spoken {
+    /// Whether the client knows content blocks of type `resource_link` (2025-06-18 and later).
+    pub(super) fn knows_resource_links(self) -> bool {
+        // Revisions are dates: their order is that of their texts.
+        self.revision >= "2025-06-18"
+    }
+
+    /// A revision with a handshake, `None` when it is not one that is served.
+    fn legacy(version: &str) -> Option<Self> {
+        let revision = LEGACY.iter().find(|legacy| **legacy == version)?;
+        Some(Self {
+            era: Era::Legacy,
+            revision,
+        })
+    }
+}
+
 /// The revision that answers an `initialize`: the asked one when it has a handshake and is served, else the newest.
 pub(super) fn negotiate(requested: Option<&str>) -> &'static str {
     let served = requested.and_then(|requested| LEGACY.iter().find(|legacy| **legacy == requested));
@@ -79,19 +103,19 @@ pub(super) fn claims_revision(request: &Request<'_>) -> bool {
     Meta::of(request).version.is_some()
 }
 
-/// Decides the lifecycle of a request and checks its envelope. The order of the checks is part of the protocol.
+/// Decides what a request speaks and checks its envelope. The order of the checks is part of the protocol.
 ///
 /// # Errors
 /// A fault that goes with HTTP status 400.
-pub(super) fn era(request: &Request<'_>, envelope: &Envelope<'_>) -> Result<Era, Fault> {
+pub(super) fn spoken(request: &Request<'_>, envelope: &Envelope<'_>) -> Result<Spoken, Fault> {
     let meta = Meta::of(request);
     let header = envelope.version.map(str::trim);
     let Some(claim) = meta.version else {
-        return match header {
-            None => Ok(Era::Legacy),
-            Some(version) if LEGACY.contains(&version) => Ok(Era::Legacy),
-            Some(MODERN) => Err(missing("io.modelcontextprotocol/protocolVersion")),
-            Some(version) => Err(unsupported(version)),
+        let version = header.unwrap_or(BATCHES);
+        return match Spoken::legacy(version) {
+            Some(spoken) => Ok(spoken),
+            None if version == MODERN => Err(missing("io.modelcontextprotocol/protocolVersion")),
+            None => Err(unsupported(version)),
         };
     };
     let Some(claim) = as_string(claim) else {
@@ -103,14 +127,17 @@ pub(super) fn era(request: &Request<'_>, envelope: &Envelope<'_>) -> Result<Era,
     if header != Some(claim.as_str()) {
         return Err(mismatch("MCP-Protocol-Version", &claim));
     }
-    if LEGACY.contains(&claim.as_str()) {
-        return Ok(Era::Legacy);
+    if let Some(spoken) = Spoken::legacy(&claim) {
+        return Ok(spoken);
     }
     if claim != MODERN {
         return Err(unsupported(&claim));
     }
     check_headers(request, envelope)?;
-    Ok(Era::Modern)
+    Ok(Spoken {
+        era: Era::Modern,
+        revision: MODERN,
+    })
 }
 
 /// `Mcp-Method` and `Mcp-Name` must say what the body says (2026-07-28, Streamable HTTP, standard request headers).

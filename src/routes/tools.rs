@@ -53,7 +53,7 @@ pub async fn call(request: spin_sdk::http::Request, context: &Context) -> Result
         return Err(Error::BadRequest(FORM));
     }
     let (result, error) = match tools::call(&call.tool, arguments, context).await {
-        Ok(result) => (result, None),
+        Ok(outcome) => (outcome.result, None),
         Err(error) => (tools::failure(&error), Some(render::tool_result(&error).error)),
     };
     let content = [TextContent {

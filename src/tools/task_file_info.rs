@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Annotations, Context, Definition, task_id};
+use super::{Annotations, Context, Definition, ResourceLink, task_id};
 use crate::{
     artifacts,
     auth::{LINK_LIFETIME, LinkKey},
@@ -70,6 +70,9 @@ pub(super) struct Output {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "f64")]
     progress_percentage: Option<f64>,
+    /// What the result points to; not part of it.
+    #[serde(skip)]
+    link: Option<(Artifact, String, u64)>,
 }
 
 impl Definition for TaskFileInfo {
@@ -82,6 +85,11 @@ impl Definition for TaskFileInfo {
     const ANNOTATIONS: Annotations = Annotations::READ_ONLY;
     type Arguments = Arguments;
     type Output = Output;
+
+    fn link(output: &Output) -> Option<ResourceLink> {
+        let (artifact, task_id, size) = output.link.as_ref()?;
+        Some(ResourceLink::to(*artifact, task_id, Some(*size)))
+    }
 
     async fn call(arguments: Arguments, context: &Context) -> Result<Output, Error> {
         let id = task_id(&arguments.task_id)?;
@@ -118,6 +126,7 @@ impl Definition for TaskFileInfo {
             .trim_end_matches('/');
         Ok(Output {
             ready: true,
+            link: Some((artifact, progress.id.clone(), description.size)),
             content_type: Some(artifact.content_type()),
             sha256: Some(description.sha256),
             download_size: Some(description.size),

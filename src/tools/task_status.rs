@@ -3,11 +3,12 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Annotations, Context, Definition, task_id};
+use super::{Annotations, Context, Definition, ResourceLink, task_id};
 use crate::{
     artifacts,
     db::{Database, task},
     error::Error,
+    plan::{Artifact, TaskState},
 };
 
 /// Files shown at the most.
@@ -77,6 +78,11 @@ impl Definition for TaskStatus {
     const ANNOTATIONS: Annotations = Annotations::READ_ONLY;
     type Arguments = Arguments;
     type Output = Output;
+
+    fn link(output: &Output) -> Option<ResourceLink> {
+        let completed = output.state == TaskState::Completed.name();
+        completed.then(|| ResourceLink::to(Artifact::Report, &output.task_id, None))
+    }
 
     async fn call(arguments: Arguments, _: &Context) -> Result<Output, Error> {
         let id = task_id(&arguments.task_id)?;

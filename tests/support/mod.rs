@@ -15,7 +15,7 @@ use planexe_local::{
     host::Runtime,
     manifest::Manifest,
 };
-pub use stage::{Answer, Stage};
+pub use stage::{Answer, Stage, request};
 
 /// Longer than any test may take.
 const TEST_LIMIT: Duration = Duration::from_secs(120);
@@ -30,9 +30,12 @@ static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
 
 /// Runs a test.
 pub fn run(test: impl Future<Output = ()>) {
-    RUNTIME.block_on(async {
-        tokio::time::timeout(TEST_LIMIT, test).await.expect("the test hangs");
-    });
+    block_on(test);
+}
+
+/// Waits for a part of a test that is not async itself.
+pub fn block_on<T>(part: impl Future<Output = T>) -> T {
+    RUNTIME.block_on(async { tokio::time::timeout(TEST_LIMIT, part).await.expect("the test hangs") })
 }
 
 /// The folder of the project.

@@ -108,7 +108,6 @@ impl StageBuilder {
             host,
             worker,
             client,
-            database,
             log,
         }
     }
@@ -121,7 +120,6 @@ pub struct Stage {
     /// The worker.
     pub worker: Worker,
     client: Client,
-    database: String,
     log: Arc<Mutex<Vec<u8>>>,
 }
 
@@ -205,13 +203,6 @@ impl Stage {
             .to_owned()
     }
 
-    /// Creates a task and waits until the worker has ended it; its id.
-    pub async fn create_and_finish(&self, prompt: &str) -> String {
-        let id = self.create(prompt).await;
-        self.wait_for(&id, &["completed", "failed"]).await;
-        id
-    }
-
     /// Waits until a task is in one of these database states.
     pub async fn wait_for(&self, id: &str, states: &[&str]) {
         loop {
@@ -251,11 +242,6 @@ impl Stage {
     /// What the component has written to its log.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&self.log.lock().expect("the log")).into_owned()
-    }
-
-    /// The name of the database.
-    pub fn database(&self) -> &str {
-        &self.database
     }
 }
 
