@@ -141,15 +141,15 @@ fn context(request: &Request, access: Access) -> Context {
 }
 
 /// Scheme and host of the request as the host reports them. A client may send the header too: the host's copy is last.
-fn request_origin(headers: &HeaderMap) -> String {
-    let url = headers
+fn request_origin(headers: &HeaderMap, uri: &http::Uri) -> String {
+    let origin = |url: &http::Uri| Some(format!("{}://{}", url.scheme_str()?, url.authority()?));
+    let reported = headers
         .get_all("spin-full-url")
         .iter()
         .next_back()
         .and_then(|value| value.to_str().ok());
-    let url: Option<http::Uri> = url.and_then(|url| url.parse().ok());
-    url.and_then(|url| Some(format!("{}://{}", url.scheme_str()?, url.authority()?)))
-        .unwrap_or_default()
+    let reported = reported.and_then(|url| origin(&url.parse().ok()?));
+    reported.or_else(|| origin(uri)).unwrap_or_default()
 }
 
 fn origin_allowed(origin: &HeaderValue, access: &Access) -> bool {
@@ -243,7 +243,9 @@ mod tests {
     #[test]
     fn the_hosts_own_header_counts() {
         let mut headers = HeaderMap::new();
-        assert_eq!(request_origin(&headers), "");
+        let uri = http::Uri::from_static("http://127.0.0.1:3000/mcp");
+        assert_eq!(request_origin(&headers, &uri), "http://127.0.0.1:3000");
+        assert_eq!(request_origin(&headers, &http::Uri::from_static("/mcp")), "");
         headers.append("spin-full-url", HeaderValue::from_static("http://evil.example/mcp"));
         headers.append(
             "spin-full-url",

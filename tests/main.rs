@@ -4,6 +4,13 @@
 //! Build the component first (`scripts/test` does): `cargo build --release --target wasm32-wasip2`.
 
 #![expect(unreachable_pub, reason = "a test binary has no public interface")]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests may fail loudly, and so may what they stand on"
+)]
 
 mod support;
 

@@ -126,12 +126,12 @@ impl Page {
     /// A page whose items are the member `name`.
     fn new(name: &'static str, items: &impl Serialize) -> Self {
         let items = serde_json::value::to_raw_value(items).unwrap_or_default();
-        let legacy = BTreeMap::from([(name, &items)]);
+        let legacy = BTreeMap::from([(name, &*items)]);
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
         struct Cached<'a> {
             #[serde(flatten)]
-            items: &'a BTreeMap<&'static str, &'a Box<RawValue>>,
+            items: &'a BTreeMap<&'static str, &'a RawValue>,
             ttl_ms: u32,
             cache_scope: &'static str,
         }
