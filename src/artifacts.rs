@@ -1,21 +1,27 @@
 //! The files of a run: from the database when it has them, else from `worker_plan`. Files pass through in pieces.
 
 mod archive;
+mod passing;
+mod unpack;
 
-use std::pin::Pin;
+use std::{ops::Range, time::Duration};
 
+use archive::{Archive, Entry};
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
+use passing::Passed;
 use sha2::{Digest as _, Sha256};
+pub use unpack::Pieces;
 
 use crate::{
     auth::hex,
+    clock::Deadline,
     db::{
         Database,
-        task::{self, Progress, Status, StoredArtifact},
+        task::{self, Progress, Status, StoredArchive, StoredArtifact},
     },
     error::{Error, Unavailable},
-    plan::{Artifact, TaskId, TaskState},
+    plan::{Artifact, RunFile, TaskId, TaskState},
     worker_plan::{Arriving, WorkerPlan},
 };
 
@@ -23,6 +29,10 @@ use crate::{
 pub const MAX_SIZE: u64 = 100_000_000;
 /// Bytes that are read from the database at once.
 const SLICE: u64 = 256 * 1024;
+/// How long the list of files may take, wherever it comes from.
+const LIST_LIMIT: Duration = Duration::from_secs(2);
+/// How long a file may pass by that nobody receives: one that is hashed, or an archive in which an entry is sought.
+const PASSING_LIMIT: Duration = Duration::from_secs(25);
 
 /// A file of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,17 +43,11 @@ pub struct File {
     pub updated_at: Option<String>,
 }
 
-/// The newest files of a run, `limit` at the most. Never fails: without a source the list is empty.
+/// The newest files of a run, `limit` at the most. Never fails and never takes longer than two seconds: without a
+/// source the list is empty.
 pub async fn newest_files(database: &Database, status: &Status, limit: usize) -> Vec<File> {
-    let listed = match (
-        status.zip_size.and_then(|size| u64::try_from(size).ok()),
-        status.progress.state,
-    ) {
-        (Some(size), _) => archive::list(database, &status.progress.id, &status.version, size).await,
-        // Nobody has begun.
-        (None, TaskState::Pending) => Ok(Vec::new()),
-        (None, _) => list_from_worker(&status.progress.id).await,
-    };
+    let listed = Deadline::after(LIST_LIMIT).race(list(database, status)).await;
+    let listed = listed.unwrap_or_else(|| Err(Error::Internal("the list of files took too long".to_owned())));
     let mut files = listed.unwrap_or_else(|error| {
         crate::log::fault(&error);
         Vec::new()
@@ -53,6 +57,24 @@ pub async fn newest_files(database: &Database, status: &Status, limit: usize) ->
     files.sort_by(|a, b| (&b.updated_at, &b.name).cmp(&(&a.updated_at, &a.name)));
     files.truncate(limit);
     files
+}
+
+async fn list(database: &Database, status: &Status) -> Result<Vec<File>, Error> {
+    let Progress { id, state, .. } = &status.progress;
+    match (status.zip_size.and_then(|size| u64::try_from(size).ok()), state) {
+        (Some(size), _) => {
+            let archive = Archive {
+                database,
+                id,
+                version: &status.version,
+                size,
+            };
+            Ok(archive.entries().await?.into_iter().map(|entry| entry.file).collect())
+        }
+        // Nobody has begun.
+        (None, TaskState::Pending) => Ok(Vec::new()),
+        (None, _) => list_from_worker(id).await,
+    }
 }
 
 async fn list_from_worker(id: &str) -> Result<Vec<File>, Error> {
@@ -97,44 +119,117 @@ pub async fn describe(
 /// Size and hash of a file that only `worker_plan` has: it must be seen whole, but never is held whole.
 async fn describe_from_worker(id: &str, artifact: Artifact) -> Result<Description, Error> {
     let arriving = WorkerPlan::configured().await?.open(id, artifact).await?;
-    let pieces = arriving.pieces().map_err(Error::from);
-    let (size, hash) = pieces
-        .try_fold((0_u64, Sha256::new()), |(size, hash), piece| async move {
-            let size = within_bounds(size + piece.len() as u64)?;
-            Ok((size, hash.chain_update(&piece)))
-        })
-        .await?;
+    let hashed = bounded(arriving).try_fold((0_u64, Sha256::new()), |(size, hash), piece| async move {
+        Ok((size + piece.len() as u64, hash.chain_update(&piece)))
+    });
+    let hashed = Deadline::after(PASSING_LIMIT).race(hashed).await;
+    let (size, hash) = hashed.ok_or(Unavailable::WorkerTimeout)??;
     Ok(Description {
         size,
         sha256: hex(&hash.finalize()),
     })
 }
 
-/// An artifact on its way to the caller.
+/// A file on its way to the caller. Nothing of it is read from the database before [`Download::pieces`].
 pub struct Download {
     /// In bytes, where it is known beforehand.
     pub size: Option<u64>,
-    /// Hex SHA-256, where it is known beforehand.
-    pub sha256: Option<String>,
-    /// The bytes. An error in the middle means that the rest will not come.
-    pub pieces: Pin<Box<dyn Stream<Item = Result<Bytes, Error>>>>,
+    /// Another value means other bytes: hex SHA-256 of an artifact, of an entry of the archive the version of the row
+    /// with checksum and size. `None` where nothing is known beforehand.
+    pub validator: Option<String>,
+    /// Unix time since which the file is as it is, where it is known.
+    pub modified: Option<u64>,
+    source: Source,
 }
 
-/// Begins the download of an artifact.
+/// Where a file comes from.
+enum Source {
+    Artifact {
+        database: Database,
+        id: String,
+        artifact: Artifact,
+        version: String,
+        size: u64,
+    },
+    Entry {
+        database: Database,
+        id: String,
+        archive: StoredArchive,
+        entry: Entry,
+    },
+    Worker(Pieces),
+}
+
+impl Download {
+    /// Whether a part of the file can be had. The worker makes archives afresh for each call: parts would not fit
+    /// together.
+    #[must_use]
+    pub fn has_parts(&self) -> bool {
+        !matches!(self.source, Source::Worker(_))
+    }
+
+    /// The bytes, or a part of them.
+    ///
+    /// # Errors
+    /// [`Error::ContentUnavailable`] when the archive is broken where the file should begin, and those of the database.
+    pub async fn pieces(self, part: Option<Range<u64>>) -> Result<Pieces, Error> {
+        match self.source {
+            Source::Artifact {
+                database,
+                id,
+                artifact,
+                version,
+                size,
+            } => {
+                let range = part.unwrap_or(0..size);
+                Ok(slices(database, id, artifact, version, range, SLICE).boxed_local())
+            }
+            Source::Entry {
+                database,
+                id,
+                archive: StoredArchive { size, version, .. },
+                entry,
+            } => {
+                let archive = Archive {
+                    database: &database,
+                    id: &id,
+                    version: &version,
+                    size,
+                };
+                archive.open(&entry, part).await
+            }
+            Source::Worker(pieces) => Ok(pieces),
+        }
+    }
+}
+
+/// Begins the download of a file.
 ///
 /// # Errors
 /// [`Error::TaskNotFound`], [`Error::NotReady`], [`Error::GenerationFailed`], [`Error::ContentUnavailable`], and those
 /// of the database.
-pub async fn open(database: &Database, id: TaskId, artifact: Artifact) -> Result<Download, Error> {
+pub async fn open(database: &Database, id: TaskId, file: &RunFile) -> Result<Download, Error> {
+    match file {
+        RunFile::Artifact(artifact) => open_artifact(database, id, *artifact).await,
+        RunFile::Entry(name) => open_entry(database, id, name).await,
+    }
+}
+
+async fn open_artifact(database: &Database, id: TaskId, artifact: Artifact) -> Result<Download, Error> {
     let (progress, stored) = task::find_artifact(database, id, None, artifact).await?;
     if let Some(stored) = stored {
         let size = within_bounds(stored.size)?;
-        let sha256 = Some(stored.sha256.clone());
-        let pieces = slices(database.renewed(), progress.id, artifact, stored.version, size).boxed_local();
         return Ok(Download {
             size: Some(size),
-            sha256,
-            pieces,
+            validator: Some(stored.sha256),
+            modified: stored.modified,
+            source: Source::Artifact {
+                database: database.renewed(),
+                id: progress.id,
+                artifact,
+                version: stored.version,
+                size,
+            },
         });
     }
     match (progress.state, artifact) {
@@ -150,36 +245,103 @@ pub async fn open(database: &Database, id: TaskId, artifact: Artifact) -> Result
         | (TaskState::Running | TaskState::Stopping, Artifact::Zip) => {
             let arriving = WorkerPlan::configured().await?.open(&progress.id, artifact).await?;
             let size = arriving.size.map(within_bounds).transpose()?;
-            Ok(Download {
-                size,
-                sha256: None,
-                pieces: bounded(arriving).boxed_local(),
-            })
+            Ok(Download::passing(size, bounded(arriving).boxed_local()))
         }
     }
 }
 
-/// An artifact of the database, slice by slice. Each slice is a statement of its own with its own time limit, so that
-/// a slow reader holds no connection.
+async fn open_entry(database: &Database, id: TaskId, name: &str) -> Result<Download, Error> {
+    let (progress, stored) = task::find_archive(database, id, None).await?;
+    let Some(archive) = stored else {
+        if progress.state == TaskState::Pending {
+            return Err(Error::NotReady {
+                state: progress.state,
+                progress: progress.percentage,
+            });
+        }
+        let found = Deadline::after(PASSING_LIMIT)
+            .race(find_at_worker(&progress.id, name))
+            .await;
+        return found.ok_or(Unavailable::WorkerTimeout)?;
+    };
+    let entries = Archive {
+        database,
+        id: &progress.id,
+        version: &archive.version,
+        size: within_bounds(archive.size)?,
+    };
+    let mut entries = entries.entries().await?.into_iter().rev();
+    let entry = entries
+        .find(|entry| entry.file.name == name)
+        .ok_or(Unavailable::NoSuchFile)?;
+    Ok(Download {
+        size: entry.content()?.size(),
+        validator: Some(format!("{}-{}", archive.version, entry.fingerprint())),
+        modified: archive.modified,
+        source: Source::Entry {
+            database: database.renewed(),
+            id: progress.id,
+            archive,
+            entry,
+        },
+    })
+}
+
+/// An entry of the archive that the worker makes. When the archive turns out to have a folder around all of its files,
+/// it is asked for a second time.
+async fn find_at_worker(id: &str, name: &str) -> Result<Download, Error> {
+    let worker = WorkerPlan::configured().await?;
+    let mut wanted = name.to_owned();
+    for _ in 0..2 {
+        let pieces = bounded(worker.open(id, Artifact::Zip).await?).boxed_local();
+        match passing::find(pieces, &wanted).await? {
+            Passed::Found(feed, content) => {
+                return Ok(Download::passing(content.size(), unpack::unpacked(feed, content)));
+            }
+            Passed::Absent(Some(top)) => wanted = format!("{top}/{name}"),
+            Passed::Absent(None) => break,
+        }
+    }
+    Err(Unavailable::NoSuchFile.into())
+}
+
+impl Download {
+    /// A file of the worker: it passes by once.
+    fn passing(size: Option<u64>, pieces: Pieces) -> Self {
+        Self {
+            size,
+            validator: None,
+            modified: None,
+            source: Source::Worker(pieces),
+        }
+    }
+}
+
+/// A part of an artifact in the database, slice by slice. Each slice is a statement of its own with its own time limit,
+/// so that a slow reader holds no connection. The first slice is not longer than `first`.
 fn slices(
     database: Database,
     id: String,
     artifact: Artifact,
     version: String,
-    size: u64,
+    range: Range<u64>,
+    first: u64,
 ) -> impl Stream<Item = Result<Bytes, Error>> {
     stream::try_unfold(
-        (database, id, version, 0_u64),
-        move |(database, id, version, offset)| async move {
-            if offset >= size {
+        (database, id, version, range.start, first),
+        move |(database, id, version, offset, most)| async move {
+            if offset >= range.end {
                 return Ok(None);
             }
-            let length = SLICE.min(size - offset);
+            let length = SLICE.min(most).min(range.end - offset);
             let bytes = task::read_artifact(&database.renewed(), &id, artifact, &version, offset, length).await?;
             if bytes.len() as u64 != length {
                 return Err(Error::Internal("the artifact is shorter than it was".to_owned()));
             }
-            Ok(Some((Bytes::from(bytes), (database, id, version, offset + length))))
+            Ok(Some((
+                Bytes::from(bytes),
+                (database, id, version, offset + length, SLICE),
+            )))
         },
     )
 }

@@ -2,11 +2,12 @@
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::{HeaderMap, header};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use crate::{
-    config,
+    clock, config,
     error::{Error, LinkFault},
 };
 
@@ -100,6 +101,43 @@ impl LinkKey {
         )
     }
 }
+
+/// The address of a file that opens without a key, for a while.
+#[derive(Debug)]
+pub struct SignedLink {
+    /// The address.
+    pub url: String,
+    /// Unix time at which it stops to work.
+    pub expires: u64,
+}
+
+impl SignedLink {
+    /// A link to `file` of the task `id` that begins with the public base URL of the settings, else with the origin of
+    /// the request.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when the host cannot resolve the settings.
+    pub async fn to(id: &str, file: &str, api_key: Option<&str>, request_origin: &str) -> Result<Self, Error> {
+        let links = config::Links::read().await?;
+        let expires = clock::unix_time() + LINK_LIFETIME;
+        let query = LinkKey::new(&links, api_key).query(id, file, expires);
+        let base = links.public_base_url.as_deref().unwrap_or(request_origin);
+        let base = base.trim_end_matches('/');
+        let file = utf8_percent_encode(file, PATH);
+        Ok(Self {
+            url: format!("{base}/download/{id}/{file}?{query}"),
+            expires,
+        })
+    }
+}
+
+/// What is percent-encoded in the path of a link: all but the unreserved characters of RFC 3986 and the slash.
+const PATH: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'/');
 
 fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
     // HMAC takes keys of any length (RFC 2104 section 3), so the error of this constructor does not occur.

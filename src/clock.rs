@@ -44,8 +44,30 @@ pub fn unix_time() -> u64 {
 /// A Unix time as people and JSON write it: `2026-01-31T12:00:00Z` (RFC 3339, UTC, whole seconds).
 #[must_use]
 pub fn rfc3339(unix_seconds: u64) -> String {
+    written(unix_seconds, "%Y-%m-%dT%H:%M:%SZ")
+}
+
+/// A Unix time as HTTP headers write it: `Sat, 31 Jan 2026 12:00:00 GMT` (RFC 9110 section 5.6.7).
+#[must_use]
+pub fn http_date(unix_seconds: u64) -> String {
+    written(unix_seconds, "%a, %d %b %Y %H:%M:%S GMT")
+}
+
+fn written(unix_seconds: u64, format: &str) -> String {
     let time = i64::try_from(unix_seconds)
         .ok()
         .and_then(|s| chrono::DateTime::from_timestamp(s, 0));
-    time.map_or_else(String::new, |t| t.format("%Y-%m-%dT%H:%M:%SZ").to_string())
+    time.map_or_else(String::new, |t| t.format(format).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_for_people_and_for_headers() {
+        assert_eq!(rfc3339(784_111_777), "1994-11-06T08:49:37Z");
+        assert_eq!(http_date(784_111_777), "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(http_date(u64::MAX), "");
+    }
 }

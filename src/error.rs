@@ -117,6 +117,9 @@ pub enum Unavailable {
     /// The archive of the run cannot be read.
     #[error("the archive is broken")]
     ArchiveBroken,
+    /// The file lies in the archive in a way that is not read here.
+    #[error("the entry is encrypted or packed by an unknown method")]
+    EntryUnsupported,
     /// The archive or the entry in it is larger than the bound.
     #[error("the file is too large")]
     TooLarge,
@@ -256,6 +259,9 @@ impl Unavailable {
                 "The service that keeps this file failed to deliver it. Try again; if it stays, tell the operator."
             }
             Self::ArchiveBroken => "The archive of this run is damaged and cannot be read.",
+            Self::EntryUnsupported => {
+                "This file is encrypted or packed by a method that this server does not read. Download run.zip instead."
+            }
             Self::TooLarge => "This file is larger than the 100,000,000 bytes that this server hands out.",
         }
     }

@@ -1,7 +1,10 @@
 //! The domain: task ids, states, detail levels, artifact names. Pure: no serde, no async, no I/O.
 
+mod file;
+
 use std::fmt;
 
+pub use file::{RunFile, is_inside};
 use uuid::Uuid;
 
 /// The id of a task: a UUID, written in lower-case hyphenated form.

@@ -2,11 +2,14 @@
 //!
 //! The matches name every variant: a new error does not compile until somebody has decided what callers see of it.
 
+mod page;
+
 use std::pin::Pin;
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use http_body_util::{Either, Full};
+pub use page::page;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -102,6 +105,7 @@ fn http_status(error: &Error) -> StatusCode {
             | Unavailable::WorkerStatus(_)
             | Unavailable::WorkerBroken
             | Unavailable::ArchiveBroken
+            | Unavailable::EntryUnsupported
             | Unavailable::TooLarge,
         ) => StatusCode::BAD_GATEWAY,
         Error::DatabaseUnavailable(_) => StatusCode::SERVICE_UNAVAILABLE,

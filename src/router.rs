@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The routes, as `GET /` shows them.
-pub const TABLE: [&str; 8] = [
+pub const TABLE: [&str; 9] = [
     "GET /",
     "GET /healthcheck",
     "POST /mcp",
@@ -24,6 +24,7 @@ pub const TABLE: [&str; 8] = [
     "POST /mcp/tools/call",
     "GET /download/{task_id}/030-report.html",
     "GET /download/{task_id}/run.zip",
+    "GET /download/{task_id}/{file}",
     "OPTIONS *",
 ];
 
@@ -42,13 +43,15 @@ impl<'a> Route<'a> {
     /// A trailing slash is the same route.
     fn find(path: &'a str) -> Option<Self> {
         let path = path.strip_suffix('/').unwrap_or(path);
+        if let Some((id, file)) = path.strip_prefix("/download/").and_then(|rest| rest.split_once('/')) {
+            return Some(Self::Download { id, file });
+        }
         Some(match path.split('/').skip(1).collect::<Vec<_>>().as_slice() {
             [] => Self::Index,
             ["healthcheck"] => Self::Healthcheck,
             ["mcp"] => Self::Mcp,
             ["mcp", "tools"] => Self::Tools,
             ["mcp", "tools", "call"] => Self::ToolsCall,
-            ["download", id, file] => Self::Download { id, file },
             _ => return None,
         })
     }
@@ -71,6 +74,8 @@ impl<'a> Route<'a> {
 /// Answers a request. Cannot fail: every error has an answer.
 pub async fn handle(request: Request) -> Response {
     let is_head = request.method() == Method::HEAD;
+    let for_people = matches!(Route::find(request.uri().path()), Some(Route::Download { .. }))
+        && routes::download::prefers_page(request.headers());
     let origin = request.headers().get(header::ORIGIN).cloned();
     let access = Access::read().await;
     let cors = match (&origin, &access) {
@@ -83,7 +88,11 @@ pub async fn handle(request: Request) -> Response {
     };
     let mut response = answered.unwrap_or_else(|error| {
         log::fault(&error);
-        render::http(&error)
+        if for_people {
+            render::page(&error)
+        } else {
+            render::http(&error)
+        }
     });
     finish(&mut response, cors, is_head);
     response
@@ -123,6 +132,7 @@ async fn route(request: Request, access: Access, origin_allowed: bool) -> Result
         }
         (Route::Download { id, file }, Method::GET) => {
             let wanted = routes::download::Wanted {
+                is_head: request.method() == Method::HEAD,
                 id,
                 file,
                 query: uri.query().unwrap_or_default(),
@@ -169,7 +179,7 @@ fn warn_if_open(access: &Access) {
 /// The answer of a CORS preflight (Fetch standard, CORS protocol). Its headers are added with those of all answers.
 fn preflight() -> Response {
     const HEADERS: &str = "Content-Type, Accept, Authorization, X-API-Key, API_KEY, MCP-Protocol-Version, Mcp-Method, \
-        Mcp-Name, Mcp-Session-Id, Last-Event-ID, Range, If-None-Match, X-Request-ID, traceparent";
+        Mcp-Name, Mcp-Session-Id, Last-Event-ID, Range, If-Range, If-None-Match, X-Request-ID, traceparent";
     let mut response = render::empty(StatusCode::NO_CONTENT);
     let headers = response.headers_mut();
     headers.insert(
@@ -183,19 +193,21 @@ fn preflight() -> Response {
 
 /// What every answer carries.
 fn finish(response: &mut Response, cors: Option<HeaderValue>, is_head: bool) {
-    const EXPOSED: &str = "WWW-Authenticate, Content-Disposition, ETag, Retry-After, MCP-Protocol-Version";
+    const EXPOSED: &str = "WWW-Authenticate, Content-Disposition, ETag, Accept-Ranges, Content-Range, Retry-After, \
+        MCP-Protocol-Version";
     const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
     let length = match response.body() {
         Either::Left(whole) => whole.size_hint().exact(),
         Either::Right(_) => None,
     };
-    // A 204 must not have the header (RFC 9110 section 8.6).
-    let length = length.filter(|_| response.status() != StatusCode::NO_CONTENT);
+    // A 204 must not have the header, and that of a 304 would be the file's (RFC 9110 section 8.6).
+    let length = length.filter(|_| ![StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&response.status()));
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
     headers.append(header::VARY, HeaderValue::from_name(HeaderName::from_static("origin")));
     if let Some(length) = length {
-        headers.insert(header::CONTENT_LENGTH, length.into());
+        // The answer to a HEAD has the length already.
+        headers.entry(header::CONTENT_LENGTH).or_insert(length.into());
     }
     if let Some(origin) = cors {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
@@ -233,7 +245,8 @@ mod tests {
                 }),
             ),
             ("/download/a", None),
-            ("/download/a/b/c", None),
+            ("/download/a/b/c", Some(Route::Download { id: "a", file: "b/c" })),
+            ("/download/a/", None),
             ("/.well-known/oauth-protected-resource", None),
         ] {
             assert_eq!(Route::find(path), route, "{path}");

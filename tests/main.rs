@@ -18,6 +18,7 @@ mod cases;
 mod client;
 mod download;
 mod instances;
+mod download_entries;
 mod interfaces;
 mod properties;
 mod real_run;

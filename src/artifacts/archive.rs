@@ -1,91 +1,195 @@
 //! The archive of a run as it lies in the database: only the parts that are needed are read.
 
 use std::{
-    borrow::Cow,
     io::{self, Read, Seek, SeekFrom},
+    ops::Range,
 };
 
-use zip::ZipArchive;
+use futures::StreamExt as _;
+use zip::{CompressionMethod, ZipArchive, read::ZipFileEntry};
 
-use super::File;
+use super::{
+    File, slices,
+    unpack::{Content, Feed, HEADER_LENGTH, LOCAL_HEADER, LocalHeader, Method, Pieces, unpacked, window},
+};
 use crate::{
     db::{Database, task},
     error::{Error, Unavailable},
-    plan::Artifact,
+    plan::{Artifact, is_inside},
 };
 
-/// Bytes of the archive that are read at once. The directory of an ordinary run fits into one piece.
-const PIECE: u64 = 64 * 1024;
-/// Pieces that an archive's directory may take.
-const MAX_PIECES: usize = 64;
+/// Bytes of the archive's end that are read first. The directory of an ordinary run fits in.
+const FIRST_PIECE: u64 = 64 * 1024;
+/// Bytes that the directory of an archive may take.
+const MAX_DIRECTORY: u64 = 8 * 1024 * 1024;
+/// Bytes that extra fields usually take in a local header.
+const USUAL_EXTRA: u64 = 64;
 
-/// The files of an archive of `size` bytes.
-///
-/// # Errors
-/// [`Error::ContentUnavailable`] when the archive is broken, and those of the database.
-pub(super) async fn list(database: &Database, id: &str, version: &str, size: u64) -> Result<Vec<File>, Error> {
-    let mut reader = Sparse::new(size);
-    // What is beyond the pieces shows when the directory is read: then the piece is fetched and the reading repeated.
-    let mut missing = size.saturating_sub(PIECE);
-    for _ in 0..MAX_PIECES {
-        let length = PIECE.min(size.saturating_sub(missing));
-        let bytes = task::read_artifact(database, id, Artifact::Zip, version, missing, length).await?;
-        reader.add(missing, bytes);
-        match ZipArchive::new(&mut reader) {
-            Ok(mut archive) => return entries(&mut archive),
-            Err(_) => match reader.missing.take() {
-                Some(offset) => missing = offset,
-                None => return Err(Unavailable::ArchiveBroken.into()),
-            },
+/// An archive in the database.
+pub(super) struct Archive<'a> {
+    pub(super) database: &'a Database,
+    pub(super) id: &'a str,
+    /// The row's version.
+    pub(super) version: &'a str,
+    /// In bytes.
+    pub(super) size: u64,
+}
+
+/// A file in an archive, as the archive's directory describes it.
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// The name as callers know it.
+    pub(super) file: File,
+    /// The name as it is written.
+    raw_name: Vec<u8>,
+    header_start: u64,
+    compressed: u64,
+    size: u64,
+    crc: u32,
+    method: Result<Method, Unavailable>,
+}
+
+impl Archive<'_> {
+    /// The files of the archive. Of two with the same name the last one counts, as programs that unpack have it.
+    ///
+    /// # Errors
+    /// [`Error::ContentUnavailable`] when the archive is broken, and those of the database.
+    pub(super) async fn entries(&self) -> Result<Vec<Entry>, Error> {
+        let mut reader = Sparse::new(self.size);
+        // What is beyond the pieces shows when the directory is read: then the piece is fetched and the reading repeated.
+        let mut length = FIRST_PIECE;
+        let mut missing = self.size.saturating_sub(length);
+        let mut read = 0;
+        while read < MAX_DIRECTORY {
+            let now = length.min(self.size.saturating_sub(missing));
+            let bytes = task::read_artifact(self.database, self.id, Artifact::Zip, self.version, missing, now).await?;
+            read += now;
+            length *= 2;
+            reader.add(missing, bytes);
+            match ZipArchive::new(&mut reader) {
+                Ok(archive) => return Ok(plain_files(&archive)),
+                Err(_) => match reader.missing.take() {
+                    Some(offset) => missing = offset,
+                    None => return Err(Unavailable::ArchiveBroken.into()),
+                },
+            }
         }
+        Err(Unavailable::ArchiveBroken.into())
     }
-    Err(Unavailable::ArchiveBroken.into())
+
+    /// Begins to read an entry, or a part of it.
+    ///
+    /// # Errors
+    /// [`Error::ContentUnavailable`] when the entry is broken or cannot be read here, and those of the database.
+    pub(super) async fn open(&self, entry: &Entry, part: Option<Range<u64>>) -> Result<Pieces, Error> {
+        let content = entry.content()?;
+        let name_length = entry.raw_name.len() as u64;
+        let start = entry.header_start;
+        let least = HEADER_LENGTH + name_length + entry.compressed;
+        let end = start.saturating_add(least + u64::from(u16::MAX));
+        let mut feed = Feed::new(self.slices(start..end, least + USUAL_EXTRA));
+        if feed.take().await? != LOCAL_HEADER {
+            return Err(Unavailable::ArchiveBroken.into());
+        }
+        let header = LocalHeader::read(&mut feed).await?;
+        if header.name != entry.raw_name {
+            return Err(Unavailable::ArchiveBroken.into());
+        }
+        Ok(match (part, entry.method) {
+            (None, _) => unpacked(feed, content),
+            (Some(part), Ok(Method::Stored)) => {
+                let data = start + header.length;
+                self.slices(data + part.start..data + part.end, u64::MAX)
+            }
+            (Some(part), _) => window(unpacked(feed, content), part.start, part.end),
+        })
+    }
+
+    /// Bytes of the archive, the first slice of them not longer than `first`.
+    fn slices(&self, range: Range<u64>, first: u64) -> Pieces {
+        let range = range.start..range.end.min(self.size);
+        let (id, version) = (self.id.to_owned(), self.version.to_owned());
+        slices(self.database.renewed(), id, Artifact::Zip, version, range, first).boxed_local()
+    }
 }
 
-fn entries<R: Read + Seek>(archive: &mut ZipArchive<R>) -> Result<Vec<File>, Error> {
-    let mut files = Vec::with_capacity(archive.len());
-    for index in 0..archive.len() {
-        // The raw entry: its directory record is all that is asked, its content may lie in a piece that is not there.
-        let Some(Ok(name)) = archive.name_for_index(index).map(|name| name.map(Cow::into_owned)) else {
-            continue;
+impl Entry {
+    fn new(entry: &ZipFileEntry<'_>) -> Option<Self> {
+        let raw_name = entry.name_raw().to_vec();
+        // Names are UTF-8 on most systems, whether or not the archive says so.
+        let name = match std::str::from_utf8(&raw_name) {
+            Ok(name) => name.to_owned(),
+            Err(_) => entry.name().ok()?.into_owned(),
         };
-        let updated_at = archive
-            .by_index_raw(index)
-            .ok()
-            .and_then(|entry| entry.last_modified())
-            .map(|time| {
-                format!(
-                    "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z",
-                    time.year(),
-                    time.month(),
-                    time.day(),
-                    time.hour(),
-                    time.minute(),
-                    time.second()
-                )
-            });
-        files.push(File { name, updated_at });
+        let updated_at = entry.last_modified().map(|time| {
+            format!(
+                "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z",
+                time.year(),
+                time.month(),
+                time.day(),
+                time.hour(),
+                time.minute(),
+                time.second()
+            )
+        });
+        let method = match entry.compression() {
+            CompressionMethod::Stored => Method::of(0, entry.encrypted()),
+            CompressionMethod::Deflated => Method::of(8, entry.encrypted()),
+            _ => Err(Unavailable::EntryUnsupported),
+        };
+        Some(Self {
+            file: File { name, updated_at },
+            raw_name,
+            header_start: entry.header_start(),
+            compressed: entry.compressed_size(),
+            size: entry.size(),
+            crc: entry.crc32(),
+            method,
+        })
     }
-    Ok(plain_files(files))
+
+    /// What is to come.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when it is too large or cannot be read here.
+    pub(super) fn content(&self) -> Result<Content, Unavailable> {
+        Content::known(self.method?, self.compressed, self.size, self.crc)
+    }
+
+    /// Tells one state of the entry from another, within one version of the row.
+    pub(super) fn fingerprint(&self) -> String {
+        format!("{:08x}-{:x}", self.crc, self.size)
+    }
 }
 
-/// Leaves out folders and what operating systems add, and takes the single top folder off that people's archives have.
-fn plain_files(mut files: Vec<File>) -> Vec<File> {
-    files.retain(|file| {
-        !file.name.ends_with('/') && !file.name.starts_with("__MACOSX/") && !file.name.ends_with(".DS_Store")
-    });
-    let top = files
+/// Whether an entry is a folder or something that operating systems add.
+pub(super) fn is_clutter(name: &str) -> bool {
+    name.ends_with('/') || name.starts_with("__MACOSX/") || name.rsplit('/').next() == Some(".DS_Store")
+}
+
+/// The files of an archive: takes the single top folder off that people's archives have, and leaves out what is no
+/// file inside the run.
+fn plain_files<R>(archive: &ZipArchive<R>) -> Vec<Entry>
+where
+    R: Read + Seek,
+{
+    let mut entries: Vec<Entry> = (0..archive.len())
+        .filter_map(|index| Entry::new(&archive.by_index_data(index).ok()?))
+        .filter(|entry| !is_clutter(&entry.file.name))
+        .collect();
+    let top = entries
         .first()
-        .and_then(|file| file.name.split_once('/'))
+        .and_then(|entry| entry.file.name.split_once('/'))
         .map(|(top, _)| format!("{top}/"));
     if let Some(top) = top
-        && files.iter().all(|file| file.name.starts_with(&top))
+        && entries.iter().all(|entry| entry.file.name.starts_with(&top))
     {
-        for file in &mut files {
-            file.name.drain(..top.len());
+        for entry in &mut entries {
+            entry.file.name.drain(..top.len());
         }
     }
-    files
+    entries.retain(|entry| is_inside(&entry.file.name));
+    entries
 }
 
 /// A reader over a file of which only some pieces are here. Reading elsewhere fails and says where.

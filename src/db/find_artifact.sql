@@ -10,7 +10,8 @@ SELECT
     CASE $3::text WHEN 'report' THEN octet_length(t.generated_report_html) ELSE octet_length(t.run_zip_snapshot) END::int8,
     encode(sha256(
         CASE $3::text WHEN 'report' THEN convert_to(t.generated_report_html, 'UTF8') ELSE t.run_zip_snapshot END), 'hex'),
-    t.xmin::text
+    t.xmin::text,
+    floor(extract(epoch FROM CASE WHEN t.state IN ('completed', 'failed') THEN t.last_seen_timestamp END))::int8
 FROM task_item t
 WHERE t.id = coalesce(
     (SELECT id FROM task_item WHERE id = $1::text::uuid),

@@ -207,6 +207,19 @@ pub struct StoredArtifact {
     pub sha256: String,
     /// The row's version: another one means other bytes.
     pub version: String,
+    /// Unix time of the worker's last write, once the task has ended.
+    pub modified: Option<u64>,
+}
+
+/// The archive of a run in the database.
+#[derive(Debug)]
+pub struct StoredArchive {
+    /// In bytes.
+    pub size: u64,
+    /// As in [`StoredArtifact`].
+    pub version: String,
+    /// As in [`StoredArtifact`].
+    pub modified: Option<u64>,
 }
 
 /// State of a task together with the description of an artifact, `None` when the database does not have it.
@@ -225,11 +238,42 @@ pub async fn find_artifact(
     let size: Option<i64> = row.next("size")?;
     let sha256: Option<String> = row.next("sha256")?;
     let version = row.next("xmin")?;
-    let stored = size.and_then(|size| u64::try_from(size).ok()).zip(sha256);
-    Ok((
-        progress,
-        stored.map(|(size, sha256)| StoredArtifact { size, sha256, version }),
-    ))
+    let modified = unsigned(row.next("last_seen_timestamp")?);
+    let stored = unsigned(size).zip(sha256).map(|(size, sha256)| StoredArtifact {
+        size,
+        sha256,
+        version,
+        modified,
+    });
+    Ok((progress, stored))
+}
+
+/// State of a task together with its archive, `None` when the database does not have it.
+///
+/// # Errors
+/// [`Error::TaskNotFound`], and those of [`Database::query`].
+pub async fn find_archive(
+    database: &Database,
+    id: TaskId,
+    user: Option<&str>,
+) -> Result<(Progress, Option<StoredArchive>), Error> {
+    let parameters = vec![text(id.to_string()), optional_text(user)];
+    let mut row = find(database, include_str!("find_archive.sql"), parameters).await?;
+    let progress = Progress::decode(&mut row)?;
+    let size = unsigned(row.next("run_zip_snapshot")?);
+    let version = row.next("xmin")?;
+    let modified = unsigned(row.next("last_seen_timestamp")?);
+    let stored = size.map(|size| StoredArchive {
+        size,
+        version,
+        modified,
+    });
+    Ok((progress, stored))
+}
+
+/// Sizes and times as the database has them are signed.
+fn unsigned(number: Option<i64>) -> Option<u64> {
+    number.and_then(|number| u64::try_from(number).ok())
 }
 
 /// A piece of an artifact, at most `length` bytes from `offset` on. `version` is that of [`StoredArtifact`].

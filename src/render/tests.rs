@@ -63,6 +63,12 @@ fn every_error_has_its_three_renderings() {
             "content_unavailable",
         ),
         (
+            Error::ContentUnavailable(Unavailable::EntryUnsupported),
+            502,
+            -32602,
+            "content_unavailable",
+        ),
+        (
             Error::ContentUnavailable(Unavailable::TooLarge),
             502,
             -32602,

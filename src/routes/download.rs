@@ -1,30 +1,36 @@
 //! `GET /download/{task_id}/{file}`: the files of a plan.
 
+mod conditions;
+
+use conditions::{Known, Wants, decide};
 use futures::StreamExt as _;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use http_body::Frame;
 use http_body_util::{Either, StreamBody};
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::{
-    artifacts,
+    artifacts::{self, Pieces},
     auth::{self, LinkKey},
     clock,
     config::{self, Access},
     db::Database,
     error::{Error, Unavailable},
-    plan::{Artifact, TaskId},
-    render::Response,
+    plan::{Artifact, RunFile, TaskId},
+    render::{self, Response},
 };
 
-/// The report is written by language models and served from the API's own origin. It gets an origin of its own, may
-/// run its inline scripts and the Gantt chart library that it loads, and reach nothing else.
-const REPORT_POLICY: &str = "sandbox allow-scripts allow-popups; default-src 'none'; \
+/// Pages of a run are written by language models and served from the API's own origin. They get an origin of
+/// their own, may run inline scripts and the Gantt chart library that the report loads, and reach nothing else.
+const PAGE_POLICY: &str = "sandbox allow-scripts allow-popups; default-src 'none'; \
     script-src 'unsafe-inline' https://cdn.jsdelivr.net; style-src 'unsafe-inline' https://cdn.jsdelivr.net; \
     img-src data: blob:; font-src data: https://cdn.jsdelivr.net; base-uri 'none'; form-action 'none'";
 
 /// What a request for a file brings along.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted<'a> {
+    /// Whether the headers alone are wanted.
+    pub is_head: bool,
     /// The task's id, as in the path.
     pub id: &'a str,
     /// The file's name, as in the path.
@@ -38,58 +44,169 @@ pub struct Wanted<'a> {
 /// # Errors
 /// Those of the key or link, of the task, of the file.
 pub async fn get(wanted: Wanted<'_>, headers: &HeaderMap, access: &Access) -> Result<Response, Error> {
-    authorise(wanted, headers, access).await?;
+    let name = percent_decode_str(wanted.file).decode_utf8();
+    let name = name.map_err(|_| Unavailable::NoSuchFile)?;
+    authorise(wanted, &name, headers, access).await?;
     let id = TaskId::parse(wanted.id).ok_or(Error::TaskNotFound)?;
-    let artifacts = [Artifact::Report, Artifact::Zip];
-    let artifact = artifacts
-        .into_iter()
-        .find(|artifact| artifact.file_name() == wanted.file);
-    let artifact = artifact.ok_or(Error::ContentUnavailable(Unavailable::NoSuchFile))?;
-    let download = artifacts::open(&Database::configured().await?, id, artifact).await?;
-    Ok(render(id, artifact, download))
+    let file = RunFile::parse(&name).ok_or(Unavailable::NoSuchFile)?;
+    let download = artifacts::open(&Database::configured().await?, id, &file).await?;
+    let etag = download.validator.as_ref().map(|validator| format!("\"{validator}\""));
+    let modified = download.modified.map(clock::http_date);
+    let known = Known {
+        etag: etag.as_deref(),
+        modified: modified.as_deref(),
+        size: download.size.filter(|_| download.has_parts()),
+    };
+    let ranges = if download.has_parts() { "bytes" } else { "none" };
+    let size = download.size;
+    let mut response = match decide(headers, wanted.is_head, known) {
+        Wants::NotModified => render::empty(StatusCode::NOT_MODIFIED),
+        Wants::Beyond => beyond(size),
+        // Whose body nobody reads, nothing is fetched for.
+        Wants::Whole if wanted.is_head => described(&file, id, size),
+        Wants::Whole => streamed(described(&file, id, size), download.pieces(None).await?),
+        Wants::Part(part) => {
+            let mut response = described(&file, id, Some(part.end - part.start));
+            let total = size.unwrap_or(part.end);
+            let range = format!("bytes {}-{}/{total}", part.start, part.end.saturating_sub(1));
+            set(&mut response, header::CONTENT_RANGE, &range);
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+            streamed(response, download.pieces(Some(part)).await?)
+        }
+    };
+    set(&mut response, header::ACCEPT_RANGES, ranges);
+    set(&mut response, header::CACHE_CONTROL, "private, no-cache");
+    for (name, value) in [(header::ETAG, etag), (header::LAST_MODIFIED, modified)] {
+        if let Some(value) = value {
+            set(&mut response, name, &value);
+        }
+    }
+    Ok(response)
 }
 
 /// A signed link is enough for its own file; all else needs the API key.
-async fn authorise(wanted: Wanted<'_>, headers: &HeaderMap, access: &Access) -> Result<(), Error> {
+async fn authorise(wanted: Wanted<'_>, name: &str, headers: &HeaderMap, access: &Access) -> Result<(), Error> {
     let by_key = auth::check_api_key(headers, access.api_key.as_deref());
     if by_key.is_ok() && access.api_key.is_some() {
         return Ok(());
     }
     let key = LinkKey::new(&config::Links::read().await?, access.api_key.as_deref());
-    match key.check(wanted.query, wanted.id, wanted.file, clock::unix_time()) {
+    match key.check(wanted.query, wanted.id, name, clock::unix_time()) {
         Some(by_link) => by_link.map_err(Error::LinkRefused),
         None => by_key,
     }
 }
 
-fn render(id: TaskId, artifact: Artifact, download: artifacts::Download) -> Response {
-    let body = StreamBody::new(download.pieces.map(|piece| piece.map(Frame::data)));
-    let mut response = http::Response::new(Either::Right(Box::pin(body) as _));
-    *response.status_mut() = StatusCode::OK;
-    let headers = response.headers_mut();
-    let mut set = |name, value: &str| {
-        // Ids and hashes are hexadecimal: they always make a header value.
-        if let Ok(value) = HeaderValue::from_str(value) {
-            headers.insert(name, value);
+/// Headers that say what the file is. `length` is that of the body.
+fn described(file: &RunFile, id: TaskId, length: Option<u64>) -> Response {
+    let mut response = render::empty(StatusCode::OK);
+    set(&mut response, header::CONTENT_TYPE, file.content_type());
+    let disposition = match file {
+        RunFile::Artifact(Artifact::Zip) => disposition("attachment", &format!("{id}.zip")),
+        file if file.is_text() => disposition("inline", file.name()),
+        file => disposition("attachment", file.name()),
+    };
+    set(&mut response, header::CONTENT_DISPOSITION, &disposition);
+    if file.is_active() {
+        set(&mut response, header::CONTENT_SECURITY_POLICY, PAGE_POLICY);
+    }
+    if let Some(length) = length {
+        set(&mut response, header::CONTENT_LENGTH, &length.to_string());
+    }
+    response
+}
+
+/// The last part of a name, in ASCII, and as it is where that is another (RFC 6266 section 4.3).
+fn disposition(kind: &str, name: &str) -> String {
+    let name = name.rsplit('/').next().unwrap_or(name);
+    let plain = |c: char| {
+        if c.is_ascii_graphic() && !"\"\\%".contains(c) || c == ' ' {
+            c
+        } else {
+            '_'
         }
     };
-    set(header::CONTENT_TYPE, artifact.content_type());
-    match artifact {
-        Artifact::Report => {
-            set(header::CONTENT_DISPOSITION, "inline; filename=\"030-report.html\"");
-            set(header::CONTENT_SECURITY_POLICY, REPORT_POLICY);
-        }
-        Artifact::Zip => set(
-            header::CONTENT_DISPOSITION,
-            &format!("attachment; filename=\"{id}.zip\""),
-        ),
+    let ascii: String = name.chars().map(plain).collect();
+    if ascii == name {
+        format!("{kind}; filename=\"{ascii}\"")
+    } else {
+        let encoded = utf8_percent_encode(name, NON_ALPHANUMERIC);
+        format!("{kind}; filename=\"{ascii}\"; filename*=UTF-8''{encoded}")
     }
-    if let Some(size) = download.size {
-        set(header::CONTENT_LENGTH, &size.to_string());
-    }
-    if let Some(sha256) = download.sha256 {
-        set(header::ETAG, &format!("\"{sha256}\""));
-    }
-    set(header::CACHE_CONTROL, "private, no-cache");
+}
+
+/// The answer with a body that comes as it is read.
+fn streamed(response: Response, pieces: Pieces) -> Response {
+    let body = StreamBody::new(pieces.map(|piece| piece.map(Frame::data)));
+    response.map(|_| Either::Right(Box::pin(body) as _))
+}
+
+/// A range that begins behind the end of the file.
+fn beyond(size: Option<u64>) -> Response {
+    let size = size.unwrap_or_default();
+    let body = serde_json::json!({ "detail": format!("The file has {size} bytes: this range is not among them.") });
+    let mut response = render::json(StatusCode::RANGE_NOT_SATISFIABLE, render::to_json(&body));
+    set(&mut response, header::CONTENT_RANGE, &format!("bytes */{size}"));
     response
+}
+
+fn set(response: &mut Response, name: HeaderName, value: &str) {
+    // What is set here is ASCII without control characters: it always makes a header value.
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(name, value);
+    }
+}
+
+/// Whether errors are to be told on a page: browsers name `text/html` first, programs name JSON or nothing.
+pub fn prefers_page(headers: &HeaderMap) -> bool {
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    let ranges = accept.unwrap_or_default().split(',').map(|range| {
+        let (name, parameters) = range.split_once(';').unwrap_or((range, ""));
+        let weight = parameters
+            .split(';')
+            .find_map(|p| p.trim().strip_prefix("q=")?.parse::<f32>().ok());
+        (name.trim(), weight.unwrap_or(1.0))
+    });
+    let (mut html, mut json) = (0.0, 0.0);
+    for (name, weight) in ranges {
+        match name {
+            "text/html" | "application/xhtml+xml" => html = weight.max(html),
+            "application/json" => json = weight.max(json),
+            _ => {}
+        }
+    }
+    html > json
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn browsers_get_pages_and_programs_json() {
+        for (accept, page) in [
+            ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", true),
+            ("text/html;q=0.5, application/json;q=0.4", true),
+            ("text/html, application/json", false),
+            ("application/json", false),
+            ("*/*", false),
+            ("", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
+            assert_eq!(prefers_page(&headers), page, "{accept}");
+        }
+        assert!(!prefers_page(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn names_in_headers_are_ascii() {
+        for (name, header) in [
+            ("a b.md", "inline; filename=\"a b.md\""),
+            ("folder/x.md", "inline; filename=\"x.md\""),
+            ("ü\".md", "inline; filename=\"__.md\"; filename*=UTF-8''%C3%BC%22%2Emd"),
+        ] {
+            assert_eq!(disposition("inline", name), header);
+        }
+    }
 }

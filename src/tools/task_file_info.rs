@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::{Annotations, Context, Definition, ResourceLink, task_id};
 use crate::{
     artifacts,
-    auth::{LINK_LIFETIME, LinkKey},
-    clock, config,
+    auth::SignedLink,
+    clock,
     db::Database,
     error::Error,
     plan::{Artifact, TaskState},
@@ -115,23 +115,16 @@ impl Definition for TaskFileInfo {
                 ..Output::default()
             });
         };
-        let links = config::Links::read().await?;
-        let expires = clock::unix_time() + LINK_LIFETIME;
-        let file = artifact.file_name();
-        let query = LinkKey::new(&links, context.access.api_key.as_deref()).query(&progress.id, file, expires);
-        let base = links
-            .public_base_url
-            .as_deref()
-            .unwrap_or(&context.request_origin)
-            .trim_end_matches('/');
+        let api_key = context.access.api_key.as_deref();
+        let link = SignedLink::to(&progress.id, artifact.file_name(), api_key, &context.request_origin).await?;
         Ok(Output {
             ready: true,
             link: Some((artifact, progress.id.clone(), description.size)),
             content_type: Some(artifact.content_type()),
             sha256: Some(description.sha256),
             download_size: Some(description.size),
-            download_url: Some(format!("{base}/download/{}/{file}?{query}", progress.id)),
-            expires_at: Some(clock::rfc3339(expires)),
+            download_url: Some(link.url),
+            expires_at: Some(clock::rfc3339(link.expires)),
             ..Output::default()
         })
     }

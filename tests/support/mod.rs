@@ -2,6 +2,8 @@
 //! [`Stage`] of its own for each test.
 
 mod stage;
+pub mod wire;
+pub mod zips;
 
 use std::{
     future::Future,

@@ -216,6 +216,15 @@ impl Stage {
         }
     }
 
+    /// Completes all tasks with this archive in the database.
+    pub async fn complete_with_zip(&self, zip: &[u8]) {
+        self.execute(
+            "UPDATE task_item SET state = 'completed', run_zip_snapshot = $1, last_seen_timestamp = '2026-01-31 12:00'",
+            &[&zip],
+        )
+        .await;
+    }
+
     /// Runs statements that return nothing.
     pub async fn execute(&self, statement: &str, parameters: &[&(dyn ToSql + Sync)]) -> u64 {
         self.client

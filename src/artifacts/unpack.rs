@@ -1,0 +1,431 @@
+//! Unpacks one entry of a zip archive while its bytes arrive: a local header, then stored or deflated content, checked
+//! against size and checksum before its last piece is handed on. Holds a piece at a time.
+//!
+//! The layout is that of APPNOTE.TXT sections 4.3.7 to 4.3.9; the directory at the end of an archive is not read here.
+
+use std::pin::Pin;
+
+use bytes::{Buf as _, Bytes};
+use flate2::{Crc, Decompress, FlushDecompress, Status};
+use futures::{Stream, StreamExt as _, stream};
+
+use super::MAX_SIZE;
+use crate::error::{Error, Unavailable};
+
+/// Bytes of a file as they arrive. An error in the middle means that the rest will not come.
+pub type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, Error>>>>;
+
+/// Unpacked bytes that are handed on at once.
+const PIECE: usize = 64 * 1024;
+/// Begins a local header.
+pub(super) const LOCAL_HEADER: [u8; 4] = *b"PK\x03\x04";
+/// May begin a data descriptor.
+const DESCRIPTOR: [u8; 4] = *b"PK\x07\x08";
+/// The methods that runs are packed with.
+const STORED: u16 = 0;
+const DEFLATED: u16 = 8;
+/// Fixed part of a local header, its signature included.
+pub(super) const HEADER_LENGTH: u64 = 30;
+
+/// Arriving bytes, taken in the portions that their reader wants.
+pub(super) struct Feed {
+    pieces: Pieces,
+    rest: Bytes,
+}
+
+impl Feed {
+    pub(super) fn new(pieces: Pieces) -> Self {
+        Self {
+            pieces,
+            rest: Bytes::new(),
+        }
+    }
+
+    /// Waits until there are bytes; false at the end.
+    async fn wait(&mut self) -> Result<bool, Error> {
+        while self.rest.is_empty() {
+            match self.pieces.next().await {
+                Some(piece) => self.rest = piece?,
+                None => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
+    /// The next `N` bytes. An archive that ends here is cut short.
+    pub(super) async fn take<const N: usize>(&mut self) -> Result<[u8; N], Error> {
+        let mut taken = [0; N];
+        let mut open = taken.as_mut_slice();
+        while !open.is_empty() {
+            if !self.wait().await? {
+                return Err(Unavailable::ArchiveBroken.into());
+            }
+            let length = open.len().min(self.rest.len());
+            let (now, later) = open.split_at_mut(length);
+            self.rest.copy_to_slice(now);
+            open = later;
+        }
+        Ok(taken)
+    }
+
+    /// The next bytes, as many as a two-byte length can say.
+    async fn take_short(&mut self, length: u16) -> Result<Vec<u8>, Error> {
+        let mut taken = Vec::with_capacity(length.into());
+        while taken.len() < length.into() {
+            let [byte] = self.take::<1>().await?;
+            taken.push(byte);
+        }
+        Ok(taken)
+    }
+
+    /// Passes over bytes.
+    async fn skip(&mut self, mut length: u64) -> Result<(), Error> {
+        while length > 0 {
+            if !self.wait().await? {
+                return Err(Unavailable::ArchiveBroken.into());
+            }
+            let now = usize::try_from(length).map_or(self.rest.len(), |length| length.min(self.rest.len()));
+            self.rest.advance(now);
+            length -= now as u64;
+        }
+        Ok(())
+    }
+}
+
+/// What a local header says of the entry that follows it.
+#[derive(Debug)]
+pub(super) struct LocalHeader {
+    pub(super) name: Vec<u8>,
+    /// Bytes of the header.
+    pub(super) length: u64,
+    method: u16,
+    is_encrypted: bool,
+    /// Sizes and checksum come after the content.
+    has_descriptor: bool,
+    is_zip64: bool,
+    crc: u32,
+    compressed: u64,
+    size: u64,
+}
+
+impl LocalHeader {
+    /// Reads a header whose signature has been read.
+    pub(super) async fn read(feed: &mut Feed) -> Result<Self, Error> {
+        let fields: [u8; 26] = feed.take().await?;
+        let [
+            _,
+            _,
+            f0,
+            f1,
+            m0,
+            m1,
+            _,
+            _,
+            _,
+            _,
+            c0,
+            c1,
+            c2,
+            c3,
+            p0,
+            p1,
+            p2,
+            p3,
+            s0,
+            s1,
+            s2,
+            s3,
+            n0,
+            n1,
+            e0,
+            e1,
+        ] = fields;
+        let flags = u16::from_le_bytes([f0, f1]);
+        let (name_length, extra_length) = (u16::from_le_bytes([n0, n1]), u16::from_le_bytes([e0, e1]));
+        let name = feed.take_short(name_length).await?;
+        let extra = feed.take_short(extra_length).await?;
+        let zip64 = zip64_sizes(&extra);
+        let short = |bytes| u32::from_le_bytes(bytes);
+        let (mut compressed, mut size) = (short([p0, p1, p2, p3]).into(), short([s0, s1, s2, s3]).into());
+        if let Some((long_size, long_compressed)) = zip64 {
+            if size == u64::from(u32::MAX) {
+                size = long_size;
+            }
+            if compressed == u64::from(u32::MAX) {
+                compressed = long_compressed;
+            }
+        }
+        Ok(Self {
+            name,
+            length: HEADER_LENGTH + u64::from(name_length) + u64::from(extra_length),
+            method: u16::from_le_bytes([m0, m1]),
+            is_encrypted: flags & 1 != 0,
+            has_descriptor: flags & 8 != 0,
+            is_zip64: zip64.is_some(),
+            crc: short([c0, c1, c2, c3]),
+            compressed,
+            size,
+        })
+    }
+
+    /// What is known of the content before it is read.
+    pub(super) fn content(&self) -> Result<Content, Unavailable> {
+        let method = Method::of(self.method, self.is_encrypted)?;
+        if !self.has_descriptor {
+            return Content::known(method, self.compressed, self.size, self.crc);
+        }
+        match method {
+            Method::Deflated => Ok(Content {
+                method,
+                known: None,
+                is_zip64: self.is_zip64,
+            }),
+            // Nothing says where it ends.
+            Method::Stored => Err(Unavailable::EntryUnsupported),
+        }
+    }
+
+    /// Passes over the content. Returns the bytes that had to be unpacked for that.
+    pub(super) async fn skip(&self, feed: &mut Feed) -> Result<u64, Error> {
+        if !self.has_descriptor {
+            feed.skip(self.compressed).await?;
+            return Ok(0);
+        }
+        let mut unpacker = Unpacker::new(self.content()?);
+        while unpacker.next(feed).await?.is_some() {}
+        Ok(unpacker.produced)
+    }
+}
+
+/// Size and packed size in the extra field of large entries (APPNOTE.TXT section 4.5.3).
+fn zip64_sizes(mut extra: &[u8]) -> Option<(u64, u64)> {
+    while extra.len() >= 4 {
+        let (id, length) = (extra.get_u16_le(), extra.get_u16_le());
+        let mut field = extra.get(..length.into())?;
+        if id == 1 {
+            // Absent when only the descriptor is large.
+            let long = |field: &mut &[u8]| if field.len() >= 8 { field.get_u64_le() } else { 0 };
+            return Some((long(&mut field), long(&mut field)));
+        }
+        extra.advance(length.into());
+    }
+    None
+}
+
+/// How content is packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Method {
+    Stored,
+    Deflated,
+}
+
+impl Method {
+    /// The method of a number in a header.
+    pub(super) fn of(number: u16, is_encrypted: bool) -> Result<Self, Unavailable> {
+        match number {
+            _ if is_encrypted => Err(Unavailable::EntryUnsupported),
+            STORED => Ok(Self::Stored),
+            DEFLATED => Ok(Self::Deflated),
+            _ => Err(Unavailable::EntryUnsupported),
+        }
+    }
+}
+
+/// What is known of an entry's content.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Content {
+    method: Method,
+    /// Packed size, size and CRC-32; `None` when they come after the content.
+    known: Option<(u64, u64, u32)>,
+    is_zip64: bool,
+}
+
+impl Content {
+    /// Content of which all is known.
+    pub(super) fn known(method: Method, compressed: u64, size: u64, crc: u32) -> Result<Self, Unavailable> {
+        if size > MAX_SIZE || compressed > MAX_SIZE {
+            return Err(Unavailable::TooLarge);
+        }
+        if method == Method::Stored && compressed != size {
+            return Err(Unavailable::ArchiveBroken);
+        }
+        Ok(Self {
+            method,
+            known: Some((compressed, size, crc)),
+            is_zip64: false,
+        })
+    }
+
+    /// Bytes of the file, where they are known beforehand.
+    pub(super) fn size(&self) -> Option<u64> {
+        self.known.map(|(_, size, _)| size)
+    }
+}
+
+/// Unpacks one entry's content, piece by piece.
+pub(super) struct Unpacker {
+    content: Content,
+    inflate: Decompress,
+    crc: Crc,
+    consumed: u64,
+    produced: u64,
+    has_ended: bool,
+}
+
+impl Unpacker {
+    pub(super) fn new(content: Content) -> Self {
+        Self {
+            content,
+            inflate: Decompress::new(false),
+            crc: Crc::new(),
+            consumed: 0,
+            produced: 0,
+            has_ended: false,
+        }
+    }
+
+    /// The next piece, never an empty one. `None` once the whole is there and is what its header says.
+    async fn next(&mut self, feed: &mut Feed) -> Result<Option<Bytes>, Error> {
+        while !self.has_ended {
+            let piece = match self.content.method {
+                Method::Stored => self.copy(feed).await?,
+                Method::Deflated => self.inflate(feed).await?,
+            };
+            if self.has_ended {
+                self.check(feed).await?;
+            }
+            if !piece.is_empty() {
+                return Ok(Some(piece));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn copy(&mut self, feed: &mut Feed) -> Result<Bytes, Error> {
+        let left = self.content.known.map_or(0, |(compressed, ..)| compressed) - self.consumed;
+        if left > 0 && !feed.wait().await? {
+            return Err(Unavailable::ArchiveBroken.into());
+        }
+        let length = usize::try_from(left)
+            .map_or(PIECE, |left| left.min(PIECE))
+            .min(feed.rest.len());
+        self.consumed += length as u64;
+        self.has_ended = left == length as u64;
+        self.count(feed.rest.split_to(length))
+    }
+
+    async fn inflate(&mut self, feed: &mut Feed) -> Result<Bytes, Error> {
+        let left = self.content.known.map(|(compressed, ..)| compressed - self.consumed);
+        let mut unpacked = vec![0; PIECE];
+        loop {
+            // Bytes that are left in the inflater need no new ones.
+            let length = left
+                .and_then(|left| usize::try_from(left).ok())
+                .map_or(feed.rest.len(), |left| left.min(feed.rest.len()));
+            let input = feed.rest.get(..length).unwrap_or_default();
+            let (before_in, before_out) = (self.inflate.total_in(), self.inflate.total_out());
+            let status = self.inflate.decompress(input, &mut unpacked, FlushDecompress::None);
+            let status = status.map_err(|_| Unavailable::ArchiveBroken)?;
+            let read = self.inflate.total_in() - before_in;
+            let written = self.inflate.total_out() - before_out;
+            feed.rest
+                .advance(usize::try_from(read).map_or(length, |read| read.min(length)));
+            self.consumed += read;
+            self.has_ended = status == Status::StreamEnd;
+            if read > 0 || written > 0 || self.has_ended {
+                unpacked.truncate(usize::try_from(written).unwrap_or(PIECE));
+                return self.count(unpacked.into());
+            }
+            // It wants more and there is no more, or it makes nothing of what there is.
+            if length > 0 || left == Some(0) || !feed.wait().await? {
+                return Err(Unavailable::ArchiveBroken.into());
+            }
+        }
+    }
+
+    /// Keeps size and checksum up to date, and both within bounds.
+    fn count(&mut self, piece: Bytes) -> Result<Bytes, Error> {
+        self.crc.update(&piece);
+        self.produced += piece.len() as u64;
+        match self.content.known {
+            Some((_, size, _)) if self.produced > size => Err(Unavailable::ArchiveBroken.into()),
+            _ if self.produced > MAX_SIZE => Err(Unavailable::TooLarge.into()),
+            _ => Ok(piece),
+        }
+    }
+
+    /// Compares what has come with what its header, or the descriptor behind it, says.
+    async fn check(&mut self, feed: &mut Feed) -> Result<(), Error> {
+        let said = match self.content.known {
+            Some(known) => known,
+            None => descriptor(feed, self.content.is_zip64).await?,
+        };
+        if said == (self.consumed, self.produced, self.crc.sum()) {
+            Ok(())
+        } else {
+            Err(Unavailable::ArchiveBroken.into())
+        }
+    }
+}
+
+/// Packed size, size and CRC-32 after the content. The signature in front of them is optional.
+async fn descriptor(feed: &mut Feed, is_zip64: bool) -> Result<(u64, u64, u32), Error> {
+    let mut crc = feed.take().await?;
+    if crc == DESCRIPTOR {
+        crc = feed.take().await?;
+    }
+    let crc = u32::from_le_bytes(crc);
+    let (compressed, size) = if is_zip64 {
+        (
+            u64::from_le_bytes(feed.take().await?),
+            u64::from_le_bytes(feed.take().await?),
+        )
+    } else {
+        (
+            u32::from_le_bytes(feed.take().await?).into(),
+            u32::from_le_bytes(feed.take().await?).into(),
+        )
+    };
+    Ok((compressed, size, crc))
+}
+
+/// The unpacked bytes of the entry whose content comes next.
+///
+/// A piece is handed on when the next one has been unpacked, and the last one when the whole has been checked: who has
+/// received all bytes has the right ones.
+pub(super) fn unpacked(feed: Feed, content: Content) -> Pieces {
+    let state = (feed, Unpacker::new(content), None);
+    let pieces = stream::try_unfold(state, |(mut feed, mut unpacker, mut held)| async move {
+        loop {
+            let next = unpacker.next(&mut feed).await?;
+            let is_last = next.is_none();
+            let ready = std::mem::replace(&mut held, next);
+            match ready {
+                Some(piece) => return Ok(Some((piece, (feed, unpacker, held)))),
+                None if is_last => return Ok(None),
+                None => {}
+            }
+        }
+    });
+    pieces.boxed_local()
+}
+
+/// The bytes from `start` to `end` of a file. It is read from its beginning, but not beyond `end`.
+pub(super) fn window(pieces: Pieces, start: u64, end: u64) -> Pieces {
+    let cut = stream::try_unfold((pieces, 0_u64), move |(mut pieces, mut position)| async move {
+        while position < end {
+            let Some(piece) = pieces.next().await else { break };
+            let mut piece = piece?;
+            let length = piece.len() as u64;
+            let within = |offset: u64| usize::try_from(offset.min(length)).unwrap_or(usize::MAX);
+            piece.truncate(within(end - position));
+            piece.advance(within(start.saturating_sub(position)).min(piece.len()));
+            position += length;
+            if !piece.is_empty() {
+                return Ok(Some((piece, (pieces, position))));
+            }
+        }
+        Ok(None)
+    });
+    cut.boxed_local()
+}

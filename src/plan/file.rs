@@ -1,0 +1,140 @@
+//! Names of the files of a run: which ones can be asked for, and what kind of file a name stands for.
+
+use super::Artifact;
+
+/// Longer names are none.
+const MAX_NAME: usize = 1024;
+
+/// A file of a run that can be asked for by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RunFile {
+    /// One of the two files that a finished plan is made of.
+    Artifact(Artifact),
+    /// Any other, out of the archive.
+    Entry(String),
+}
+
+impl RunFile {
+    /// Reads a name, percent-decoded already; `None` when it cannot be the name of a file inside a run.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        let artifact = [Artifact::Report, Artifact::Zip]
+            .into_iter()
+            .find(|artifact| artifact.file_name() == name);
+        match artifact {
+            Some(artifact) => Some(Self::Artifact(artifact)),
+            None => is_inside(name).then(|| Self::Entry(name.to_owned())),
+        }
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Artifact(artifact) => artifact.file_name(),
+            Self::Entry(name) => name,
+        }
+    }
+
+    /// Media type, as in `Content-Type`, by the ending of the name.
+    #[must_use]
+    pub fn content_type(&self) -> &'static str {
+        let name = match self {
+            Self::Artifact(artifact) => return artifact.content_type(),
+            Self::Entry(name) => name,
+        };
+        let ending = name.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
+        match ending.as_deref() {
+            Some("md" | "markdown") => "text/markdown; charset=utf-8",
+            Some("json") => "application/json",
+            Some("csv") => "text/csv; charset=utf-8",
+            Some("txt" | "log") => "text/plain; charset=utf-8",
+            Some("html" | "htm") => "text/html; charset=utf-8",
+            Some("svg") => "image/svg+xml",
+            _ => "application/octet-stream",
+        }
+    }
+
+    /// Whether a browser runs scripts that are in such a file.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        let content_type = self.content_type();
+        content_type.starts_with("text/html") || content_type == "image/svg+xml"
+    }
+
+    /// Whether the file is for reading as it is; others are for saving.
+    #[must_use]
+    pub fn is_text(&self) -> bool {
+        let content_type = self.content_type();
+        content_type.starts_with("text/") || ["application/json", "image/svg+xml"].contains(&content_type)
+    }
+}
+
+/// Whether a name leads to a file below the folder that it is seen from, on every system and in every reading.
+#[must_use]
+pub fn is_inside(name: &str) -> bool {
+    let drive = name.as_bytes().get(1) == Some(&b':');
+    name.len() <= MAX_NAME
+        && !drive
+        && !name.chars().any(|c| c.is_control() || c == '\\')
+        && name.split('/').all(|part| !matches!(part, "" | "." | ".."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_out_of_the_run_are_none() {
+        for name in [
+            "",
+            "/",
+            "/etc/passwd",
+            "..",
+            "../x",
+            "a/../x",
+            "a//x",
+            "a/",
+            "./x",
+            "a\\x",
+            "..\\x",
+            "C:x",
+            "c:/x",
+            "a\0b",
+            "a\nb",
+        ] {
+            assert_eq!(RunFile::parse(name), None, "{name:?}");
+        }
+        assert_eq!(RunFile::parse(&"x".repeat(1025)), None);
+        for name in ["a", "a/b.md", "..a", "a..b", "...", "Überblick 1.md", "a:b", "%2e%2e"] {
+            assert_eq!(RunFile::parse(name), Some(RunFile::Entry(name.to_owned())));
+        }
+        assert_eq!(RunFile::parse("run.zip"), Some(RunFile::Artifact(Artifact::Zip)));
+        assert_eq!(
+            RunFile::parse("030-report.html"),
+            Some(RunFile::Artifact(Artifact::Report))
+        );
+    }
+
+    #[test]
+    fn the_ending_tells_the_kind() {
+        for (name, content_type, is_text, is_active) in [
+            ("a.md", "text/markdown; charset=utf-8", true, false),
+            ("a.JSON", "application/json", true, false),
+            ("a.csv", "text/csv; charset=utf-8", true, false),
+            ("a.txt", "text/plain; charset=utf-8", true, false),
+            ("a.html", "text/html; charset=utf-8", true, true),
+            ("a.svg", "image/svg+xml", true, true),
+            ("a.xhtml", "application/octet-stream", false, false),
+            ("a.exe", "application/octet-stream", false, false),
+            ("html", "application/octet-stream", false, false),
+        ] {
+            let file = RunFile::Entry(name.to_owned());
+            assert_eq!(
+                (file.content_type(), file.is_text(), file.is_active()),
+                (content_type, is_text, is_active),
+                "{name}"
+            );
+        }
+    }
+}
