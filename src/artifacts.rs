@@ -1,17 +1,20 @@
 //! The files of a run: from the database when it has them, else from `worker_plan`. Files pass through in pieces.
 
 mod archive;
+mod feed;
 mod passing;
 mod unpack;
+mod whole;
 
 use std::{ops::Range, time::Duration};
 
 use archive::{Archive, Entry};
 use bytes::Bytes;
+pub use feed::Pieces;
 use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use passing::Passed;
 use sha2::{Digest as _, Sha256};
-pub use unpack::Pieces;
+pub use whole::{Whole, read};
 
 use crate::{
     auth::hex,

@@ -5,6 +5,7 @@
 mod frame;
 mod methods;
 mod prompts;
+mod resources;
 mod revision;
 
 use serde_json::value::RawValue;

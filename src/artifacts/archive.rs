@@ -9,8 +9,10 @@ use futures::StreamExt as _;
 use zip::{CompressionMethod, ZipArchive, read::ZipFileEntry};
 
 use super::{
-    File, slices,
-    unpack::{Content, Feed, HEADER_LENGTH, LOCAL_HEADER, LocalHeader, Method, Pieces, unpacked, window},
+    File,
+    feed::{Feed, Pieces, window},
+    slices,
+    unpack::{Content, HEADER_LENGTH, LOCAL_HEADER, LocalHeader, Method, unpacked},
 };
 use crate::{
     db::{Database, task},

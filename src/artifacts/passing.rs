@@ -3,7 +3,10 @@
 //!
 //! The directory at the end is never seen, so of two entries with the same name the first one counts.
 
-use super::unpack::{Content, Feed, LOCAL_HEADER, LocalHeader, Pieces};
+use super::{
+    feed::{Feed, Pieces},
+    unpack::{Content, LOCAL_HEADER, LocalHeader},
+};
 use crate::error::{Error, Unavailable};
 
 /// Bytes that may be unpacked on the way to an entry.

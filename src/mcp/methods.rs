@@ -7,7 +7,7 @@ use serde_json::{Value, json, value::RawValue};
 
 use super::{
     frame::{Fault, INVALID_PARAMS, Params, as_string},
-    prompts,
+    prompts, resources,
     revision::{Era, MODERN, SUPPORTED, Spoken, negotiate},
 };
 use crate::{
@@ -49,6 +49,9 @@ pub(super) async fn call(method: &str, params: &Params<'_>, spoken: Spoken, cont
         ("tools/call", _) => call_tool(params, spoken, context).await,
         ("prompts/list", _) => list_prompts(params, era),
         ("prompts/get", _) => get_prompt(params, era),
+        ("resources/list", _) => list_resources(params, era),
+        ("resources/templates/list", _) => list_templates(params, era),
+        ("resources/read", _) => read_resource(params, era, context).await,
         _ => Err(Failure::UnknownMethod),
     }
 }
@@ -67,7 +70,7 @@ fn server_info() -> Value {
 
 /// What the server offers. Nothing in it ever changes while a client looks, hence no `listChanged`.
 fn capabilities() -> Value {
-    json!({ "tools": {}, "prompts": {} })
+    json!({ "tools": {}, "prompts": {}, "resources": {} })
 }
 
 fn initialize(params: &Params<'_>) -> String {
@@ -179,6 +182,27 @@ fn get_prompt(params: &Params<'_>, era: Era) -> Outcome {
     };
     let filled = prompts::get(&name, params.arguments).map_err(Failure::Fault)?;
     Ok(complete(&filled, era))
+}
+
+fn list_resources(params: &Params<'_>, era: Era) -> Outcome {
+    static PAGE: OnceLock<Page> = OnceLock::new();
+    PAGE.get_or_init(|| Page::new("resources", &json!([])))
+        .answer(params, era)
+}
+
+fn list_templates(params: &Params<'_>, era: Era) -> Outcome {
+    static PAGE: OnceLock<Page> = OnceLock::new();
+    PAGE.get_or_init(|| Page::new("resourceTemplates", &resources::templates()))
+        .answer(params, era)
+}
+
+async fn read_resource(params: &Params<'_>, era: Era, context: &Context) -> Outcome {
+    let Some(uri) = params.uri.and_then(as_string) else {
+        let text = "params.uri must be the address of a resource, a string.";
+        return Err(Failure::Fault(Fault::new(INVALID_PARAMS, text)));
+    };
+    let read = resources::read(&uri, era, context).await.map_err(Failure::Fault)?;
+    Ok(complete(&read, era))
 }
 
 /// The result of a call: the tool's object, once as such and once as text for clients that know no other.

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use planexe_local::{
+    cluster::Cluster,
     host::{Body, Environment, Host, HostOptions, Output, Reuse},
     worker::{Worker, WorkerOptions},
 };
@@ -69,9 +70,13 @@ impl StageBuilder {
     }
 
     /// The stage, ready for requests.
-    pub async fn build(mut self) -> Stage {
+    pub async fn build(self) -> Stage {
+        self.on(cluster().await).await
+    }
+
+    /// The stage with its database in a cluster of the test's own.
+    pub async fn on(mut self, cluster: &Cluster) -> Stage {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let cluster = cluster().await;
         let database = format!("test_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         cluster
             .create_database(&database, Some("planexe_template"))

@@ -1,0 +1,58 @@
+//! A file as a whole, for answers that carry it inside.
+
+use std::time::Duration;
+
+use futures::TryStreamExt as _;
+
+use super::open;
+use crate::{
+    clock::Deadline,
+    db::Database,
+    error::{Error, Unavailable},
+    plan::{RunFile, TaskId},
+};
+
+/// How long the file may take to arrive.
+const LIMIT: Duration = Duration::from_secs(25);
+
+/// What has come of it.
+#[derive(Debug)]
+pub enum Whole {
+    /// The file.
+    Content {
+        /// Its bytes.
+        bytes: Vec<u8>,
+        /// Whether it will not change any more.
+        is_final: bool,
+    },
+    /// The file is larger than the caller can take; with its size where it is known.
+    TooLarge(Option<u64>),
+}
+
+/// Reads a file of `most` bytes at the most.
+///
+/// # Errors
+/// As [`open`], and those of a file that breaks off.
+pub async fn read(database: &Database, id: TaskId, file: &RunFile, most: u64) -> Result<Whole, Error> {
+    let reading = async {
+        let download = open(database, id, file).await?;
+        let size = download.size;
+        if size.is_some_and(|size| size > most) {
+            return Ok(Whole::TooLarge(size));
+        }
+        let is_final = download.validator.is_some();
+        let mut pieces = download.pieces(None).await?;
+        let mut bytes = Vec::new();
+        while let Some(piece) = pieces.try_next().await? {
+            if (bytes.len() + piece.len()) as u64 > most {
+                return Ok(Whole::TooLarge(size));
+            }
+            bytes.extend_from_slice(&piece);
+        }
+        Ok(Whole::Content { bytes, is_final })
+    };
+    Deadline::after(LIMIT)
+        .race(reading)
+        .await
+        .ok_or(Unavailable::WorkerTimeout)?
+}

@@ -1,0 +1,200 @@
+//! The resources: files of runs under `planexe://task/{task_id}/{file}`. Nothing is listed: who knows the id of a task
+//! has it from `task_create`.
+
+use base64ct::{Base64, Encoding as _};
+use percent_encoding::percent_decode_str;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{
+    frame::{Fault, INTERNAL_ERROR, INVALID_PARAMS},
+    revision::Era,
+};
+use crate::{
+    artifacts::{self, Whole},
+    auth::SignedLink,
+    clock,
+    db::Database,
+    error::{Error, Unavailable},
+    log,
+    plan::{RunFile, TaskId},
+    tools::Context,
+};
+
+/// What every address of a resource begins with.
+const SCHEME: &str = "planexe://task/";
+/// Larger files do not go into an answer: messages are read whole, and agents have a context to fill.
+const MAX_SIZE: u64 = 1 << 20;
+/// A resource that is not there, in revisions with a handshake (2025-11-25, resources, error handling). The revision
+/// without one uses -32602 and forbids this code.
+const NOT_FOUND: i64 = -32002;
+/// How long clients may keep a file that will not change any more: an hour, in milliseconds.
+const CACHE_TTL_MS: u32 = 3_600_000;
+
+/// The templates of `resources/templates/list`.
+pub(super) fn templates() -> Value {
+    json!([
+        {
+            "uriTemplate": "planexe://task/{task_id}/030-report.html",
+            "name": "report",
+            "title": "Project plan",
+            "description": "The finished plan as one HTML page. There once task_status says completed.",
+            "mimeType": "text/html",
+            "annotations": { "audience": ["user", "assistant"], "priority": 1.0 },
+        },
+        {
+            "uriTemplate": "planexe://task/{task_id}/{file}",
+            "name": "file",
+            "title": "Working file of a project plan",
+            "description": "A file that the plan was made from, by a name that task_status lists: Markdown, JSON, CSV \
+                or text. Files beyond 1 MiB, as run.zip is, are not read but downloaded.",
+            "annotations": { "audience": ["assistant"], "priority": 0.5 },
+        },
+    ])
+}
+
+/// The result of `resources/read`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Read {
+    contents: [Contents; 1],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ttl_ms: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_scope: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Contents {
+    uri: String,
+    mime_type: &'static str,
+    /// In bytes, before base64.
+    size: usize,
+    #[serde(flatten)]
+    body: Body,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+enum Body {
+    Text(String),
+    Blob(String),
+}
+
+/// Reads a resource.
+///
+/// # Errors
+/// A fault whose data names the address.
+pub(super) async fn read(uri: &str, era: Era, context: &Context) -> Result<Read, Fault> {
+    let (id, file) = parse(uri).ok_or_else(|| {
+        let text = "No resource has this address. Files of a plan are at planexe://task/{task_id}/{file}.";
+        not_found(era, text.to_owned(), uri)
+    })?;
+    let whole = async { artifacts::read(&Database::configured().await?, id, &file, MAX_SIZE).await };
+    match whole.await {
+        Ok(Whole::Content { bytes, is_final }) => {
+            let size = bytes.len();
+            let body = match String::from_utf8(bytes) {
+                Ok(text) if file.is_text() => Body::Text(text),
+                Ok(text) => Body::Blob(Base64::encode_string(text.as_bytes())),
+                Err(error) => Body::Blob(Base64::encode_string(error.as_bytes())),
+            };
+            let is_modern = era == Era::Modern;
+            Ok(Read {
+                contents: [Contents {
+                    uri: uri.to_owned(),
+                    mime_type: file.content_type(),
+                    size,
+                    body,
+                }],
+                ttl_ms: is_modern.then_some(if is_final { CACHE_TTL_MS } else { 0 }),
+                cache_scope: is_modern.then_some("private"),
+            })
+        }
+        Ok(Whole::TooLarge(size)) => Err(too_large(uri, id, &file, size, context).await),
+        Err(error) => Err(fault(&error, era, uri)),
+    }
+}
+
+/// Task and file of an address. Names are percent-encoded in it.
+fn parse(uri: &str) -> Option<(TaskId, RunFile)> {
+    let (id, file) = uri.strip_prefix(SCHEME)?.split_once('/')?;
+    if file.contains(['?', '#']) {
+        return None;
+    }
+    let file = percent_decode_str(file).decode_utf8().ok()?;
+    Some((TaskId::parse(id)?, RunFile::parse(&file)?))
+}
+
+fn not_found(era: Era, message: String, uri: &str) -> Fault {
+    let code = match era {
+        Era::Legacy => NOT_FOUND,
+        Era::Modern => INVALID_PARAMS,
+    };
+    Fault::new(code, message).with_data(json!({ "uri": uri }))
+}
+
+fn fault(error: &Error, era: Era, uri: &str) -> Fault {
+    log::fault(error);
+    match error {
+        Error::NotReady { state, progress } => {
+            let data = json!({ "uri": uri, "state": state.name(), "progress_percentage": progress });
+            not_found(era, error.message(), uri).with_data(data)
+        }
+        Error::TaskNotFound
+        | Error::GenerationFailed(_)
+        | Error::ContentUnavailable(Unavailable::NoSuchFile | Unavailable::EntryUnsupported) => {
+            not_found(era, error.message(), uri)
+        }
+        _ => Fault::new(INTERNAL_ERROR, error.message()).with_data(json!({ "uri": uri })),
+    }
+}
+
+/// The way to a file that does not go into an answer.
+async fn too_large(uri: &str, id: TaskId, file: &RunFile, size: Option<u64>, context: &Context) -> Fault {
+    let api_key = context.access.api_key.as_deref();
+    match SignedLink::to(&id.to_string(), file.name(), api_key, &context.request_origin).await {
+        Ok(SignedLink { url, expires }) => {
+            let text = format!(
+                "This file is larger than the {MAX_SIZE} bytes that resources/read returns. Download it within 15 \
+                 minutes: {url}"
+            );
+            Fault::new(INVALID_PARAMS, text).with_data(json!({
+                "uri": uri,
+                "size": size,
+                "download_url": url,
+                "expires_at": clock::rfc3339(expires),
+            }))
+        }
+        Err(error) => fault(&error, Era::Modern, uri),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_strictly() {
+        let id = "5e2b2a7c-8b49-4d2f-9b8f-6a3c1f05b9a1";
+        let file = |uri: String| parse(&uri).map(|(_, file)| file.name().to_owned());
+        assert_eq!(file(format!("planexe://task/{id}/run.zip")).as_deref(), Some("run.zip"));
+        assert_eq!(file(format!("planexe://task/{id}/a%20b.md")).as_deref(), Some("a b.md"));
+        assert_eq!(file(format!("planexe://task/{id}/a%2Fb.md")).as_deref(), Some("a/b.md"));
+        for uri in [
+            format!("planexe://task/{id}"),
+            format!("planexe://task/{id}/"),
+            format!("planexe://task/{id}/../x"),
+            format!("planexe://task/{id}/..%2Fx"),
+            format!("planexe://task/{id}/%FF"),
+            format!("planexe://task/{id}/a.md?x=1"),
+            format!("planexe://task/{id}/a.md#x"),
+            "planexe://task/x/a.md".to_owned(),
+            format!("file://task/{id}/a.md"),
+            String::new(),
+        ] {
+            assert_eq!(file(uri.clone()), None, "{uri}");
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! What clients see when a neighbour fails: each fault ends within its limit, and nothing cut short looks complete.
+
+use std::time::{Duration, Instant};
+
+use http_body_util::BodyExt as _;
+use planexe_local::{
+    cluster::{Cluster, ClusterOptions},
+    worker::Fault,
+};
+use serde_json::json;
+
+use crate::{
+    download_entries::noise,
+    support::{Stage, project, request, run},
+};
+
+/// A completed task whose files only the worker has, the files large enough to be cut.
+async fn at_worker() -> (Stage, String) {
+    let stage = Stage::builder().build().await;
+    let id = stage.create("p").await;
+    stage.execute("UPDATE task_item SET state = 'completed'", &[]).await;
+    stage.worker.add_files(
+        &id,
+        [
+            ("001-first.bin", noise(300_000)),
+            ("030-report.html", noise(400_000)),
+            ("040-last.bin", noise(300_000)),
+        ],
+    );
+    (stage, id)
+}
+
+#[test]
+fn a_failing_worker_is_told_of_and_nothing_looks_complete() {
+    run(async {
+        let (stage, id) = at_worker().await;
+        let files = ["030-report.html", "run.zip", "001-first.bin", "040-last.bin"];
+        for file in files {
+            let whole = stage.get(&format!("/download/{id}/{file}")).await;
+            assert_eq!(whole.status(), 200);
+            assert!(whole.bytes().len() >= 300_000);
+        }
+        // What does not come at all has a status; what has begun breaks off.
+        for (fault, statuses) in [
+            (Fault::Status(500), [502, 502, 502, 502]),
+            (Fault::CutBody(0), [200, 200, 502, 502]),
+            (Fault::CutBody(100_000), [200, 200, 200, 502]),
+            (Fault::CutBody(350_000), [200, 200, 200, 502]),
+            (Fault::WrongLength, [200, 200, 200, 200]),
+        ] {
+            stage.worker.faults().set(fault);
+            for (file, status) in files.into_iter().zip(statuses) {
+                let answer = stage.get(&format!("/download/{id}/{file}")).await;
+                assert_eq!(answer.status(), status, "{fault:?} {file}");
+                if status == 200 {
+                    // Entries that came before the cut are right and complete.
+                    let complete = answer.body.as_ref().is_ok_and(|body| body.len() == 300_000);
+                    let is_entry = file.ends_with(".bin");
+                    assert!(
+                        answer.body.is_err() || (is_entry && complete),
+                        "{fault:?} {file} looks complete"
+                    );
+                } else {
+                    let detail = answer.json()["detail"].as_str().expect("a detail").to_owned();
+                    assert!(
+                        detail.contains("service that keeps this file") || detail.contains("damaged"),
+                        "{detail}"
+                    );
+                }
+            }
+            let info = stage.tool("task_file_info", json!({ "task_id": id })).await;
+            assert_eq!(info["error"]["code"], "content_unavailable", "{fault:?}: {info}");
+            let status = stage.tool("task_status", json!({ "task_id": id })).await;
+            assert_eq!(status["state"], "completed", "{fault:?}: {status}");
+        }
+        assert_eq!(stage.host.stats().traps, 0);
+    });
+}
+
+#[test]
+fn a_worker_that_hangs_is_waited_for_no_longer_than_its_limit() {
+    run(async {
+        let (stage, id) = at_worker().await;
+        stage.worker.faults().set(Fault::Hang);
+        let began = Instant::now();
+        let status = stage.tool("task_status", json!({ "task_id": id })).await;
+        assert_eq!((&status["state"], &status["files"]), (&json!("completed"), &json!([])));
+        assert!(
+            (1800..3000).contains(&began.elapsed().as_millis()),
+            "{:?}",
+            began.elapsed()
+        );
+        let began = Instant::now();
+        let paths = ["030-report.html", "run.zip", "001-first.bin"].map(|file| format!("/download/{id}/{file}"));
+        let [report, zip, entry] = &paths;
+        let (report, zip, entry, info) = futures::join!(
+            stage.get(report),
+            stage.get(zip),
+            stage.get(entry),
+            stage.tool("task_file_info", json!({ "task_id": id }))
+        );
+        assert_eq!([report.status(), zip.status(), entry.status()], [504, 504, 504]);
+        assert_eq!(info["error"]["code"], "content_unavailable");
+        assert!((9..13).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+    });
+}
+
+#[test]
+fn a_worker_that_refuses_is_told_of_at_once() {
+    run(async {
+        let stage = Stage::builder()
+            .set("PLANEXE_WORKER_PLAN_URL", "http://127.0.0.1:9")
+            .build()
+            .await;
+        let id = stage.create("p").await;
+        stage.execute("UPDATE task_item SET state = 'completed'", &[]).await;
+        let began = Instant::now();
+        for file in ["030-report.html", "run.zip", "001-first.bin"] {
+            let answer = stage.get(&format!("/download/{id}/{file}")).await;
+            assert_eq!(answer.status(), 502, "{file}");
+            assert_eq!(answer.header("retry-after"), "5");
+        }
+        // What the database has needs no worker.
+        stage
+            .execute("UPDATE task_item SET generated_report_html = '<p>plan'", &[])
+            .await;
+        assert_eq!(
+            stage.get(&format!("/download/{id}/030-report.html")).await.text(),
+            "<p>plan"
+        );
+        assert!(began.elapsed() < Duration::from_secs(5));
+    });
+}
+
+#[test]
+fn a_database_that_goes_away_breaks_the_download_off() {
+    run(async {
+        let folder = project().join("target/test-postgres-to-kill");
+        let settings = [("fsync", "off"), ("full_page_writes", "off")].map(|(name, value)| (name.into(), value.into()));
+        let options = ClusterOptions {
+            fresh: true,
+            settings: settings.to_vec(),
+            port: None,
+        };
+        let cluster = Cluster::start(&folder, options).await.expect("Postgres");
+        let stage = Stage::builder().on(&cluster).await;
+        let id = stage.create("p").await;
+        let bytes = noise(20_000_000);
+        stage.complete_with_zip(&bytes).await;
+        let path = format!("/download/{id}/run.zip");
+        let get = || request(http::Method::GET, &path, &[], bytes::Bytes::new());
+        for freeze in [true, false] {
+            let mut body = stage.begin(get()).await.into_body();
+            let first = body.frame().await.expect("a frame").expect("the first slice");
+            let mut received = first.into_data().expect("data").len();
+            if freeze {
+                cluster.freeze();
+            } else {
+                cluster.kill();
+            }
+            let began = Instant::now();
+            let error = loop {
+                match body.frame().await {
+                    Some(Ok(frame)) => received += frame.into_data().map_or(0, |data| data.len()),
+                    Some(Err(error)) => break Some(error),
+                    None => break None,
+                }
+            };
+            assert!(error.is_some(), "it looks complete");
+            assert!(received < bytes.len(), "{received}");
+            assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+            let answer = stage.send(get()).await;
+            assert_eq!((answer.status(), answer.header("retry-after")), (503, "5"));
+            cluster.thaw();
+        }
+        cluster.restart().await.expect("Postgres again");
+        let answer = stage.send(get()).await;
+        assert!(
+            answer.status() == 200 && *answer.bytes() == bytes,
+            "it goes on after the restart"
+        );
+        assert_eq!(stage.host.stats().traps, 0);
+    });
+}
+
+#[test]
+fn a_plan_that_is_made_anew_does_not_mix_with_the_old_one() {
+    run(async {
+        let stage = Stage::builder().build().await;
+        let id = stage.create("p").await;
+        stage.complete_with_zip(&noise(20_000_000)).await;
+        let path = format!("/download/{id}/run.zip");
+        let mut body = stage
+            .begin(request(http::Method::GET, &path, &[], bytes::Bytes::new()))
+            .await
+            .into_body();
+        body.frame().await.expect("a frame").expect("the first slice");
+        stage.complete_with_zip(&vec![0; 20_000_000]).await;
+        assert!(body.collect().await.is_err(), "two archives in one answer");
+    });
+}

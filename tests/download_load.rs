@@ -1,0 +1,105 @@
+//! Many large downloads at once: memory stays bounded, connections and instances are given back.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::Method;
+use http_body_util::BodyExt as _;
+
+use crate::{
+    download_entries::noise,
+    support::{
+        Stage, request, run,
+        zips::{archive, stored},
+    },
+};
+
+/// Memory that an instance may take while it serves eight large downloads.
+const MAX_MEMORY: usize = 24 << 20;
+
+fn get(path: &str) -> http::Request<Bytes> {
+    request(Method::GET, path, &[], Bytes::new())
+}
+
+/// Receives `wanted` bytes of a body and leaves; whether they are the first of the file.
+async fn receive(stage: &Stage, path: &str, file: &[u8], wanted: usize) -> bool {
+    let mut body = stage.begin(get(path)).await.into_body();
+    let mut received = 0;
+    while received < wanted {
+        let frame = body.frame().await.expect("more").expect("more");
+        let data = frame.into_data().expect("data");
+        if file.get(received..received + data.len()) != Some(&data) {
+            return false;
+        }
+        received += data.len();
+    }
+    true
+}
+
+#[test]
+fn eight_downloads_of_90_megabytes_take_little_memory() {
+    run(async {
+        let stage = Stage::builder().build().await;
+        let id = stage.create("p").await;
+        let content = noise(90_000_000);
+        let zip = archive(&[stored("a.bin", &content)]);
+        stage.complete_with_zip(&zip).await;
+        // A host that is built for debugging copies slowly; memory grows at once or not at all.
+        let share = if cfg!(debug_assertions) { 30 } else { 1 };
+        for (file, bytes) in [("run.zip", &zip), ("a.bin", &content)] {
+            let path = format!("/download/{id}/{file}");
+            let (began, wanted) = (Instant::now(), bytes.len() / share);
+            let received = (0..8).map(|_| receive(&stage, &path, bytes, wanted));
+            let received = futures::future::join_all(received).await;
+            assert!(received.iter().all(|right| *right), "{file}: other bytes");
+            let stats = stage.host.stats();
+            println!(
+                "8 × {wanted} bytes of {} of {file} in {:.1?}: peak memory of an instance {} bytes, {} instances",
+                bytes.len(),
+                began.elapsed(),
+                stats.peak_memory,
+                stats.instances_created
+            );
+            assert!(stats.peak_memory < MAX_MEMORY, "{} bytes", stats.peak_memory);
+            assert_eq!(stats.traps, 0);
+        }
+    });
+}
+
+#[test]
+fn slow_readers_hold_no_connection_and_leaving_frees_all() {
+    run(async {
+        let stage = Stage::builder().build().await;
+        let id = stage.create("p").await;
+        let zip = noise(20_000_000);
+        stage.complete_with_zip(&zip).await;
+        let path = format!("/download/{id}/run.zip");
+        let mut bodies = Vec::new();
+        for _ in 0..10 {
+            let mut body = stage.begin(get(&path)).await.into_body();
+            body.frame().await.expect("a frame").expect("the first slice");
+            bodies.push(body);
+        }
+        settle(|| stage.host.stats().postgres_in_use == 0).await;
+        assert!(stage.host.stats().instances_alive > 0);
+        // One of them reads on; the others go.
+        let body = bodies.pop().expect("a body");
+        drop(bodies);
+        assert!(body.collect().await.expect("the rest").to_bytes().len() > 19_000_000);
+        settle(|| {
+            let stats = stage.host.stats();
+            stats.postgres_in_use == 0 && stats.instances_alive == 0
+        })
+        .await;
+        assert_eq!(stage.host.stats().traps, 0);
+    });
+}
+
+/// Waits until something is so.
+async fn settle(is_so: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < Duration::from_secs(10), "it does not settle");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

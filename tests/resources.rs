@@ -1,0 +1,165 @@
+//! Resources: what `resources/read` returns of a plan's files.
+
+use base64ct::{Base64, Encoding as _};
+use bytes::Bytes;
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::{
+    download_entries::noise,
+    support::{
+        Stage, request, run,
+        zips::{archive, deflated},
+    },
+};
+
+/// Reads a resource in a revision; the whole answer.
+async fn read(stage: &Stage, version: &str, uri: &str) -> Value {
+    let mut params = json!({ "uri": uri });
+    let mut headers = vec![
+        ("content-type", "application/json"),
+        ("x-api-key", "secret"),
+        ("mcp-protocol-version", version),
+    ];
+    if version == "2026-07-28" {
+        params["_meta"] = json!({
+            "io.modelcontextprotocol/protocolVersion": version,
+            "io.modelcontextprotocol/clientCapabilities": {},
+        });
+        headers.extend([("mcp-method", "resources/read"), ("mcp-name", uri)]);
+    }
+    let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "resources/read", "params": params });
+    let answer = stage
+        .send(request(Method::POST, "/mcp", &headers, Bytes::from(body.to_string())))
+        .await;
+    assert_eq!(answer.status(), 200, "{}", answer.text());
+    answer.json()
+}
+
+#[test]
+fn text_comes_as_text_and_all_else_as_base64() {
+    run(async {
+        let stage = Stage::builder().with_key().build().await;
+        let id = stage.create("p").await;
+        let binary = noise(3000);
+        stage
+            .complete_with_zip(&archive(&[
+                deflated("a b.md", "# Über".as_bytes()),
+                deflated("x.bin", &binary),
+                deflated("latin1.txt", b"\xDCber"),
+                deflated("bytes.bin", b"plain"),
+            ]))
+            .await;
+        stage
+            .execute("UPDATE task_item SET generated_report_html = '<h1>Plan</h1>'", &[])
+            .await;
+        for (file, mime_type, size, body) in [
+            (
+                "030-report.html",
+                "text/html; charset=utf-8",
+                13,
+                json!({ "text": "<h1>Plan</h1>" }),
+            ),
+            (
+                "a%20b.md",
+                "text/markdown; charset=utf-8",
+                7,
+                json!({ "text": "# Über" }),
+            ),
+            (
+                "x.bin",
+                "application/octet-stream",
+                3000,
+                json!({ "blob": Base64::encode_string(&binary) }),
+            ),
+            (
+                "latin1.txt",
+                "text/plain; charset=utf-8",
+                4,
+                json!({ "blob": "3GJlcg==" }),
+            ),
+            (
+                "bytes.bin",
+                "application/octet-stream",
+                5,
+                json!({ "blob": "cGxhaW4=" }),
+            ),
+        ] {
+            let uri = format!("planexe://task/{id}/{file}");
+            let mut expected = json!({ "uri": uri, "mimeType": mime_type, "size": size });
+            expected
+                .as_object_mut()
+                .expect("an object")
+                .extend(body.as_object().expect("an object").clone());
+            let legacy = read(&stage, "2025-11-25", &uri).await;
+            assert_eq!(legacy["result"], json!({ "contents": [expected] }));
+            let modern = read(&stage, "2026-07-28", &uri).await;
+            assert_eq!(modern["result"]["contents"], json!([expected]));
+            assert_eq!(modern["result"]["cacheScope"], "private");
+            assert_eq!(modern["result"]["ttlMs"], 3_600_000);
+            assert_eq!(modern["result"]["resultType"], "complete");
+        }
+    });
+}
+
+#[test]
+fn a_large_file_is_named_by_a_link_that_works() {
+    run(async {
+        let stage = Stage::builder().with_key().build().await;
+        let id = stage.create("p").await;
+        let large = noise((1 << 20) + 1);
+        stage
+            .complete_with_zip(&archive(&[
+                deflated("a/large ü.json", &large),
+                deflated("fits.json", &vec![b' '; 1 << 20]),
+                deflated("b.md", b""),
+            ]))
+            .await;
+        for version in ["2025-11-25", "2026-07-28"] {
+            let fits = read(&stage, version, &format!("planexe://task/{id}/fits.json")).await;
+            assert_eq!(fits["result"]["contents"][0]["size"], 1 << 20);
+            let uri = format!("planexe://task/{id}/a%2Flarge%20%C3%BC.json");
+            let error = read(&stage, version, &uri).await["error"].clone();
+            assert_eq!(error["code"], -32602, "{error}");
+            assert_eq!(error["data"]["uri"], uri);
+            assert_eq!(error["data"]["size"], large.len());
+            assert!(
+                error["data"]["expires_at"]
+                    .as_str()
+                    .is_some_and(|time| time.ends_with('Z'))
+            );
+            let url = error["data"]["download_url"].as_str().expect("a link");
+            assert!(error["message"].as_str().is_some_and(|message| message.ends_with(url)));
+            let path = url
+                .strip_prefix("http://test.local:3000")
+                .expect("the request's origin");
+            let file = stage.get(path).await;
+            assert_eq!(file.status(), 200, "{path}");
+            assert!(*file.bytes() == large, "other bytes");
+        }
+    });
+}
+
+#[test]
+fn what_is_not_there_yet_is_not_found_with_its_state() {
+    run(async {
+        let stage = Stage::builder().build().await;
+        let id = stage.create("p").await;
+        stage
+            .execute("UPDATE task_item SET progress_percentage = 12.5", &[])
+            .await;
+        let uri = format!("planexe://task/{id}/030-report.html");
+        for (version, code) in [("2025-11-25", -32002), ("2026-07-28", -32602)] {
+            let error = read(&stage, version, &uri).await["error"].clone();
+            assert_eq!(error["code"], code, "{error}");
+            let data = json!({ "uri": uri, "state": "pending", "progress_percentage": 12.5 });
+            assert_eq!(error["data"], data);
+        }
+        stage.execute("UPDATE task_item SET state = 'processing'", &[]).await;
+        stage.worker.add_files(&id, [("001-2-plan.txt", "the prompt")]);
+        let uri = format!("planexe://task/{id}/001-2-plan.txt");
+        let modern = read(&stage, "2026-07-28", &uri).await["result"].clone();
+        assert_eq!(modern["contents"][0]["text"], "the prompt", "{modern}");
+        assert_eq!(modern["ttlMs"], 0, "a file of a running task may change");
+    });
+}
