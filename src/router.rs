@@ -146,7 +146,7 @@ async fn route(request: Request, access: Access, origin_allowed: bool) -> Result
 fn context(request: &Request, access: Access) -> Context {
     Context {
         access,
-        request_origin: request_origin(request.headers()),
+        request_origin: request_origin(request.headers(), request.uri()),
     }
 }
 
@@ -264,6 +264,6 @@ mod tests {
             "spin-full-url",
             HeaderValue::from_static("http://127.0.0.1:3000/mcp?x=1"),
         );
-        assert_eq!(request_origin(&headers), "http://127.0.0.1:3000");
+        assert_eq!(request_origin(&headers, &uri), "http://127.0.0.1:3000");
     }
 }
