@@ -17,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 pub use whole::{Whole, read};
 
 use crate::{
-    auth::hex,
+    auth::{caller::Caller, hex},
     clock::Deadline,
     db::{
         Database,
@@ -52,7 +52,7 @@ pub async fn newest_files(database: &Database, status: &Status, limit: usize) ->
     let listed = Deadline::after(LIST_LIMIT).race(list(database, status)).await;
     let listed = listed.unwrap_or_else(|| Err(Error::Internal("the list of files took too long".to_owned())));
     let mut files = listed.unwrap_or_else(|error| {
-        crate::log::fault(&error);
+        database.record().cause(&error);
         Vec::new()
     });
     files.retain(|file| file.name != "log.txt");
@@ -76,12 +76,12 @@ async fn list(database: &Database, status: &Status) -> Result<Vec<File>, Error> 
         }
         // Nobody has begun.
         (None, TaskState::Pending) => Ok(Vec::new()),
-        (None, _) => list_from_worker(id).await,
+        (None, _) => list_from_worker(database, id).await,
     }
 }
 
-async fn list_from_worker(id: &str) -> Result<Vec<File>, Error> {
-    let names = match WorkerPlan::configured().await?.list_files(id).await {
+async fn list_from_worker(database: &Database, id: &str) -> Result<Vec<File>, Error> {
+    let names = match WorkerPlan::configured(database.record()).await?.list_files(id).await {
         Err(Unavailable::NoSuchFile) => Vec::new(),
         listed => listed?,
     };
@@ -105,23 +105,29 @@ pub struct Description {
 pub async fn describe(
     database: &Database,
     id: TaskId,
+    caller: &Caller,
     artifact: Artifact,
 ) -> Result<(Progress, Option<Description>), Error> {
-    let (progress, stored) = task::find_artifact(database, id, None, artifact).await?;
+    let (progress, stored) = task::find_artifact(database, id, caller, artifact).await?;
     let description = match stored {
         Some(StoredArtifact { size, sha256, .. }) => Some(Description {
             size: within_bounds(size)?,
             sha256,
         }),
-        None if progress.state == TaskState::Completed => Some(describe_from_worker(&progress.id, artifact).await?),
+        None if progress.state == TaskState::Completed => {
+            Some(describe_from_worker(database, &progress.id, artifact).await?)
+        }
         None => None,
     };
     Ok((progress, description))
 }
 
 /// Size and hash of a file that only `worker_plan` has: it must be seen whole, but never is held whole.
-async fn describe_from_worker(id: &str, artifact: Artifact) -> Result<Description, Error> {
-    let arriving = WorkerPlan::configured().await?.open(id, artifact).await?;
+async fn describe_from_worker(database: &Database, id: &str, artifact: Artifact) -> Result<Description, Error> {
+    let arriving = WorkerPlan::configured(database.record())
+        .await?
+        .open(id, artifact)
+        .await?;
     let hashed = bounded(arriving).try_fold((0_u64, Sha256::new()), |(size, hash), piece| async move {
         Ok((size + piece.len() as u64, hash.chain_update(&piece)))
     });
@@ -211,15 +217,20 @@ impl Download {
 /// # Errors
 /// [`Error::TaskNotFound`], [`Error::NotReady`], [`Error::GenerationFailed`], [`Error::ContentUnavailable`], and those
 /// of the database.
-pub async fn open(database: &Database, id: TaskId, file: &RunFile) -> Result<Download, Error> {
+pub async fn open(database: &Database, id: TaskId, caller: &Caller, file: &RunFile) -> Result<Download, Error> {
     match file {
-        RunFile::Artifact(artifact) => open_artifact(database, id, *artifact).await,
-        RunFile::Entry(name) => open_entry(database, id, name).await,
+        RunFile::Artifact(artifact) => open_artifact(database, id, caller, *artifact).await,
+        RunFile::Entry(name) => open_entry(database, id, caller, name).await,
     }
 }
 
-async fn open_artifact(database: &Database, id: TaskId, artifact: Artifact) -> Result<Download, Error> {
-    let (progress, stored) = task::find_artifact(database, id, None, artifact).await?;
+async fn open_artifact(
+    database: &Database,
+    id: TaskId,
+    caller: &Caller,
+    artifact: Artifact,
+) -> Result<Download, Error> {
+    let (progress, stored) = task::find_artifact(database, id, caller, artifact).await?;
     if let Some(stored) = stored {
         let size = within_bounds(stored.size)?;
         return Ok(Download {
@@ -246,15 +257,18 @@ async fn open_artifact(database: &Database, id: TaskId, artifact: Artifact) -> R
         // What there is of an unfinished run lies with the worker.
         (TaskState::Completed | TaskState::Failed | TaskState::Stopped, _)
         | (TaskState::Running | TaskState::Stopping, Artifact::Zip) => {
-            let arriving = WorkerPlan::configured().await?.open(&progress.id, artifact).await?;
+            let arriving = WorkerPlan::configured(database.record())
+                .await?
+                .open(&progress.id, artifact)
+                .await?;
             let size = arriving.size.map(within_bounds).transpose()?;
             Ok(Download::passing(size, bounded(arriving).boxed_local()))
         }
     }
 }
 
-async fn open_entry(database: &Database, id: TaskId, name: &str) -> Result<Download, Error> {
-    let (progress, stored) = task::find_archive(database, id, None).await?;
+async fn open_entry(database: &Database, id: TaskId, caller: &Caller, name: &str) -> Result<Download, Error> {
+    let (progress, stored) = task::find_archive(database, id, caller).await?;
     let Some(archive) = stored else {
         if progress.state == TaskState::Pending {
             return Err(Error::NotReady {
@@ -263,7 +277,7 @@ async fn open_entry(database: &Database, id: TaskId, name: &str) -> Result<Downl
             });
         }
         let found = Deadline::after(PASSING_LIMIT)
-            .race(find_at_worker(&progress.id, name))
+            .race(find_at_worker(database, &progress.id, name))
             .await;
         return found.ok_or(Unavailable::WorkerTimeout)?;
     };
@@ -292,8 +306,8 @@ async fn open_entry(database: &Database, id: TaskId, name: &str) -> Result<Downl
 
 /// An entry of the archive that the worker makes. When the archive turns out to have a folder around all of its files,
 /// it is asked for a second time.
-async fn find_at_worker(id: &str, name: &str) -> Result<Download, Error> {
-    let worker = WorkerPlan::configured().await?;
+async fn find_at_worker(database: &Database, id: &str, name: &str) -> Result<Download, Error> {
+    let worker = WorkerPlan::configured(database.record()).await?;
     let mut wanted = name.to_owned();
     for _ in 0..2 {
         let pieces = bounded(worker.open(id, Artifact::Zip).await?).boxed_local();

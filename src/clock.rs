@@ -25,6 +25,12 @@ impl Deadline {
         Self(self.0.min(other.0))
     }
 
+    /// Whether it has passed.
+    #[must_use]
+    pub fn has_passed(self) -> bool {
+        Instant::now() >= self.0
+    }
+
     /// Runs a call; `None` when the deadline came first. The call is then dropped, which the host takes as its end.
     pub async fn race<T>(self, call: impl Future<Output = T>) -> Option<T> {
         let rest = self.0.saturating_duration_since(Instant::now());
@@ -39,6 +45,15 @@ impl Deadline {
 #[must_use]
 pub fn unix_time() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
+}
+
+/// A Unix time with milliseconds: `2026-01-31T12:00:00.123Z`.
+#[must_use]
+pub fn rfc3339_millis(since_1970: Duration) -> String {
+    let time = i64::try_from(since_1970.as_millis())
+        .ok()
+        .and_then(chrono::DateTime::from_timestamp_millis);
+    time.map_or_else(String::new, |t| t.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string())
 }
 
 /// A Unix time as people and JSON write it: `2026-01-31T12:00:00Z` (RFC 3339, UTC, whole seconds).

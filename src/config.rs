@@ -63,6 +63,25 @@ pub struct Accounts {
     pub api_key_secret: String,
 }
 
+/// How long, in seconds, the same prompt of the same caller is the same request; 0 switches that off.
+///
+/// # Errors
+/// [`Error::Internal`] when the host cannot resolve the variable or it is no number of seconds.
+pub async fn repeat_window() -> Result<f64, Error> {
+    const NAME: &str = "mcp_repeat_window_seconds";
+    // A longer one would be no window; and what is no number is a mistake, not a reason to sell a plan twice.
+    const LONGEST: u32 = 7 * 24 * 3600;
+    let Some(value) = optional(NAME).await? else {
+        return Ok(60.0);
+    };
+    match value.parse::<u32>() {
+        Ok(seconds) if seconds <= LONGEST => Ok(seconds.into()),
+        _ => Err(Error::Internal(format!(
+            "variable {NAME} must be whole seconds, {LONGEST} at the most"
+        ))),
+    }
+}
+
 impl Accounts {
     /// Reads the group.
     ///
@@ -104,9 +123,10 @@ pub async fn worker_plan_url() -> Result<String, Error> {
 
 /// What every address carries. The address stays the same for all requests: the host keeps a pool for each.
 ///
-/// `statement_timeout` lets Postgres end what nobody waits for any more; our own limit is shorter.
+/// `statement_timeout` is shorter than our own limit: then Postgres undoes a slow statement and says so, and the caller
+/// is not left to wonder whether it took effect.
 const ADDRESS_OPTIONS: &str =
-    "connect_timeout=2&application_name=planexe-mcp&options=-c%20statement_timeout%3D5000%20-c%20TimeZone%3DUTC";
+    "connect_timeout=2&application_name=planexe-mcp&options=-c%20statement_timeout%3D2000%20-c%20TimeZone%3DUTC";
 
 /// Puts an address together; each part is percent-encoded, since a password may hold anything.
 fn database_uri(user: &str, password: &str, host: &str, port: &str, database: &str) -> String {

@@ -4,33 +4,53 @@
 //! returns is read by position, so that every statement names its columns in the order of its decoder.
 
 pub mod task;
+pub mod user;
 
-use std::time::Duration;
+use std::{
+    cell::Cell,
+    rc::Rc,
+    time::{Duration, Instant},
+};
 
 use spin_sdk::pg::{Connection, DbValue, ParameterValue, PgError, QueryError};
 
-use crate::{clock::Deadline, config, error::Error};
+use crate::{clock::Deadline, config, error::Error, log::Record};
 
 /// What all database calls of one request may take together. The caller hears from us within three seconds.
 const LIMIT: Duration = Duration::from_millis(2_500);
 
 /// The database, for one request. A connection is opened for each statement: the host keeps them in a pool, and one
 /// that is held while a client reads slowly would be missing there.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Database {
     address: String,
-    deadline: Deadline,
+    record: Rc<Record>,
+    /// What the request may have spent with the database in the end.
+    allowance: Duration,
+}
+
+/// Why an attempt has no result.
+enum Failure {
+    /// The statement did not run, or Postgres says that it undid it.
+    Undone(Error),
+    /// Nobody knows: the connection or our patience ended after the statement was sent.
+    Unknown {
+        cause: String,
+        /// The connection broke. A new one may well work.
+        broken: bool,
+    },
 }
 
 impl Database {
-    /// The database of the settings, with the time limit of one request beginning now.
+    /// The database of the settings. All that use the same record share its time limit.
     ///
     /// # Errors
     /// [`Error::Internal`] when the settings make no address.
-    pub async fn configured() -> Result<Self, Error> {
+    pub async fn configured(record: &Rc<Record>) -> Result<Self, Error> {
         Ok(Self {
             address: config::database_address().await?,
-            deadline: Deadline::after(LIMIT),
+            record: Rc::clone(record),
+            allowance: LIMIT,
         })
     }
 
@@ -38,32 +58,119 @@ impl Database {
     #[must_use]
     pub fn renewed(&self) -> Self {
         Self {
-            address: self.address.clone(),
-            deadline: Deadline::after(LIMIT),
+            allowance: self.record.database() + LIMIT,
+            ..self.clone()
         }
     }
 
-    /// Runs one statement and returns all of its rows.
+    /// The same database with another time limit for all calls together.
+    #[must_use]
+    pub fn within(self, limit: Duration) -> Self {
+        Self {
+            allowance: self.record.database() + limit,
+            ..self
+        }
+    }
+
+    /// The record of the request.
+    #[must_use]
+    pub fn record(&self) -> &Rc<Record> {
+        &self.record
+    }
+
+    /// Runs a statement that changes nothing of weight, and returns all of its rows. It is run again, once, when its
+    /// connection breaks: the host's pool may have handed out one that died meanwhile.
     ///
     /// # Errors
     /// [`Error::DatabaseUnavailable`] when no answer comes in time or the database refuses, [`Error::Internal`] when it
     /// rejects the statement.
     pub async fn query(&self, statement: &str, parameters: Vec<ParameterValue>) -> Result<Vec<Row>, Error> {
+        match self.run(statement, parameters, true).await {
+            Ok(rows) => Ok(rows),
+            Err(Failure::Undone(error)) => Err(error),
+            Err(Failure::Unknown { cause, .. }) => Err(Error::DatabaseUnavailable(cause)),
+        }
+    }
+
+    /// Runs a statement that changes something, and returns all of its rows. Only one that is `repeatable`, that is,
+    /// changes nothing more when it is run twice, is run again when its connection breaks.
+    ///
+    /// # Errors
+    /// As [`Database::query`], and [`Error::OutcomeUnknown`] when nobody knows whether it took effect.
+    pub async fn change(
+        &self,
+        statement: &str,
+        parameters: Vec<ParameterValue>,
+        repeatable: bool,
+    ) -> Result<Vec<Row>, Error> {
+        match self.run(statement, parameters, repeatable).await {
+            Ok(rows) => Ok(rows),
+            Err(Failure::Undone(error)) => Err(error),
+            Err(Failure::Unknown { cause, .. }) => Err(Error::OutcomeUnknown { cause, repeatable }),
+        }
+    }
+
+    async fn run(
+        &self,
+        statement: &str,
+        parameters: Vec<ParameterValue>,
+        repeatable: bool,
+    ) -> Result<Vec<Row>, Failure> {
+        if !repeatable {
+            return self.attempt(statement, parameters).await;
+        }
+        match self.attempt(statement, parameters.clone()).await {
+            Err(Failure::Unknown { cause, broken: true }) => {
+                self.record.note(&format!("tried again after: {cause}"));
+                // What was unknown before stays unknown when the second attempt does not even begin.
+                match self.attempt(statement, parameters).await {
+                    Err(Failure::Undone(Error::DatabaseUnavailable(second))) => Err(Failure::Unknown {
+                        cause: second,
+                        broken: true,
+                    }),
+                    result => result,
+                }
+            }
+            result => result,
+        }
+    }
+
+    /// One attempt, within what is left of the time.
+    async fn attempt(&self, statement: &str, parameters: Vec<ParameterValue>) -> Result<Vec<Row>, Failure> {
+        let sent = Cell::new(false);
         let call = async {
-            let connection = Connection::open(self.address.as_str()).await.map_err(from_sdk)?;
-            let result = connection.query(statement, parameters).await.map_err(from_sdk)?;
+            let connection = Connection::open(self.address.as_str()).await;
+            let connection = connection.map_err(|error| Failure::Undone(from_sdk(error)))?;
+            sent.set(true);
+            let result = connection
+                .query(statement, parameters)
+                .await
+                .map_err(|error| match error {
+                    spin_sdk::pg::Error::PgError(error) => failure(error),
+                    spin_sdk::pg::Error::Decode(text) => Failure::Undone(Error::Internal(text)),
+                })?;
             let (_, mut stream, end) = result.into_inner();
             let mut rows = Vec::new();
             while let Some(values) = stream.next().await {
                 rows.push(Row(values.into_iter()));
             }
             // Errors after the first row are known only here.
-            end.await.map_err(from_host)?;
+            end.await.map_err(failure)?;
             Ok(rows)
         };
-        match self.deadline.race(call).await {
+        let begun = Instant::now();
+        let left = self.allowance.saturating_sub(self.record.database());
+        let result = Deadline::after(left).race(call).await;
+        self.record.add_database(begun.elapsed());
+        match result {
             Some(result) => result,
-            None => Err(Error::DatabaseUnavailable("no answer in time".to_owned())),
+            None if sent.get() => Err(Failure::Unknown {
+                cause: "no answer in time".to_owned(),
+                broken: false,
+            }),
+            None => Err(Failure::Undone(Error::DatabaseUnavailable(
+                "no connection in time".to_owned(),
+            ))),
         }
     }
 
@@ -88,6 +195,14 @@ impl Row {
     pub fn next<T: FromValue>(&mut self, column: &str) -> Result<T, Error> {
         let value = self.0.next().and_then(T::from_value);
         value.ok_or_else(|| Error::Internal(format!("column {column} is missing or has another type")))
+    }
+}
+
+impl Row {
+    /// Whether the next value is NULL.
+    #[must_use]
+    pub fn at_null(&self) -> bool {
+        matches!(self.0.as_slice().first(), Some(DbValue::DbNull))
     }
 }
 
@@ -147,14 +262,40 @@ fn from_host(error: PgError) -> Error {
         }
         // The message of a rejected statement may repeat a value of it: the code tells the operator enough.
         PgError::QueryFailed(QueryError::DbError(error)) => Error::Internal(format!("SQLSTATE {}", error.code)),
-        PgError::QueryFailed(QueryError::Text(text)) if text.contains("closed") || text.contains("communicating") => {
-            Error::DatabaseUnavailable(text)
-        }
+        PgError::QueryFailed(QueryError::Text(text)) if is_broken(&text) => Error::DatabaseUnavailable(text),
         PgError::QueryFailed(QueryError::Text(text)) => Error::Internal(text),
         PgError::BadParameter(text) | PgError::ValueConversionFailed(text) | PgError::Other(text) => {
             Error::Internal(text)
         }
     }
+}
+
+/// What an error after the statement was sent says of its effect.
+fn failure(error: PgError) -> Failure {
+    let broken = match &error {
+        PgError::ConnectionFailed(_) => true,
+        PgError::QueryFailed(QueryError::DbError(error)) => ends_connection(&error.code),
+        PgError::QueryFailed(QueryError::Text(text)) => is_broken(text),
+        PgError::BadParameter(_) | PgError::ValueConversionFailed(_) | PgError::Other(_) => false,
+    };
+    match from_host(error) {
+        Error::DatabaseUnavailable(cause) if broken => Failure::Unknown { cause, broken },
+        error => Failure::Undone(error),
+    }
+}
+
+/// Whether the host's text tells of a broken connection. It is the debug form of the driver's error, `kind: Closed` or
+/// `kind: Io`; some hosts give its words.
+fn is_broken(text: &str) -> bool {
+    ["kind: Closed", "kind: Io", "connection closed", "error communicating"]
+        .iter()
+        .any(|sign| text.contains(sign))
+}
+
+/// Whether Postgres gives the connection up with this state, so that the statement may have ended before or after its
+/// commit: connection exceptions, shutdowns. Of all other states it says that it has undone the statement.
+fn ends_connection(sqlstate: &str) -> bool {
+    sqlstate.starts_with("08") || ["57P01", "57P02", "57P05"].contains(&sqlstate)
 }
 
 /// Whether a later try may succeed: connection exceptions, insufficient resources, operator intervention (statement
@@ -176,6 +317,34 @@ mod tests {
         }
         for state in ["42601", "22021", "23505", "42P01"] {
             assert!(!is_passing(state), "{state}");
+        }
+    }
+
+    #[test]
+    fn a_lost_connection_leaves_the_outcome_open() {
+        for (error, unknown) in [
+            (PgError::ConnectionFailed("x".to_owned()), true),
+            (
+                PgError::QueryFailed(QueryError::Text("Error { kind: Closed, cause: None }".to_owned())),
+                true,
+            ),
+            (
+                PgError::QueryFailed(QueryError::Text("Error { kind: ToSql(0), cause: None }".to_owned())),
+                false,
+            ),
+            (PgError::BadParameter("x".to_owned()), false),
+        ] {
+            let text = format!("{error:?}");
+            assert_eq!(matches!(failure(error), Failure::Unknown { .. }), unknown, "{text}");
+        }
+        for (state, ends) in [
+            ("57P01", true),
+            ("08006", true),
+            ("57014", false),
+            ("40P01", false),
+            ("53300", false),
+        ] {
+            assert_eq!(ends_connection(state), ends, "{state}");
         }
     }
 

@@ -48,6 +48,14 @@ pub enum Error {
     /// The database does not answer, or not in time.
     #[error("database unavailable: {0}")]
     DatabaseUnavailable(String),
+    /// The database was lost while a statement ran that changes something, and nobody knows whether it took effect.
+    #[error("database lost: {cause}")]
+    OutcomeUnknown {
+        /// For the log.
+        cause: String,
+        /// Whether the same call again would find what the first one did.
+        repeatable: bool,
+    },
     /// A bug, or a setting that cannot work.
     #[error("internal error: {0}")]
     Internal(String),
@@ -82,6 +90,12 @@ pub enum Error {
     /// The request's body ended early or broke the protocol.
     #[error("body cannot be read: {0}")]
     BodyUnreadable(String),
+    /// The request's body did not arrive in time.
+    #[error("body too slow")]
+    BodyTooSlow,
+    /// The answer was not ready in time.
+    #[error("request took too long")]
+    TooSlow,
     /// The request's body is not what the route takes; says what it takes.
     #[error("bad request: {0}")]
     BadRequest(&'static str),
@@ -150,7 +164,7 @@ impl Error {
             Self::UserKeyRequired => "USER_API_KEY_REQUIRED",
             Self::InvalidUserKey => "INVALID_USER_API_KEY",
             Self::InsufficientCredits { .. } => "INSUFFICIENT_CREDITS",
-            Self::DatabaseUnavailable(_) => "DATABASE_UNAVAILABLE",
+            Self::DatabaseUnavailable(_) | Self::OutcomeUnknown { .. } => "DATABASE_UNAVAILABLE",
             Self::Internal(_) => "INTERNAL_ERROR",
             Self::ApiKeyMissing => "API_KEY_MISSING",
             Self::ApiKeyWrong => "API_KEY_WRONG",
@@ -163,6 +177,8 @@ impl Error {
             Self::NotAcceptable => "NOT_ACCEPTABLE",
             Self::BodyTooLarge(_) => "BODY_TOO_LARGE",
             Self::BodyUnreadable(_) => "BODY_UNREADABLE",
+            Self::BodyTooSlow => "BODY_TOO_SLOW",
+            Self::TooSlow => "REQUEST_TOO_SLOW",
             Self::BadRequest(_) => "BAD_REQUEST",
         }
     }
@@ -200,8 +216,18 @@ impl Error {
                 "A plan costs {price} credits and your balance is {balance}. Buy credits on your PlanExe account page."
             ),
             Self::DatabaseUnavailable(_) => {
-                "PlanExe's database does not answer at the moment. Nothing was changed that you have not been told of; \
-                 try again in a few seconds."
+                "PlanExe's database does not answer at the moment. Nothing was changed; try again in a few seconds."
+                    .to_owned()
+            }
+            Self::OutcomeUnknown { repeatable: true, .. } => {
+                "PlanExe's database was lost in the middle of this call, and whether it took effect is not known. Call \
+                 again in a few seconds with the same arguments, the same client_request_id above all: if the first \
+                 call did take effect, you get its result and nothing is made or charged twice."
+                    .to_owned()
+            }
+            Self::OutcomeUnknown { repeatable: false, .. } => {
+                "PlanExe's database was lost in the middle of this call, and whether it took effect is not known. The \
+                 call had no client_request_id: calling again may make and charge a second plan, so ask the user first."
                     .to_owned()
             }
             Self::Internal(_) => {
@@ -212,7 +238,9 @@ impl Error {
                 "Missing API key. Send it as Authorization: Bearer <key>, X-API-Key: <key> or API_KEY: <key>."
                     .to_owned()
             }
-            Self::ApiKeyWrong => "Wrong API key. Compare it with the server's PLANEXE_MCP_API_KEY.".to_owned(),
+            Self::ApiKeyWrong => {
+                "Wrong API key: it is neither the server's key nor a valid user key that this server takes.".to_owned()
+            }
             Self::LinkRefused(LinkFault::Expired) => {
                 "This download link has expired. Ask for a new one with task_file_info.".to_owned()
             }
@@ -229,6 +257,10 @@ impl Error {
             Self::NotAcceptable => "This server answers application/json: let your Accept header allow it.".to_owned(),
             Self::BodyTooLarge(limit) => format!("The request body is larger than the limit of {limit} bytes."),
             Self::BodyUnreadable(_) => "The request body ended early. Send it again.".to_owned(),
+            Self::BodyTooSlow => "The request body did not arrive in time. Send it again.".to_owned(),
+            Self::TooSlow => {
+                "The answer took too long. Try again in a few seconds, with the same client_request_id.".to_owned()
+            }
             Self::BadRequest(takes) => (*takes).to_owned(),
         }
     }
@@ -237,7 +269,7 @@ impl Error {
     #[must_use]
     pub fn is_fault(&self) -> bool {
         match self {
-            Self::DatabaseUnavailable(_) | Self::Internal(_) => true,
+            Self::DatabaseUnavailable(_) | Self::OutcomeUnknown { .. } | Self::Internal(_) | Self::TooSlow => true,
             Self::ContentUnavailable(reason) => *reason != Unavailable::NoSuchFile,
             _ => false,
         }

@@ -36,7 +36,7 @@ pub enum Reply {
 
 /// Serves one posted body.
 pub async fn handle(body: &[u8], envelope: &Envelope<'_>, context: &Context) -> Reply {
-    let refuse = |code, text: &str| Reply::Refused(refusal(None, &Fault::new(code, text)));
+    let refuse = |code, text: &str| Reply::Refused(refused(None, &Fault::new(code, text), context));
     let Ok(text) = std::str::from_utf8(body) else {
         return refuse(PARSE_ERROR, "The body is not UTF-8.");
     };
@@ -66,10 +66,10 @@ async fn message(raw: &RawValue, envelope: &Envelope<'_>, context: &Context) -> 
         Ok(Incoming::Notification) => Reply::Accepted,
         Ok(Incoming::Response) if envelope.version.map(str::trim) == Some(revision::MODERN) => {
             let fault = Fault::new(INVALID_REQUEST, "A client sends no responses in this protocol version.");
-            Reply::Refused(refusal(None, &fault))
+            Reply::Refused(refused(None, &fault, context))
         }
         Ok(Incoming::Response) => Reply::Accepted,
-        Err((fault, id)) => Reply::Refused(refusal(id, &fault)),
+        Err((fault, id)) => Reply::Refused(refused(id, &fault, context)),
     }
 }
 
@@ -84,7 +84,7 @@ async fn batch(messages: &[&RawValue], envelope: &Envelope<'_>, context: &Contex
             INVALID_REQUEST,
             "initialize and requests of newer revisions do not go into a batch.",
         );
-        return Reply::Refused(refusal(None, &fault));
+        return Reply::Refused(refused(None, &fault, context));
     }
     let mut answers = Vec::with_capacity(messages.len());
     for raw in messages {
@@ -100,23 +100,30 @@ async fn batch(messages: &[&RawValue], envelope: &Envelope<'_>, context: &Contex
     }
 }
 
+/// A fault as an answer, and as the outcome in the log.
+fn refused(id: Option<Id<'_>>, fault: &Fault, context: &Context) -> String {
+    context.record.outcome(fault.code.to_string());
+    refusal(id, fault)
+}
+
 /// Serves one request in the lifecycle that it speaks.
 async fn serve(request: &Request<'_>, envelope: &Envelope<'_>, context: &Context) -> Reply {
     let id: Id<'_> = request.id;
     let spoken = match spoken(request, envelope) {
         Ok(spoken) => spoken,
-        Err(fault) => return Reply::Refused(refusal(Some(id), &fault)),
+        Err(fault) => return Reply::Refused(refused(Some(id), &fault, context)),
     };
     if spoken.era == Era::Modern
         && let Err(fault) = revision::check_log_level(request)
     {
-        return Reply::Answer(refusal(Some(id), &fault));
+        return Reply::Answer(refused(Some(id), &fault, context));
     }
+    context.record.rpc(methods::known(&request.method));
     match methods::call(&request.method, &request.params, spoken, context).await {
         Ok(result) => Reply::Answer(answer(id, &result)),
-        Err(Failure::Fault(fault)) => Reply::Answer(refusal(Some(id), &fault)),
+        Err(Failure::Fault(fault)) => Reply::Answer(refused(Some(id), &fault, context)),
         Err(Failure::UnknownMethod) => {
-            let text = refusal(Some(id), &unknown_method(&request.method));
+            let text = refused(Some(id), &unknown_method(&request.method), context);
             // Clients of the legacy revisions read 404 as the end of a session.
             if spoken.era == Era::Modern {
                 Reply::UnknownMethod(text)

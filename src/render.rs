@@ -21,6 +21,9 @@ use crate::{
 /// The body of an answer: whole, or as it comes.
 pub type Body = Either<Full<Bytes>, Pin<Box<dyn http_body::Body<Data = Bytes, Error = Error>>>>;
 
+/// Seconds after which a neighbour that failed may be back.
+pub const RETRY_AFTER: u16 = 5;
+
 /// An answer.
 pub type Response = http::Response<Body>;
 
@@ -72,7 +75,7 @@ pub fn http(error: &Error) -> Response {
         status,
         StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT | StatusCode::BAD_GATEWAY
     ) {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        headers.insert(header::RETRY_AFTER, RETRY_AFTER.into());
     }
     if let Error::MethodNotAllowed(allow) = error {
         headers.insert(header::ALLOW, HeaderValue::from_static(allow));
@@ -108,8 +111,9 @@ fn http_status(error: &Error) -> StatusCode {
             | Unavailable::EntryUnsupported
             | Unavailable::TooLarge,
         ) => StatusCode::BAD_GATEWAY,
-        Error::DatabaseUnavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
-        Error::ContentUnavailable(Unavailable::WorkerTimeout) => StatusCode::GATEWAY_TIMEOUT,
+        Error::DatabaseUnavailable(_) | Error::OutcomeUnknown { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        Error::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
+        Error::ContentUnavailable(Unavailable::WorkerTimeout) | Error::TooSlow => StatusCode::GATEWAY_TIMEOUT,
     }
 }
 
@@ -136,8 +140,11 @@ pub fn json_rpc(error: &Error) -> mcp::Fault {
         | Error::ContentTypeRefused
         | Error::NotAcceptable
         | Error::BodyTooLarge(_)
-        | Error::BodyUnreadable(_) => mcp::INVALID_REQUEST,
-        Error::DatabaseUnavailable(_) | Error::Internal(_) => mcp::INTERNAL_ERROR,
+        | Error::BodyUnreadable(_)
+        | Error::BodyTooSlow => mcp::INVALID_REQUEST,
+        Error::DatabaseUnavailable(_) | Error::OutcomeUnknown { .. } | Error::Internal(_) | Error::TooSlow => {
+            mcp::INTERNAL_ERROR
+        }
     };
     mcp::Fault::new(code, error.message())
 }
@@ -172,7 +179,10 @@ pub fn tool_result(error: &Error) -> ErrorBody {
         Error::NotReady { state, progress } => {
             Some(serde_json::json!({ "state": state.name(), "progress_percentage": progress }))
         }
-        Error::DatabaseUnavailable(_) => Some(serde_json::json!({ "retry_after_sec": 5 })),
+        Error::DatabaseUnavailable(_) => Some(serde_json::json!({ "retry_after_sec": RETRY_AFTER })),
+        Error::OutcomeUnknown { .. } => {
+            Some(serde_json::json!({ "retry_after_sec": RETRY_AFTER, "outcome_unknown": true }))
+        }
         Error::UnknownTool(_)
         | Error::TaskNotFound
         | Error::GenerationFailed(_)
@@ -190,6 +200,8 @@ pub fn tool_result(error: &Error) -> ErrorBody {
         | Error::NotAcceptable
         | Error::BodyTooLarge(_)
         | Error::BodyUnreadable(_)
+        | Error::BodyTooSlow
+        | Error::TooSlow
         | Error::BadRequest(_) => None,
     };
     ErrorBody {

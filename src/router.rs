@@ -1,19 +1,31 @@
 //! The one table from method and path to handler, and what every answer carries.
 
+use std::{
+    pin::Pin,
+    rc::Rc,
+    task::{Context as TaskContext, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use http_body::Body as _;
+use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::{Either, Full};
 use spin_sdk::http::Request;
 
 use crate::{
-    auth,
+    auth::{self, caller::Caller},
+    clock::Deadline,
     config::Access,
     error::Error,
-    log,
+    log::{self, Record},
     render::{self, Response},
     routes,
     tools::Context,
 };
+
+/// An answer begins within this time. All that it waits for has shorter limits of its own; this is for their sum.
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// The routes, as `GET /` shows them.
 pub const TABLE: [&str; 9] = [
@@ -56,6 +68,18 @@ impl<'a> Route<'a> {
         })
     }
 
+    /// How the log names it.
+    fn template(self) -> &'static str {
+        match self {
+            Self::Index => "/",
+            Self::Healthcheck => "/healthcheck",
+            Self::Mcp => "/mcp",
+            Self::Tools => "/mcp/tools",
+            Self::ToolsCall => "/mcp/tools/call",
+            Self::Download { .. } => "/download/{task_id}/{file}",
+        }
+    }
+
     /// Methods that the route takes, besides `OPTIONS`.
     fn allow(self) -> &'static str {
         match self {
@@ -73,6 +97,7 @@ impl<'a> Route<'a> {
 
 /// Answers a request. Cannot fail: every error has an answer.
 pub async fn handle(request: Request) -> Response {
+    let record = Rc::new(Record::begin(request.method(), request.headers()));
     let is_head = request.method() == Method::HEAD;
     let for_people = matches!(Route::find(request.uri().path()), Some(Route::Download { .. }))
         && routes::download::prefers_page(request.headers());
@@ -83,11 +108,15 @@ pub async fn handle(request: Request) -> Response {
         _ => None,
     };
     let answered = match access {
-        Ok(access) => route(request, access, origin.is_none() || cors.is_some()).await,
+        Ok(access) => {
+            let route = route(request, access, origin.is_none() || cors.is_some(), &record);
+            let answered = Deadline::after(LIMIT).race(route).await;
+            answered.unwrap_or(Err(Error::TooSlow))
+        }
         Err(error) => Err(error),
     };
     let mut response = answered.unwrap_or_else(|error| {
-        log::fault(&error);
+        record.error(&error);
         if for_people {
             render::page(&error)
         } else {
@@ -95,13 +124,17 @@ pub async fn handle(request: Request) -> Response {
         }
     });
     finish(&mut response, cors, is_head);
+    observe(&mut response, &record);
     response
 }
 
 /// The table.
-async fn route(request: Request, access: Access, origin_allowed: bool) -> Result<Response, Error> {
+async fn route(request: Request, access: Access, origin_allowed: bool, record: &Rc<Record>) -> Result<Response, Error> {
     let uri = request.uri().clone();
     let route = Route::find(uri.path());
+    if let Some(route) = route {
+        record.route(route.template());
+    }
     if route.is_some_and(Route::is_mcp) && !origin_allowed {
         return Err(Error::OriginRefused);
     }
@@ -109,45 +142,46 @@ async fn route(request: Request, access: Access, origin_allowed: bool) -> Result
         return Ok(preflight());
     }
     let route = route.ok_or(Error::NoSuchRoute)?;
-    if route.is_mcp() {
-        auth::check_api_key(request.headers(), access.api_key.as_deref())?;
-        warn_if_open(&access);
-    }
     let method = if request.method() == Method::HEAD {
         Method::GET
     } else {
         request.method().clone()
     };
+    let query = uri.query().unwrap_or_default();
     match (route, method) {
         (Route::Index, Method::GET) => Ok(routes::index::get()),
-        (Route::Healthcheck, Method::GET) => Ok(routes::healthcheck::get(&access)),
-        (Route::Mcp, Method::POST) => {
-            let context = context(&request, access);
-            routes::mcp::post(request, &context).await
-        }
-        (Route::Tools, Method::GET) => Ok(routes::tools::list()),
-        (Route::ToolsCall, Method::POST) => {
-            let context = context(&request, access);
-            routes::tools::call(request, &context).await
-        }
+        (Route::Healthcheck, Method::GET) => Ok(routes::healthcheck::get(query, &access, record).await),
         (Route::Download { id, file }, Method::GET) => {
             let wanted = routes::download::Wanted {
                 is_head: request.method() == Method::HEAD,
                 id,
                 file,
-                query: uri.query().unwrap_or_default(),
+                query,
             };
-            routes::download::get(wanted, request.headers(), &access).await
+            routes::download::get(wanted, request.headers(), &access, record).await
+        }
+        (route, method) if route.is_mcp() => {
+            let context = context(&request, access, record).await?;
+            match (route, method) {
+                (Route::Mcp, Method::POST) => routes::mcp::post(request, &context).await,
+                (Route::Tools, Method::GET) => routes::tools::list(&context).await,
+                (Route::ToolsCall, Method::POST) => routes::tools::call(request, &context).await,
+                (route, _) => Err(Error::MethodNotAllowed(route.allow())),
+            }
         }
         (route, _) => Err(Error::MethodNotAllowed(route.allow())),
     }
 }
 
-fn context(request: &Request, access: Access) -> Context {
-    Context {
+async fn context(request: &Request, access: Access, record: &Rc<Record>) -> Result<Context, Error> {
+    let caller = Caller::identify(request.headers(), access.api_key.as_deref()).await?;
+    warn_if_open(&access);
+    Ok(Context {
+        caller,
+        record: Rc::clone(record),
         access,
         request_origin: request_origin(request.headers(), request.uri()),
-    }
+    })
 }
 
 /// Scheme and host of the request as the host reports them. A client may send the header too: the host's copy is last.
@@ -194,7 +228,7 @@ fn preflight() -> Response {
 /// What every answer carries.
 fn finish(response: &mut Response, cors: Option<HeaderValue>, is_head: bool) {
     const EXPOSED: &str = "WWW-Authenticate, Content-Disposition, ETag, Accept-Ranges, Content-Range, Retry-After, \
-        MCP-Protocol-Version";
+        MCP-Protocol-Version, X-Request-Id";
     const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
     let length = match response.body() {
         Either::Left(whole) => whole.size_hint().exact(),
@@ -215,6 +249,57 @@ fn finish(response: &mut Response, cors: Option<HeaderValue>, is_head: bool) {
     }
     if is_head {
         *response.body_mut() = Either::Left(Full::default());
+    }
+}
+
+/// Tells the record what the answer is, and the caller the request's id.
+fn observe(response: &mut Response, record: &Rc<Record>) {
+    record.status(response.status());
+    if let Ok(id) = HeaderValue::from_str(record.id()) {
+        response
+            .headers_mut()
+            .insert(HeaderName::from_static("x-request-id"), id);
+    }
+    let body = std::mem::replace(response.body_mut(), Either::Left(Full::default()));
+    *response.body_mut() = match body {
+        Either::Right(inner) => {
+            record.cut(true);
+            Either::Right(Box::pin(Observed {
+                inner,
+                record: Rc::clone(record),
+            }))
+        }
+        whole @ Either::Left(_) => whole,
+    };
+}
+
+/// A streamed body that is counted on its way.
+struct Observed {
+    inner: Pin<Box<dyn http_body::Body<Data = Bytes, Error = Error>>>,
+    record: Rc<Record>,
+}
+
+impl http_body::Body for Observed {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let polled = self.inner.as_mut().poll_frame(cx);
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) => self.record.add_sent(frame.data_ref().map_or(0, Bytes::len)),
+            Poll::Ready(Some(Err(error))) => self.record.error(error),
+            Poll::Ready(None) => self.record.cut(false),
+            Poll::Pending => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
     }
 }
 

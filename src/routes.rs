@@ -6,11 +6,39 @@ pub mod index;
 pub mod mcp;
 pub mod tools;
 
+use std::{rc::Rc, time::Duration};
+
 use bytes::Bytes;
 use http::{HeaderMap, header};
 use http_body_util::BodyExt as _;
 
-use crate::error::Error;
+use crate::{
+    auth::caller::{Caller, Standing},
+    clock::Deadline,
+    db::{self, Database},
+    error::Error,
+    log::Record,
+};
+
+/// A request's body is there within this time.
+const BODY_LIMIT: Duration = Duration::from_secs(15);
+
+/// Bytes that are set aside for a body before it comes.
+const FIRST_CAPACITY: usize = 64 * 1024;
+
+/// Makes sure that the caller is who they say before an answer goes out; a statement of the answer has mostly looked
+/// already.
+///
+/// # Errors
+/// [`Error::ApiKeyWrong`], and those of [`Database::query`].
+async fn settle(caller: &Caller, record: &Rc<Record>) -> Result<(), Error> {
+    match caller.standing() {
+        // An answer that tells of a database that does not answer holds nothing else.
+        Standing::Valid | Standing::Unanswered => Ok(()),
+        Standing::Refused => Err(Error::ApiKeyWrong),
+        Standing::Open => db::user::verify(&Database::configured(record).await?, caller).await,
+    }
+}
 
 /// A request's body, read whole up to a limit that holds before reading and while reading.
 ///
@@ -25,11 +53,14 @@ async fn read_body(request: spin_sdk::http::Request, limit: u64) -> Result<Bytes
         return Err(Error::BodyTooLarge(limit));
     }
     let mut body = request.into_body();
-    let capacity = announced
-        .and_then(|length| usize::try_from(length).ok())
-        .unwrap_or_default();
-    let mut read = Vec::with_capacity(capacity);
-    while let Some(frame) = body.frame().await {
+    let deadline = Deadline::after(BODY_LIMIT);
+    // What is announced need not come: memory is taken as it comes.
+    let capacity = announced.map_or(0, |length| usize::try_from(length).unwrap_or(FIRST_CAPACITY));
+    let mut read = Vec::with_capacity(capacity.min(FIRST_CAPACITY));
+    while let Some(frame) = deadline.race(body.frame()).await.ok_or(Error::BodyTooSlow)? {
+        if deadline.has_passed() {
+            return Err(Error::BodyTooSlow);
+        }
         let frame = frame.map_err(|code| Error::BodyUnreadable(code.to_string()))?;
         let Ok(data) = frame.into_data() else { continue };
         if (read.len() + data.len()) as u64 > limit {

@@ -9,7 +9,7 @@ mod task_file_info;
 mod task_status;
 mod task_stop;
 
-use std::{future::Future, pin::Pin, sync::OnceLock};
+use std::{future::Future, pin::Pin, rc::Rc, sync::OnceLock};
 
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde::{Serialize, de::DeserializeOwned};
@@ -19,8 +19,10 @@ use serde_json::{
 };
 
 use crate::{
+    auth::caller::Caller,
     config::Access,
     error::{Error, Problem},
+    log::Record,
     plan::{Artifact, TaskId},
     render,
 };
@@ -39,6 +41,10 @@ pub const ALL: &[Tool] = &[
 pub struct Context {
     /// Settings that guard the door.
     pub access: Access,
+    /// Who calls.
+    pub caller: Caller,
+    /// What is measured of the request.
+    pub record: Rc<Record>,
     /// Scheme and host under which the caller reached the server, as in `https://host:port`; blank when unknown.
     pub request_origin: String,
 }
@@ -213,8 +219,11 @@ pub async fn call(name: &str, arguments: &str, context: &Context) -> Result<Outc
     let mut tools = ALL.iter().zip(schemas);
     let (tool, schema) = tools
         .find(|(tool, _)| tool.name == name)
-        .ok_or_else(|| Error::UnknownTool(name.to_owned()))?;
-    (tool.call)(arguments, schema, context).await
+        .ok_or_else(|| Error::UnknownTool(name.to_owned()))
+        .inspect_err(|error| context.record.error(error))?;
+    context.record.tool(tool.name);
+    let result = (tool.call)(arguments, schema, context).await;
+    result.inspect_err(|error| context.record.error(error))
 }
 
 /// The JSON text that stands in place of the result of a tool that failed.

@@ -1,6 +1,10 @@
 //! The `worker_plan` service through the host's outbound HTTP: the files of a run while the database lacks them.
 
-use std::time::Duration;
+use std::{
+    future::Future,
+    rc::Rc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use futures::{Stream, stream};
@@ -15,10 +19,11 @@ use crate::{
     clock::Deadline,
     config,
     error::{Error, Unavailable},
+    log::Record,
     plan::Artifact,
 };
 
-/// A list of files is there within this time or not at all.
+/// All lists of files of one request are there within this time or not at all.
 const LIST_LIMIT: Duration = Duration::from_secs(2);
 /// A file begins within this time, and each piece of it follows the one before within it.
 const FILE_LIMIT: Duration = Duration::from_secs(10);
@@ -29,6 +34,7 @@ const MAX_LIST_BYTES: usize = 1 << 20;
 #[derive(Debug)]
 pub struct WorkerPlan {
     base: String,
+    record: Rc<Record>,
 }
 
 /// The answer of `GET /runs/{task_id}/files`.
@@ -49,10 +55,31 @@ impl WorkerPlan {
     ///
     /// # Errors
     /// [`Error::Internal`] when the host cannot resolve the setting.
-    pub async fn configured() -> Result<Self, Error> {
+    pub async fn configured(record: &Rc<Record>) -> Result<Self, Error> {
         Ok(Self {
             base: config::worker_plan_url().await?,
+            record: Rc::clone(record),
         })
+    }
+
+    /// Whether the service says within `limit` that it is well.
+    ///
+    /// # Errors
+    /// Why it is not.
+    pub async fn check_health(&self, limit: Duration) -> Result<(), Unavailable> {
+        self.within(limit, self.get("/healthcheck")).await.map(drop)
+    }
+
+    /// A call with a time limit, measured.
+    async fn within<T>(
+        &self,
+        limit: Duration,
+        call: impl Future<Output = Result<T, Unavailable>>,
+    ) -> Result<T, Unavailable> {
+        let begun = Instant::now();
+        let result = Deadline::after(limit).race(call).await;
+        self.record.add_worker(begun.elapsed());
+        result.unwrap_or(Err(Unavailable::WorkerTimeout))
     }
 
     /// Names of the files of a run, sorted by name.
@@ -60,18 +87,14 @@ impl WorkerPlan {
     /// # Errors
     /// Why there is no list.
     pub async fn list_files(&self, id: &str) -> Result<Vec<String>, Unavailable> {
-        let deadline = Deadline::after(LIST_LIMIT);
         let call = async {
             let response = self.get(&format!("/runs/{id}/files")).await?;
             let body = Limited::new(response.into_body(), MAX_LIST_BYTES).collect().await;
             let body = body.map_err(|_| Unavailable::WorkerBroken)?.to_bytes();
             serde_json::from_slice::<Listing>(&body).map_err(|_| Unavailable::WorkerBroken)
         };
-        deadline
-            .race(call)
-            .await
-            .ok_or(Unavailable::WorkerTimeout)?
-            .map(|listing| listing.files)
+        let left = LIST_LIMIT.saturating_sub(self.record.worker());
+        self.within(left, call).await.map(|listing| listing.files)
     }
 
     /// Begins the transfer of an artifact.
@@ -83,10 +106,7 @@ impl WorkerPlan {
             Artifact::Report => format!("/runs/{id}/report"),
             Artifact::Zip => format!("/runs/{id}/zip"),
         };
-        let response = Deadline::after(FILE_LIMIT)
-            .race(self.get(&path))
-            .await
-            .ok_or(Unavailable::WorkerTimeout)??;
+        let response = self.within(FILE_LIMIT, self.get(&path)).await?;
         let length = response.headers().get(http::header::CONTENT_LENGTH);
         let size = length.and_then(|value| value.to_str().ok()?.parse().ok());
         Ok(Arriving { size, response })

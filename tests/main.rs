@@ -14,21 +14,28 @@
 
 mod support;
 
+mod abuse;
 mod cases;
 mod client;
+mod credits;
 mod download;
 mod download_conditions;
 mod download_entries;
 mod download_faults;
 mod download_load;
+mod faults;
 mod instances;
 mod interfaces;
+mod kill;
+mod log;
 mod properties;
 mod real_run;
 mod resource_links;
 mod resources;
+mod soak;
 mod task_create;
 mod task_file_info;
 mod task_status;
 mod task_stop;
 mod tools_list;
+mod users;

@@ -172,6 +172,7 @@ fn wrong_arguments_create_nothing() {
 fn a_server_for_known_users_wants_a_known_user() {
     run(async {
         let stage = Stage::builder()
+            .with_key()
             .set("PLANEXE_MCP_REQUIRE_USER_KEY", "true")
             .build()
             .await;

@@ -6,6 +6,7 @@ use futures::TryStreamExt as _;
 
 use super::open;
 use crate::{
+    auth::caller::Caller,
     clock::Deadline,
     db::Database,
     error::{Error, Unavailable},
@@ -33,9 +34,9 @@ pub enum Whole {
 ///
 /// # Errors
 /// As [`open`], and those of a file that breaks off.
-pub async fn read(database: &Database, id: TaskId, file: &RunFile, most: u64) -> Result<Whole, Error> {
+pub async fn read(database: &Database, id: TaskId, caller: &Caller, file: &RunFile, most: u64) -> Result<Whole, Error> {
     let reading = async {
-        let download = open(database, id, file).await?;
+        let download = open(database, id, caller, file).await?;
         let size = download.size;
         if size.is_some_and(|size| size > most) {
             return Ok(Whole::TooLarge(size));

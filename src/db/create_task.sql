@@ -3,14 +3,20 @@
 -- $1 id for a new task     $2 prompt      $3 stored detail level          $4 hash of the user's key, or NULL
 -- $5 price in credits      $6 the caller's request id, or NULL            $7 seconds in which the same prompt is
 -- $8 salt of derived ids                                                     the same request; 0 switches it off
+-- $9 hash of the key that the caller was let in with, or NULL: it must hold too, but $4 pays and owns
 --
--- Always one row: is the caller known, was a task created, its id, its creation time, the balance afterwards.
+-- Always one row: is the caller let in, is the payer known, was a task created, its id, its creation time, the balance
+-- afterwards.
 WITH moment AS (
     SELECT now() AT TIME ZONE 'UTC' AS at
 ),
+door AS (
+    SELECT $9::text IS NULL
+        OR EXISTS (SELECT FROM user_api_key WHERE key_hash = $9::text AND revoked_at IS NULL) AS open
+),
 caller AS (
-    SELECT k.user_id FROM user_api_key k
-    WHERE k.key_hash = $4::text AND k.revoked_at IS NULL
+    SELECT k.user_id FROM user_api_key k, door
+    WHERE k.key_hash = $4::text AND k.revoked_at IS NULL AND door.open
 ),
 -- Locked before anything is written, so that calls of one user follow each other and each sees the last balance.
 account AS MATERIALIZED (
@@ -19,9 +25,9 @@ account AS MATERIALIZED (
     FOR UPDATE
 ),
 owner AS (
-    SELECT id::text AS name, credits_balance >= $5::int4 AS solvent FROM account
+    SELECT id::text AS name, $5::int4 <= 0 OR credits_balance >= $5::int4 AS solvent FROM account
     UNION ALL
-    SELECT 'mcp_user', true WHERE $4::text IS NULL
+    SELECT 'mcp_user', true FROM door WHERE $4::text IS NULL AND door.open
 ),
 -- A request id becomes the primary key: that it is unique, Postgres guarantees.
 request AS (
@@ -36,6 +42,13 @@ request AS (
             'mcp:' || encode(sha256(convert_to(name || E'\n' || $3::text || E'\n' || $2::text, 'UTF8')), 'hex')
         END AS claim_key
     FROM owner
+),
+-- The task of an earlier call with the same request id. Of a call that runs right now nothing is seen here: then the
+-- insert finds it, and find_created.sql tells of it.
+earlier AS (
+    SELECT t.timestamp_created AS created_at
+    FROM task_item t, request
+    WHERE t.id = request.id AND t.user_id = request.name
 ),
 -- The same prompt again takes the row of the first call: it waits for that call to end and then sees its task.
 claim AS (
@@ -90,10 +103,12 @@ used AS (
     WHERE k.id = (SELECT id FROM user_api_key WHERE key_hash = $4::text AND revoked_at IS NULL FOR UPDATE SKIP LOCKED)
 )
 SELECT
+    (SELECT open FROM door),
     EXISTS (SELECT FROM owner),
     EXISTS (SELECT FROM task),
     coalesce((SELECT task_id FROM claim), (SELECT id FROM request))::text,
-    to_char(CASE WHEN EXISTS (SELECT FROM task) THEN at ELSE (SELECT created_at FROM claim) END,
+    to_char(CASE WHEN EXISTS (SELECT FROM task) THEN at
+            ELSE coalesce((SELECT created_at FROM claim), (SELECT created_at FROM earlier)) END,
         'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
     (SELECT credits_balance FROM account)::int8
         - CASE WHEN EXISTS (SELECT FROM charge) THEN $5::int4 ELSE 0 END

@@ -1,7 +1,6 @@
--- State of a task together with the size of its archive, which is not looked into.
---
--- $1 the id     $2 the user who may see it, or NULL for the operator
+-- State of a task together with the size of its archive, which is not looked into. Follows caller.sql.
 SELECT
+    $2::text IS NULL OR EXISTS (SELECT FROM caller),
     t.id::text,
     t.state::text,
     coalesce(t.stop_requested, false),
@@ -10,8 +9,4 @@ SELECT
     octet_length(t.run_zip_snapshot)::int8,
     t.xmin::text,
     floor(extract(epoch FROM CASE WHEN t.state IN ('completed', 'failed') THEN t.last_seen_timestamp END))::int8
-FROM task_item t
-WHERE t.id = coalesce(
-    (SELECT id FROM task_item WHERE id = $1::text::uuid),
-    (SELECT id FROM task_item WHERE parameters ->> '_mcp_task_id' = $1::text LIMIT 1))
-AND ($2::text IS NULL OR t.user_id = $2::text)
+FROM asked LEFT JOIN task_item t ON t.id = asked.id

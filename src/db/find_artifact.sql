@@ -1,7 +1,8 @@
--- State of a task together with size and hash of one of its artifacts, which itself is not moved.
+-- State of a task together with size and hash of one of its artifacts, which itself is not moved. Follows caller.sql.
 --
--- $1 the id     $2 the user who may see it, or NULL for the operator     $3 'report' or 'zip'
+-- $3 'report' or 'zip'
 SELECT
+    $2::text IS NULL OR EXISTS (SELECT FROM caller),
     t.id::text,
     t.state::text,
     coalesce(t.stop_requested, false),
@@ -12,8 +13,4 @@ SELECT
         CASE $3::text WHEN 'report' THEN convert_to(t.generated_report_html, 'UTF8') ELSE t.run_zip_snapshot END), 'hex'),
     t.xmin::text,
     floor(extract(epoch FROM CASE WHEN t.state IN ('completed', 'failed') THEN t.last_seen_timestamp END))::int8
-FROM task_item t
-WHERE t.id = coalesce(
-    (SELECT id FROM task_item WHERE id = $1::text::uuid),
-    (SELECT id FROM task_item WHERE parameters ->> '_mcp_task_id' = $1::text LIMIT 1))
-AND ($2::text IS NULL OR t.user_id = $2::text)
+FROM asked LEFT JOIN task_item t ON t.id = asked.id

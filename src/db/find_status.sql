@@ -1,7 +1,6 @@
--- What task_status shows of a task.
---
--- $1 the id     $2 the user who may see it, or NULL for the operator
+-- What task_status shows of a task. Follows caller.sql.
 SELECT
+    $2::text IS NULL OR EXISTS (SELECT FROM caller),
     t.id::text,
     t.state::text,
     coalesce(t.stop_requested, false),
@@ -16,8 +15,4 @@ SELECT
         END - t.timestamp_created))::float8,
     octet_length(t.run_zip_snapshot)::int8,
     t.xmin::text
-FROM task_item t
-WHERE t.id = coalesce(
-    (SELECT id FROM task_item WHERE id = $1::text::uuid),
-    (SELECT id FROM task_item WHERE parameters ->> '_mcp_task_id' = $1::text LIMIT 1))
-AND ($2::text IS NULL OR t.user_id = $2::text)
+FROM asked LEFT JOIN task_item t ON t.id = asked.id

@@ -4,6 +4,7 @@ use spin_sdk::pg::ParameterValue;
 
 use super::{Database, Row, optional_text, text};
 use crate::{
+    auth::caller::Caller,
     error::Error,
     plan::{Artifact, Detail, TaskId, TaskState},
 };
@@ -15,8 +16,10 @@ pub struct NewTask<'a> {
     pub prompt: &'a str,
     /// How much work it is worth.
     pub detail: Detail,
-    /// Hash of the user's key; `None` when the operator's key is all there is.
+    /// Hash of the key of the user who pays and to whom the task belongs; `None` when the operator's key is all there is.
     pub user_key_hash: Option<&'a str>,
+    /// Who calls: a user too, perhaps another one.
+    pub caller: &'a Caller,
     /// Credits that the user pays.
     pub price: i32,
     /// The caller's own id of the request: the same id is the same task.
@@ -54,11 +57,16 @@ pub async fn create(database: &Database, new: &NewTask<'_>) -> Result<Created, E
         optional_text(new.client_request_id),
         ParameterValue::Floating64(new.repeat_window),
         text(new.salt),
+        optional_text(new.caller.key_hash()),
     ];
-    let row = database
-        .query_optional(include_str!("create_task.sql"), parameters)
-        .await?;
+    // Run twice, the statement finds what the first run made: by the request id, or by the claim of the prompt.
+    let repeatable = new.client_request_id.is_some() || new.repeat_window > 0.0;
+    let rows = database
+        .change(include_str!("create_task.sql"), parameters, repeatable)
+        .await;
+    let row = rows.inspect_err(|_| new.caller.unanswered())?.into_iter().next();
     let mut row = row.ok_or_else(|| Error::Internal("create_task.sql returned no row".to_owned()))?;
+    new.caller.settle(row.next("admitted")?)?;
     if !row.next::<bool>("known")? {
         return Err(Error::InvalidUserKey);
     }
@@ -75,7 +83,12 @@ pub async fn create(database: &Database, new: &NewTask<'_>) -> Result<Created, E
         });
     }
     // Nothing was created and the statement could not see why: another call was first, or the credits do not suffice.
-    match find_created(database, new, &id).await? {
+    let earlier = if repeatable {
+        find_created(database, new, &id).await?
+    } else {
+        None
+    };
+    match earlier {
         Some((id, created_at)) => Ok(Created {
             id,
             created_at,
@@ -163,17 +176,14 @@ pub struct Status {
     pub version: String,
 }
 
-/// Finds a task by its id, or by a legacy id when no task has it. `user` limits it to that user's tasks.
+/// Finds a task by its id, or by a legacy id when no task has it, among those that the caller sees.
 ///
 /// # Errors
-/// [`Error::TaskNotFound`], and those of [`Database::query`].
-pub async fn find_status(database: &Database, id: TaskId, user: Option<&str>) -> Result<Status, Error> {
-    let mut row = find(
-        database,
-        include_str!("find_status.sql"),
-        vec![text(id.to_string()), optional_text(user)],
-    )
-    .await?;
+/// [`Error::TaskNotFound`], [`Error::ApiKeyWrong`], and those of [`Database::query`].
+pub async fn find_status(database: &Database, id: TaskId, caller: &Caller) -> Result<Status, Error> {
+    const STATEMENT: &str = concat!(include_str!("caller.sql"), include_str!("find_status.sql"));
+    let parameters = vec![text(id.to_string()), optional_text(caller.key_hash())];
+    let mut row = found(database.query(STATEMENT, parameters).await, caller)?;
     Ok(Status {
         progress: Progress::decode(&mut row)?,
         created_at: row.next("timestamp_created")?,
@@ -186,14 +196,12 @@ pub async fn find_status(database: &Database, id: TaskId, user: Option<&str>) ->
 /// Asks for the stop of a task; returns the state after the request.
 ///
 /// # Errors
-/// [`Error::TaskNotFound`], and those of [`Database::query`].
-pub async fn request_stop(database: &Database, id: TaskId, user: Option<&str>) -> Result<TaskState, Error> {
-    let mut row = find(
-        database,
-        include_str!("request_stop.sql"),
-        vec![text(id.to_string()), optional_text(user)],
-    )
-    .await?;
+/// [`Error::TaskNotFound`], [`Error::ApiKeyWrong`], and those of [`Database::change`].
+pub async fn request_stop(database: &Database, id: TaskId, caller: &Caller) -> Result<TaskState, Error> {
+    const STATEMENT: &str = concat!(include_str!("caller.sql"), include_str!("request_stop.sql"));
+    let parameters = vec![text(id.to_string()), optional_text(caller.key_hash())];
+    let mut row = found(database.change(STATEMENT, parameters, true).await, caller)?;
+    let _id: String = row.next("id")?;
     let state: String = row.next("state")?;
     decode_state(&state, row.next("stop_requested")?)
 }
@@ -225,15 +233,20 @@ pub struct StoredArchive {
 /// State of a task together with the description of an artifact, `None` when the database does not have it.
 ///
 /// # Errors
-/// [`Error::TaskNotFound`], and those of [`Database::query`].
+/// [`Error::TaskNotFound`], [`Error::ApiKeyWrong`], and those of [`Database::query`].
 pub async fn find_artifact(
     database: &Database,
     id: TaskId,
-    user: Option<&str>,
+    caller: &Caller,
     artifact: Artifact,
 ) -> Result<(Progress, Option<StoredArtifact>), Error> {
-    let parameters = vec![text(id.to_string()), optional_text(user), text(column_choice(artifact))];
-    let mut row = find(database, include_str!("find_artifact.sql"), parameters).await?;
+    const STATEMENT: &str = concat!(include_str!("caller.sql"), include_str!("find_artifact.sql"));
+    let parameters = vec![
+        text(id.to_string()),
+        optional_text(caller.key_hash()),
+        text(column_choice(artifact)),
+    ];
+    let mut row = found(database.query(STATEMENT, parameters).await, caller)?;
     let progress = Progress::decode(&mut row)?;
     let size: Option<i64> = row.next("size")?;
     let sha256: Option<String> = row.next("sha256")?;
@@ -255,10 +268,11 @@ pub async fn find_artifact(
 pub async fn find_archive(
     database: &Database,
     id: TaskId,
-    user: Option<&str>,
+    caller: &Caller,
 ) -> Result<(Progress, Option<StoredArchive>), Error> {
-    let parameters = vec![text(id.to_string()), optional_text(user)];
-    let mut row = find(database, include_str!("find_archive.sql"), parameters).await?;
+    const STATEMENT: &str = concat!(include_str!("caller.sql"), include_str!("find_archive.sql"));
+    let parameters = vec![text(id.to_string()), optional_text(caller.key_hash())];
+    let mut row = found(database.query(STATEMENT, parameters).await, caller)?;
     let progress = Progress::decode(&mut row)?;
     let size = unsigned(row.next("run_zip_snapshot")?);
     let version = row.next("xmin")?;
@@ -305,12 +319,16 @@ pub async fn read_artifact(
     row.next("bytes")
 }
 
-/// The one row of a task.
-async fn find(database: &Database, statement: &str, parameters: Vec<ParameterValue>) -> Result<Row, Error> {
-    database
-        .query_optional(statement, parameters)
-        .await?
-        .ok_or(Error::TaskNotFound)
+/// The one row of a statement that begins with `caller.sql`: is the caller known, then the task, if it is there.
+fn found(rows: Result<Vec<Row>, Error>, caller: &Caller) -> Result<Row, Error> {
+    let row = rows.inspect_err(|_| caller.unanswered())?.into_iter().next();
+    let mut row = row.ok_or_else(|| Error::Internal("no row about the caller".to_owned()))?;
+    caller.settle(row.next("known")?)?;
+    if row.at_null() {
+        Err(Error::TaskNotFound)
+    } else {
+        Ok(row)
+    }
 }
 
 fn decode_state(state: &str, stop_requested: bool) -> Result<TaskState, Error> {

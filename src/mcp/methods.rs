@@ -38,6 +38,21 @@ pub(super) enum Failure {
     Fault(Fault),
 }
 
+/// The name of a method as the log shows it: callers' own words do not go there.
+pub(super) fn known(method: &str) -> &'static str {
+    let mut known = [
+        "initialize",
+        "ping",
+        "server/discover",
+        "tools/list",
+        "tools/call",
+        "prompts/list",
+        "prompts/get",
+    ]
+    .into_iter();
+    known.find(|known| *known == method).unwrap_or("unknown")
+}
+
 /// Serves one request.
 pub(super) async fn call(method: &str, params: &Params<'_>, spoken: Spoken, context: &Context) -> Outcome {
     let era = spoken.era;

@@ -16,7 +16,6 @@ use crate::{
     clock,
     db::Database,
     error::{Error, Unavailable},
-    log,
     plan::{RunFile, TaskId},
     tools::Context,
 };
@@ -91,7 +90,16 @@ pub(super) async fn read(uri: &str, era: Era, context: &Context) -> Result<Read,
         let text = "No resource has this address. Files of a plan are at planexe://task/{task_id}/{file}.";
         not_found(era, text.to_owned(), uri)
     })?;
-    let whole = async { artifacts::read(&Database::configured().await?, id, &file, MAX_SIZE).await };
+    let whole = async {
+        artifacts::read(
+            &Database::configured(&context.record).await?,
+            id,
+            &context.caller,
+            &file,
+            MAX_SIZE,
+        )
+        .await
+    };
     match whole.await {
         Ok(Whole::Content { bytes, is_final }) => {
             let size = bytes.len();
@@ -113,7 +121,7 @@ pub(super) async fn read(uri: &str, era: Era, context: &Context) -> Result<Read,
             })
         }
         Ok(Whole::TooLarge(size)) => Err(too_large(uri, id, &file, size, context).await),
-        Err(error) => Err(fault(&error, era, uri)),
+        Err(error) => Err(fault(&error, era, uri, context)),
     }
 }
 
@@ -135,8 +143,8 @@ fn not_found(era: Era, message: String, uri: &str) -> Fault {
     Fault::new(code, message).with_data(json!({ "uri": uri }))
 }
 
-fn fault(error: &Error, era: Era, uri: &str) -> Fault {
-    log::fault(error);
+fn fault(error: &Error, era: Era, uri: &str, context: &Context) -> Fault {
+    context.record.error(error);
     match error {
         Error::NotReady { state, progress } => {
             let data = json!({ "uri": uri, "state": state.name(), "progress_percentage": progress });
@@ -167,7 +175,7 @@ async fn too_large(uri: &str, id: TaskId, file: &RunFile, size: Option<u64>, con
                 "expires_at": clock::rfc3339(expires),
             }))
         }
-        Err(error) => fault(&error, Era::Modern, uri),
+        Err(error) => fault(&error, Era::Modern, uri, context),
     }
 }
 

@@ -2,6 +2,8 @@
 
 mod conditions;
 
+use std::rc::Rc;
+
 use conditions::{Known, Wants, decide};
 use futures::StreamExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -9,13 +11,15 @@ use http_body::Frame;
 use http_body_util::{Either, StreamBody};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
+use super::settle;
 use crate::{
     artifacts::{self, Pieces},
-    auth::{self, LinkKey},
+    auth::{LinkKey, caller::Caller},
     clock,
     config::{self, Access},
     db::Database,
     error::{Error, Unavailable},
+    log::Record,
     plan::{Artifact, RunFile, TaskId},
     render::{self, Response},
 };
@@ -43,13 +47,30 @@ pub struct Wanted<'a> {
 ///
 /// # Errors
 /// Those of the key or link, of the task, of the file.
-pub async fn get(wanted: Wanted<'_>, headers: &HeaderMap, access: &Access) -> Result<Response, Error> {
+pub async fn get(
+    wanted: Wanted<'_>,
+    headers: &HeaderMap,
+    access: &Access,
+    record: &Rc<Record>,
+) -> Result<Response, Error> {
     let name = percent_decode_str(wanted.file).decode_utf8();
     let name = name.map_err(|_| Unavailable::NoSuchFile)?;
-    authorise(wanted, &name, headers, access).await?;
+    let caller = authorise(wanted, &name, headers, access).await?;
+    let begun = begin(wanted, &name, headers, &caller, record).await;
+    settle(&caller, record).await?;
+    begun
+}
+
+async fn begin(
+    wanted: Wanted<'_>,
+    name: &str,
+    headers: &HeaderMap,
+    caller: &Caller,
+    record: &Rc<Record>,
+) -> Result<Response, Error> {
     let id = TaskId::parse(wanted.id).ok_or(Error::TaskNotFound)?;
-    let file = RunFile::parse(&name).ok_or(Unavailable::NoSuchFile)?;
-    let download = artifacts::open(&Database::configured().await?, id, &file).await?;
+    let file = RunFile::parse(name).ok_or(Unavailable::NoSuchFile)?;
+    let download = artifacts::open(&Database::configured(record).await?, id, caller, &file).await?;
     let etag = download.validator.as_ref().map(|validator| format!("\"{validator}\""));
     let modified = download.modified.map(clock::http_date);
     let known = Known {
@@ -84,15 +105,19 @@ pub async fn get(wanted: Wanted<'_>, headers: &HeaderMap, access: &Access) -> Re
     Ok(response)
 }
 
-/// A signed link is enough for its own file; all else needs the API key.
-async fn authorise(wanted: Wanted<'_>, name: &str, headers: &HeaderMap, access: &Access) -> Result<(), Error> {
-    let by_key = auth::check_api_key(headers, access.api_key.as_deref());
-    if by_key.is_ok() && access.api_key.is_some() {
-        return Ok(());
+/// A signed link is enough for its own file: it was made for somebody who may see it. All else needs a key.
+async fn authorise(wanted: Wanted<'_>, name: &str, headers: &HeaderMap, access: &Access) -> Result<Caller, Error> {
+    let by_key = Caller::identify(headers, access.api_key.as_deref()).await;
+    if matches!(by_key, Ok(Caller::Operator)) && access.api_key.is_some() {
+        return by_key;
     }
     let key = LinkKey::new(&config::Links::read().await?, access.api_key.as_deref());
     match key.check(wanted.query, wanted.id, name, clock::unix_time()) {
-        Some(by_link) => by_link.map_err(Error::LinkRefused),
+        Some(Ok(())) => Ok(Caller::Operator),
+        Some(Err(fault)) => match by_key {
+            Ok(user @ Caller::User(_)) => Ok(user),
+            Ok(Caller::Operator) | Err(_) => Err(Error::LinkRefused(fault)),
+        },
         None => by_key,
     }
 }

@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, StatusCode, header};
 
-use super::{expect_json, read_body};
+use super::{expect_json, read_body, settle};
 use crate::{
     error::Error,
     mcp::{self, Envelope, Reply},
@@ -13,7 +13,7 @@ use crate::{
 /// Serves one posted body.
 ///
 /// # Errors
-/// Those of a body that never reaches the protocol.
+/// Those of a body that never reaches the protocol, and of a caller who is not who they say.
 pub async fn post(request: spin_sdk::http::Request, context: &Context) -> Result<Response, Error> {
     expect_json(request.headers())?;
     if !accepts_json(request.headers()) {
@@ -27,7 +27,9 @@ pub async fn post(request: spin_sdk::http::Request, context: &Context) -> Result
         method: text("mcp-method"),
         name: text("mcp-name"),
     };
-    Ok(match mcp::handle(&body, &envelope, context).await {
+    let reply = mcp::handle(&body, &envelope, context).await;
+    settle(&context.caller, &context.record).await?;
+    Ok(match reply {
         Reply::Accepted => render::empty(StatusCode::ACCEPTED),
         Reply::Answer(json) => render::json(StatusCode::OK, json),
         Reply::Refused(json) => render::json(StatusCode::BAD_REQUEST, json),

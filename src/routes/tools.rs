@@ -4,7 +4,7 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{expect_json, read_body};
+use super::{expect_json, read_body, settle};
 use crate::{
     error::Error,
     render::{self, ErrorObject, Response},
@@ -12,8 +12,12 @@ use crate::{
 };
 
 /// The tools, as `tools/list` shows them.
-pub fn list() -> Response {
-    render::json(StatusCode::OK, format!("{{\"tools\":{}}}", tools::list()))
+///
+/// # Errors
+/// Those of a caller who is not who they say.
+pub async fn list(context: &Context) -> Result<Response, Error> {
+    settle(&context.caller, &context.record).await?;
+    Ok(render::json(StatusCode::OK, format!("{{\"tools\":{}}}", tools::list())))
 }
 
 #[derive(Deserialize)]
@@ -42,7 +46,7 @@ struct TextContent<'a> {
 /// repeats a call on 5xx and changes the protocol on 404.
 ///
 /// # Errors
-/// Those of a body that names no call.
+/// Those of a body that names no call, and of a caller who is not who they say.
 pub async fn call(request: spin_sdk::http::Request, context: &Context) -> Result<Response, Error> {
     const FORM: &str = "Send one JSON object: {\"tool\": name, \"arguments\": {…}}.";
     expect_json(request.headers())?;
@@ -56,6 +60,7 @@ pub async fn call(request: spin_sdk::http::Request, context: &Context) -> Result
         Ok(outcome) => (outcome.result, None),
         Err(error) => (tools::failure(&error), Some(render::tool_result(&error).error)),
     };
+    settle(&context.caller, &context.record).await?;
     let content = [TextContent {
         kind: "text",
         text: result.get(),

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Annotations, Context, Definition};
 use crate::{
-    auth, config,
+    auth::{self, caller},
+    config,
     db::{Database, task},
     error::Error,
     plan::Detail,
@@ -23,12 +24,14 @@ pub(super) struct Arguments {
     /// fast: a real plan without its details. all: a real plan with all details, 15 to 20 minutes.
     #[serde(default)]
     speed_vs_detail: Speed,
-    /// The user's own PlanExe API key, which pays for the plan. Only where the server asks for one.
+    /// The user's own PlanExe API key, which pays for the plan. Only where the server asks for one; it may instead be
+    /// sent as the API key of the connection. If both are there, this one pays and owns the task.
     #[serde(default)]
     #[schemars(with = "String", length(max = 500))]
     user_api_key: Option<String>,
     /// An id of your choice for this request. Calling again with the same id returns the first task and makes and
-    /// charges nothing: use one to retry safely.
+    /// charges nothing: use one to retry safely. Without one, the same prompt again within a minute returns the first
+    /// task too; a new id makes a second plan of the same prompt on purpose.
     #[serde(default)]
     #[schemars(with = "String", length(min = 1, max = 200))]
     client_request_id: Option<String>,
@@ -87,27 +90,27 @@ impl Definition for TaskCreate {
     type Arguments = Arguments;
     type Output = Output;
 
-    async fn call(arguments: Arguments, _: &Context) -> Result<Output, Error> {
+    async fn call(arguments: Arguments, context: &Context) -> Result<Output, Error> {
         let accounts = config::Accounts::read().await?;
-        let user_key = arguments
-            .user_api_key
-            .as_deref()
-            .map(str::trim)
-            .filter(|key| !key.is_empty());
-        if accounts.require_user_key && user_key.is_none() {
+        let argument = arguments.user_api_key.as_deref().map(caller::normalise);
+        let argument = argument.filter(|key| !key.is_empty());
+        let argument = argument.map(|key| auth::user_key_hash(&key, &accounts.api_key_secret));
+        // What stands in the call is meant for the call: it pays, whoever carries the call.
+        let payer = argument.as_deref().or(context.caller.key_hash());
+        if accounts.require_user_key && payer.is_none() {
             return Err(Error::UserKeyRequired);
         }
-        let user_key_hash = user_key.map(|key| auth::user_key_hash(key, &accounts.api_key_secret));
         let new = task::NewTask {
             prompt: &arguments.prompt,
             detail: arguments.speed_vs_detail.into(),
-            user_key_hash: user_key_hash.as_deref(),
+            user_key_hash: payer,
+            caller: &context.caller,
             price: accounts.credits_per_plan,
             client_request_id: arguments.client_request_id.as_deref(),
-            repeat_window: 0.0,
+            repeat_window: config::repeat_window().await?,
             salt: &accounts.api_key_secret,
         };
-        let created = task::create(&Database::configured().await?, &new).await?;
+        let created = task::create(&Database::configured(&context.record).await?, &new).await?;
         Ok(Output {
             task_id: created.id,
             created_at: created.created_at,

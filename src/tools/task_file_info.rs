@@ -97,7 +97,8 @@ impl Definition for TaskFileInfo {
             Choice::Report => Artifact::Report,
             Choice::Zip => Artifact::Zip,
         };
-        let (progress, description) = artifacts::describe(&Database::configured().await?, id, artifact).await?;
+        let database = Database::configured(&context.record).await?;
+        let (progress, description) = artifacts::describe(&database, id, &context.caller, artifact).await?;
         let Some(description) = description else {
             let reason = match progress.state {
                 TaskState::Failed => return Err(Error::GenerationFailed(progress.message)),

@@ -84,10 +84,10 @@ impl Definition for TaskStatus {
         completed.then(|| ResourceLink::to(Artifact::Report, &output.task_id, None))
     }
 
-    async fn call(arguments: Arguments, _: &Context) -> Result<Output, Error> {
+    async fn call(arguments: Arguments, context: &Context) -> Result<Output, Error> {
         let id = task_id(&arguments.task_id)?;
-        let database = Database::configured().await?;
-        let status = task::find_status(&database, id, None).await?;
+        let database = Database::configured(&context.record).await?;
+        let status = task::find_status(&database, id, &context.caller).await?;
         let files = artifacts::newest_files(&database, &status, MAX_FILES).await;
         Ok(Output {
             task_id: status.progress.id,

@@ -40,9 +40,10 @@ impl Definition for TaskStop {
     type Arguments = Arguments;
     type Output = Output;
 
-    async fn call(arguments: Arguments, _: &Context) -> Result<Output, Error> {
+    async fn call(arguments: Arguments, context: &Context) -> Result<Output, Error> {
         let id = task_id(&arguments.task_id)?;
-        let state = task::request_stop(&Database::configured().await?, id, None).await?;
+        let database = Database::configured(&context.record).await?;
+        let state = task::request_stop(&database, id, &context.caller).await?;
         Ok(Output { state: state.name() })
     }
 }

@@ -1,7 +1,9 @@
 //! What every test stands on: one runtime, one Postgres, one compiled component for the whole test binary, and a
 //! [`Stage`] of its own for each test.
 
+mod faults;
 mod stage;
+mod users;
 pub mod wire;
 pub mod zips;
 
@@ -12,12 +14,13 @@ use std::{
     time::Duration,
 };
 
+pub use faults::{Link, own_cluster};
 use planexe_local::{
     cluster::{Cluster, ClusterOptions},
     host::Runtime,
     manifest::Manifest,
 };
-pub use stage::{Answer, Stage, request};
+pub use stage::{Answer, Stage, request, tool_call};
 
 /// Longer than any test may take.
 const TEST_LIMIT: Duration = Duration::from_secs(120);
@@ -37,7 +40,12 @@ pub fn run(test: impl Future<Output = ()>) {
 
 /// Waits for a part of a test that is not async itself.
 pub fn block_on<T>(part: impl Future<Output = T>) -> T {
-    RUNTIME.block_on(async { tokio::time::timeout(TEST_LIMIT, part).await.expect("the test hangs") })
+    run_for(TEST_LIMIT, part)
+}
+
+/// Runs a test that may take longer, when it is asked for in full.
+pub fn run_for<T>(limit: Duration, test: impl Future<Output = T>) -> T {
+    RUNTIME.block_on(async { tokio::time::timeout(limit, test).await.expect("the test hangs") })
 }
 
 /// The folder of the project.

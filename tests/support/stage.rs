@@ -31,9 +31,21 @@ pub struct StageBuilder {
     working: bool,
     store_in_database: bool,
     serve: Option<PathBuf>,
+    postgres_port: Option<u16>,
 }
 
 impl StageBuilder {
+    /// The port at which the component finds Postgres: that of a proxy.
+    pub fn postgres_at(mut self, port: u16) -> Self {
+        self.postgres_port = Some(port);
+        self
+    }
+
+    /// Users have keys; the operator's is `secret`.
+    pub fn with_users(self) -> Self {
+        self.with_key().set("PLANEXE_MCP_REQUIRE_USER_KEY", "true")
+    }
+
     /// An environment variable, as an operator sets it.
     pub fn set(mut self, name: &str, value: &str) -> Self {
         self.environment.insert(name.to_owned(), value.to_owned());
@@ -91,9 +103,14 @@ impl StageBuilder {
         let worker = Worker::start(options).await.expect("a worker");
         for (name, value) in [
             ("PLANEXE_POSTGRES_HOST", "127.0.0.1"),
-            ("PLANEXE_POSTGRES_PORT", &cluster.port().to_string()),
+            (
+                "PLANEXE_POSTGRES_PORT",
+                &self.postgres_port.unwrap_or(cluster.port()).to_string(),
+            ),
             ("PLANEXE_POSTGRES_DB", &database),
             ("PLANEXE_WORKER_PLAN_URL", &worker.url()),
+            // Most tests create the same prompt more than once.
+            ("PLANEXE_MCP_REPEAT_WINDOW_SECONDS", "0"),
         ] {
             self.environment
                 .entry(name.to_owned())
@@ -113,6 +130,7 @@ impl StageBuilder {
             host,
             worker,
             client,
+            database,
             log,
         }
     }
@@ -125,6 +143,7 @@ pub struct Stage {
     /// The worker.
     pub worker: Worker,
     client: Client,
+    database: String,
     log: Arc<Mutex<Vec<u8>>>,
 }
 
@@ -137,6 +156,7 @@ impl Stage {
             working: false,
             store_in_database: true,
             serve: None,
+            postgres_port: None,
         }
     }
 
@@ -186,9 +206,12 @@ impl Stage {
 
     /// Calls a tool over MCP; its `structuredContent`.
     pub async fn tool(&self, name: &str, arguments: Value) -> Value {
-        let params = json!({ "name": name, "arguments": arguments });
-        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params });
-        let answer = self.post("/mcp", &body).await;
+        self.tool_as("secret", name, arguments).await
+    }
+
+    /// Calls a tool over MCP with another key.
+    pub async fn tool_as(&self, key: &str, name: &str, arguments: Value) -> Value {
+        let answer = self.send(tool_call(key, name, &arguments)).await;
         assert_eq!(answer.status(), 200, "{}", answer.text());
         let result = answer.json()["result"].clone();
         let content = result["structuredContent"].clone();
@@ -253,10 +276,28 @@ impl Stage {
         serde_json::from_str(&self.value(&statement, &[]).await.expect("JSON")).expect("JSON")
     }
 
+    /// Forgets what has been written to the log.
+    pub fn forget_log(&self) {
+        *self.log.lock().expect("the log") = Vec::new();
+    }
+
+    /// The name of the database.
+    pub fn database(&self) -> &str {
+        &self.database
+    }
+
     /// What the component has written to its log.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&self.log.lock().expect("the log")).into_owned()
     }
+}
+
+/// The request that calls a tool over MCP.
+pub fn tool_call(key: &str, name: &str, arguments: &Value) -> Request<Bytes> {
+    let params = json!({ "name": name, "arguments": arguments });
+    let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params });
+    let headers = [("content-type", "application/json"), ("x-api-key", key)];
+    request(Method::POST, "/mcp", &headers, body.to_string().into())
 }
 
 /// A request.

@@ -1,0 +1,228 @@
+//! Who calls: the operator with the API key, or a `PlanExe` user with a key of their own.
+//!
+//! A user's key is checked by the statement that does the caller's work, so that checking costs no statement of its
+//! own. Until then the caller is a claim, and the routes let no answer out before somebody has settled it.
+
+use std::cell::Cell;
+
+use http::HeaderMap;
+use sha2::{Digest as _, Sha256};
+
+use super::{hex, presented_key, same, user_key_hash};
+use crate::{config::Accounts, error::Error};
+
+/// Who calls.
+#[derive(Debug)]
+pub enum Caller {
+    /// Holds the API key, or calls a server that has none. Sees every task.
+    Operator,
+    /// Says to be a user. Sees that user's tasks.
+    User(UserClaim),
+}
+
+/// The claim to be a user.
+#[derive(Debug)]
+pub struct UserClaim {
+    key_hash: String,
+    standing: Cell<Standing>,
+}
+
+/// What is known of a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// No statement has looked yet.
+    Open,
+    /// There is such a user.
+    Valid,
+    /// There is none, or the key is revoked.
+    Refused,
+    /// A statement tried to look and the database did not answer.
+    Unanswered,
+}
+
+impl Caller {
+    /// Tells by its headers who sends a request. Users' keys count on servers that require them for plans, there in
+    /// the place of the API key.
+    ///
+    /// # Errors
+    /// [`Error::ApiKeyMissing`], [`Error::ApiKeyWrong`], and those of the settings.
+    pub async fn identify(headers: &HeaderMap, api_key: Option<&str>) -> Result<Self, Error> {
+        let Some(presented) = presented_key(headers) else {
+            return if api_key.is_some() {
+                Err(Error::ApiKeyMissing)
+            } else {
+                Ok(Self::Operator)
+            };
+        };
+        let plain = normalise(&String::from_utf8_lossy(presented));
+        let is_api_key =
+            |expected: &str| same(presented, expected.as_bytes()) | same(plain.as_bytes(), expected.as_bytes());
+        if api_key.is_some_and(is_api_key) {
+            return Ok(Self::Operator);
+        }
+        let accounts = Accounts::read().await?;
+        match api_key {
+            _ if accounts.require_user_key => Ok(Self::user(&plain, &accounts)),
+            Some(_) => Err(Error::ApiKeyWrong),
+            None => Ok(Self::Operator),
+        }
+    }
+
+    /// The user who has this key, which is normalised already.
+    fn user(key: &str, accounts: &Accounts) -> Self {
+        Self::User(UserClaim {
+            key_hash: user_key_hash(key, &accounts.api_key_secret),
+            standing: Cell::new(Standing::Open),
+        })
+    }
+
+    /// The hash under which the database knows the caller's key; `None` for the operator.
+    #[must_use]
+    pub fn key_hash(&self) -> Option<&str> {
+        match self {
+            Self::Operator => None,
+            Self::User(claim) => Some(&claim.key_hash),
+        }
+    }
+
+    /// What is known of the caller.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        match self {
+            Self::Operator => Standing::Valid,
+            Self::User(claim) => claim.standing.get(),
+        }
+    }
+
+    /// Takes what a statement has found out of the claim: whether there is such a user.
+    ///
+    /// # Errors
+    /// [`Error::ApiKeyWrong`] when there is none, also when there was one a moment ago.
+    pub fn settle(&self, valid: bool) -> Result<(), Error> {
+        if let Self::User(claim) = self {
+            claim
+                .standing
+                .set(if valid { Standing::Valid } else { Standing::Refused });
+        }
+        if valid { Ok(()) } else { Err(Error::ApiKeyWrong) }
+    }
+
+    /// Notes that the database did not answer the question.
+    pub fn unanswered(&self) {
+        if let Self::User(claim) = self
+            && claim.standing.get() == Standing::Open
+        {
+            claim.standing.set(Standing::Unanswered);
+        }
+    }
+}
+
+/// A name for a key in the log: the first 8 hex digits of its SHA-256. `None` when the request carries no key.
+#[must_use]
+pub fn key_id(headers: &HeaderMap) -> Option<String> {
+    let presented = presented_key(headers)?;
+    let plain = normalise(&String::from_utf8_lossy(presented));
+    let mut id = hex(&Sha256::digest(plain.as_bytes()));
+    id.truncate(8);
+    Some(id)
+}
+
+/// A key without what copying adds to it: quotes of all kinds around it, `Bearer` in front of it, line ends, spaces,
+/// characters without width.
+#[must_use]
+pub fn normalise(key: &str) -> String {
+    let visible: String = key.chars().filter(|c| !is_invisible(*c)).collect();
+    let mut rest = visible.as_str();
+    loop {
+        let trimmed = rest.trim_matches(|c: char| c.is_whitespace() || is_quote(c));
+        let bare = match trimmed.split_at_checked("bearer".len()) {
+            Some((scheme, key))
+                if scheme.eq_ignore_ascii_case("bearer") && key.starts_with([' ', '\t', ':', '\u{a0}']) =>
+            {
+                key.trim_start_matches(':')
+            }
+            _ => trimmed,
+        };
+        if bare.len() == rest.len() {
+            return bare.to_owned();
+        }
+        rest = bare;
+    }
+}
+
+fn is_quote(c: char) -> bool {
+    matches!(
+        c,
+        '"' | '\'' | '`' | '´' | '\u{2018}'..='\u{201f}' | '«' | '»' | '‹' | '›' | '＂' | '＇' | '「' | '」'
+    )
+}
+
+/// Control characters, line ends among them, and characters that take no space.
+fn is_invisible(c: char) -> bool {
+    (c.is_control() && c != '\t')
+        || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copied_keys_lose_what_copying_added() {
+        for copied in [
+            "pex_abc",
+            " pex_abc ",
+            "\"pex_abc\"",
+            "'pex_abc'",
+            "`pex_abc`",
+            "“pex_abc”",
+            "„pex_abc“",
+            "«pex_abc»",
+            "Bearer pex_abc",
+            "bearer  pex_abc\r\n",
+            "\"Bearer pex_abc\"",
+            "Bearer \"pex_abc\"",
+            "Bearer: pex_abc",
+            "Bearer Bearer pex_abc",
+            "\u{feff}pex_abc\u{200b}",
+            "pex_\r\nabc",
+            "\u{a0}pex_abc\u{a0}",
+            "pex_\u{ad}abc",
+        ] {
+            assert_eq!(normalise(copied), "pex_abc", "{copied:?}");
+        }
+        for (given, kept) in [
+            ("", ""),
+            ("\"\"", ""),
+            ("Bearer", "Bearer"),
+            ("bearerpex", "bearerpex"),
+            ("a b", "a b"),
+        ] {
+            assert_eq!(normalise(given), kept, "{given:?}");
+        }
+    }
+
+    #[test]
+    fn the_id_of_a_key_is_short_and_not_the_key() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(key_id(&headers), None);
+        headers.insert("x-api-key", http::HeaderValue::from_static("secret"));
+        assert_eq!(key_id(&headers).as_deref(), Some("2bb80d53"));
+    }
+
+    #[test]
+    fn a_claim_holds_once_it_is_settled() {
+        let claim = Caller::User(UserClaim {
+            key_hash: "h".to_owned(),
+            standing: Cell::new(Standing::Open),
+        });
+        claim.unanswered();
+        assert_eq!(claim.standing(), Standing::Unanswered);
+        assert!(claim.settle(true).is_ok());
+        claim.unanswered();
+        assert_eq!(claim.standing(), Standing::Valid);
+        assert!(matches!(claim.settle(false), Err(Error::ApiKeyWrong)));
+        assert_eq!(claim.standing(), Standing::Refused);
+        assert_eq!(Caller::Operator.standing(), Standing::Valid);
+    }
+}

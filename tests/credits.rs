@@ -1,0 +1,302 @@
+//! Credits and repeated calls: never a charge without its task, a task without its charge, or a plan bought twice.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use futures::future::join_all;
+use serde_json::{Value, json};
+
+use crate::support::{Stage, run, run_for, tool_call};
+
+/// Rounds of the races, from the environment: the full size takes minutes.
+pub fn rounds(name: &str, default: usize) -> usize {
+    std::env::var(name)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(default)
+}
+
+/// Sends calls at once; the results. As clients do, it calls again where the database was too busy to answer.
+async fn at_once(stage: &Stage, count: usize, key: &str, arguments: impl Fn(usize) -> Value) -> Vec<Value> {
+    join_all((0..count).map(|number| {
+        let arguments = arguments(number);
+        async move {
+            for _ in 0..5 {
+                let answer = stage.send(tool_call(key, "task_create", &arguments)).await.json();
+                let result = answer["result"]["structuredContent"].clone();
+                if result["error"]["code"] != "DATABASE_UNAVAILABLE" {
+                    return result;
+                }
+            }
+            panic!("the database does not answer: {}", stage.log());
+        }
+    }))
+    .await
+}
+
+fn ids(results: &[Value]) -> BTreeSet<&str> {
+    results.iter().filter_map(|result| result["task_id"].as_str()).collect()
+}
+
+#[test]
+fn one_credit_buys_one_plan_however_many_ask() {
+    run_for(Duration::from_secs(1_800), async {
+        let rounds = rounds("PLANEXE_TEST_RACE_ROUNDS", 10);
+        for reuse in [true, false] {
+            let builder = Stage::builder().with_users();
+            let stage = if reuse { builder } else { builder.without_reuse() }.build().await;
+            for round in 0..rounds {
+                let user = stage.user(&format!("u{round}"), 1).await;
+                let results = at_once(
+                    &stage,
+                    50,
+                    &user.key,
+                    |number| json!({ "prompt": format!("{round}/{number}") }),
+                )
+                .await;
+                assert_eq!(ids(&results).len(), 1, "round {round}");
+                let refused = results
+                    .iter()
+                    .filter(|result| result["error"]["code"] == "INSUFFICIENT_CREDITS");
+                assert_eq!(refused.count(), 49, "round {round}: {results:?}");
+                assert_eq!(stage.balance(&user).await, 0);
+            }
+            assert_eq!(stage.count("task_item").await, rounds as i64);
+            assert_eq!(stage.count("credit_history").await, rounds as i64);
+            stage.assert_books_balance(1).await;
+            assert_eq!(stage.host.stats().traps, 0);
+        }
+    });
+}
+
+#[test]
+fn every_credit_buys_its_plan() {
+    run(async {
+        let stage = Stage::builder()
+            .with_users()
+            .set("PLANEXE_CREDITS_PER_PLAN", "3")
+            .build()
+            .await;
+        let user = stage.user("ann", 100).await;
+        let second = "pex_second";
+        stage.add_key(&user.id, second).await;
+        let (one, two) = futures::join!(
+            at_once(
+                &stage,
+                25,
+                &user.key,
+                |number| json!({ "prompt": format!("a{number}") })
+            ),
+            at_once(&stage, 25, second, |number| json!({ "prompt": format!("b{number}") })),
+        );
+        assert_eq!(ids(&one).len() + ids(&two).len(), 33);
+        assert_eq!(stage.balance(&user).await, 1);
+        let balances: BTreeSet<i64> = one
+            .iter()
+            .chain(&two)
+            .filter_map(|r| r["credits_balance"].as_i64())
+            .collect();
+        assert_eq!(
+            balances,
+            (0..33).map(|n| 1 + 3 * n).collect(),
+            "each call tells its own balance"
+        );
+        stage.assert_books_balance(3).await;
+    });
+}
+
+#[test]
+fn a_refusal_tells_balance_and_price() {
+    run(async {
+        let stage = Stage::builder()
+            .with_users()
+            .set("PLANEXE_CREDITS_PER_PLAN", "3")
+            .build()
+            .await;
+        for balance in [2, 0, -4] {
+            let user = stage.user(&format!("u{balance}"), balance).await;
+            let error = stage.tool_as(&user.key, "task_create", json!({ "prompt": "p" })).await["error"].clone();
+            assert_eq!(error["code"], "INSUFFICIENT_CREDITS");
+            assert_eq!(
+                error["details"],
+                json!({ "credits_balance": balance, "credits_per_plan": 3 })
+            );
+            let text = error["message"].as_str().expect("a message");
+            assert!(
+                text.contains("3 credits") && text.contains(&format!("balance is {balance}")),
+                "{text}"
+            );
+            assert_eq!(stage.balance(&user).await, i64::from(balance));
+        }
+        assert_eq!(stage.count("task_item").await, 0);
+        assert_eq!(stage.count("nonces").await, 0);
+    });
+}
+
+#[test]
+fn a_free_plan_costs_nothing_and_leaves_no_ledger() {
+    run(async {
+        let stage = Stage::builder()
+            .with_users()
+            .set("PLANEXE_CREDITS_PER_PLAN", "0")
+            .build()
+            .await;
+        for balance in [0, 5, -4] {
+            let user = stage.user(&format!("u{balance}"), balance).await;
+            let created = stage.tool_as(&user.key, "task_create", json!({ "prompt": "p" })).await;
+            assert_eq!(created["credits_balance"], balance);
+        }
+        assert_eq!(stage.count("credit_history").await, 0);
+    });
+}
+
+#[test]
+fn a_key_without_an_account_buys_nothing() {
+    run(async {
+        let stage = Stage::builder().with_users().build().await;
+        let key = "pex_orphan";
+        stage.add_key("22222222-2222-4222-8222-222222222222", key).await;
+        let answer = stage
+            .tool("task_create", json!({ "prompt": "p", "user_api_key": key }))
+            .await;
+        assert_eq!(answer["error"]["code"], "INVALID_USER_API_KEY");
+        assert_eq!(stage.count("task_item").await, 0);
+    });
+}
+
+#[test]
+fn a_request_id_is_one_task_in_every_race() {
+    run(async {
+        for (reuse, window) in [(true, "0"), (false, "0"), (true, "60")] {
+            let builder = Stage::builder()
+                .with_users()
+                .set("PLANEXE_MCP_REPEAT_WINDOW_SECONDS", window);
+            let stage = if reuse { builder } else { builder.without_reuse() }.build().await;
+            let user = stage.user("ann", 3).await;
+            stage.add_key(&user.id, "pex_second").await;
+            for round in 0..5 {
+                let arguments = |number: usize| json!({ "prompt": format!("{}", number % 3), "client_request_id": format!("r{round}") });
+                let (mut all, others) = futures::join!(
+                    at_once(&stage, 25, &user.key, arguments),
+                    at_once(&stage, 25, "pex_second", arguments),
+                );
+                all.extend(others);
+                if round < 3 {
+                    assert_eq!(ids(&all).len(), 1, "{all:?}");
+                    let first = all.iter().filter(|result| result.get("repeated").is_none());
+                    assert!(first.count() <= 1, "{all:?}");
+                } else {
+                    assert_eq!(ids(&all).len(), 0, "the credits are spent");
+                }
+            }
+            let again = stage
+                .tool_as(
+                    &user.key,
+                    "task_create",
+                    json!({ "prompt": "x", "client_request_id": "r0" }),
+                )
+                .await;
+            assert_eq!(
+                (&again["repeated"], &again["credits_balance"]),
+                (&json!(true), &json!(0))
+            );
+            assert_eq!(stage.count("task_item").await, 3);
+            stage.assert_books_balance(1).await;
+        }
+    });
+}
+
+#[test]
+fn request_ids_of_different_callers_do_not_meet() {
+    run(async {
+        let stage = Stage::builder().with_users().build().await;
+        let (ann, bob) = (stage.user("ann", 3).await, stage.user("bob", 3).await);
+        let arguments = json!({ "prompt": "p", "client_request_id": "order-1" });
+        let one = stage.tool_as(&ann.key, "task_create", arguments.clone()).await;
+        let two = stage.tool_as(&bob.key, "task_create", arguments).await;
+        assert_ne!(one["task_id"], two["task_id"]);
+        assert_eq!((one.get("repeated"), two.get("repeated")), (None, None));
+    });
+}
+
+#[test]
+fn the_same_prompt_within_the_window_is_one_task() {
+    run(async {
+        for reuse in [true, false] {
+            let builder = Stage::builder()
+                .with_users()
+                .set("PLANEXE_MCP_REPEAT_WINDOW_SECONDS", "");
+            let stage = if reuse { builder } else { builder.without_reuse() }.build().await;
+            let user = stage.user("ann", 10).await;
+            let all = at_once(&stage, 50, &user.key, |_| json!({ "prompt": "same" })).await;
+            assert_eq!(ids(&all).len(), 1, "{all:?}");
+            assert!(all.iter().filter(|result| result.get("repeated").is_none()).count() <= 1);
+            let by_operator = at_once(
+                &stage,
+                50,
+                "secret",
+                |_| json!({ "prompt": "same", "user_api_key": user.key }),
+            )
+            .await;
+            assert_eq!(ids(&by_operator), ids(&all), "the payer counts");
+            let other = |arguments| async { stage.tool_as(&user.key, "task_create", arguments).await };
+            for arguments in [
+                json!({ "prompt": "same", "speed_vs_detail": "all" }),
+                json!({ "prompt": "same " }),
+                json!({ "prompt": "same", "client_request_id": "on purpose" }),
+            ] {
+                assert_eq!(other(arguments.clone()).await.get("repeated"), None, "{arguments}");
+            }
+            stage
+                .execute("UPDATE nonces SET created_at = created_at - interval '61 seconds'", &[])
+                .await;
+            let later = other(json!({ "prompt": "same" })).await;
+            assert_eq!(later.get("repeated"), None, "the window is over");
+            let again = other(json!({ "prompt": "same" })).await;
+            assert_eq!(
+                (&again["task_id"], &again["repeated"]),
+                (&later["task_id"], &json!(true))
+            );
+            assert_eq!(stage.count("task_item").await, 5);
+            stage.assert_books_balance(1).await;
+        }
+    });
+}
+
+#[test]
+fn the_window_holds_for_the_operator_and_can_be_closed() {
+    run(async {
+        for (window, tasks) in [("60", 1), ("0", 20)] {
+            let stage = Stage::builder()
+                .set("PLANEXE_MCP_REPEAT_WINDOW_SECONDS", window)
+                .build()
+                .await;
+            let all = at_once(&stage, 20, "secret", |_| json!({ "prompt": "same" })).await;
+            assert_eq!(ids(&all).len(), tasks);
+            assert_eq!(stage.count("task_item").await, tasks as i64);
+        }
+        let stage = Stage::builder()
+            .set("PLANEXE_MCP_REPEAT_WINDOW_SECONDS", "soon")
+            .build()
+            .await;
+        let answer = stage.tool("task_create", json!({ "prompt": "p" })).await;
+        assert_eq!(answer["error"]["code"], "INTERNAL_ERROR");
+    });
+}
+
+#[test]
+fn the_last_credit_is_not_asked_for_twice() {
+    run(async {
+        let stage = Stage::builder()
+            .with_users()
+            .set("PLANEXE_MCP_REPEAT_WINDOW_SECONDS", "60")
+            .build()
+            .await;
+        let user = stage.user("ann", 1).await;
+        let first = stage.tool_as(&user.key, "task_create", json!({ "prompt": "p" })).await;
+        let second = stage.tool_as(&user.key, "task_create", json!({ "prompt": "p" })).await;
+        assert_eq!(
+            (&second["task_id"], &second["repeated"]),
+            (&first["task_id"], &json!(true))
+        );
+    });
+}

@@ -1,0 +1,354 @@
+//! Neighbours that fail: every route answers in time and in the right words, and works again without a restart when
+//! they are back. The table of faults is data: a line is a fault and what undoes it.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures::future::join_all;
+use http::Method;
+use planexe_local::{cluster::Cluster, worker::Fault};
+use serde_json::{Value, json};
+
+use crate::support::{Link, Stage, own_cluster, request, run, tool_call};
+
+/// A caller hears from us within this time.
+const LIMIT: Duration = Duration::from_millis(3_000);
+
+/// Something that happens to the database.
+#[derive(Debug, Clone, Copy)]
+enum Harm {
+    Frozen,
+    Killed,
+    Restarted,
+    Cut,
+    Slow,
+    Throttled,
+    AnswersCut,
+    LockedTable,
+    FullOfClients,
+}
+
+struct Patient {
+    stage: Stage,
+    cluster: &'static Cluster,
+    link: Link,
+    /// Connections that take all places.
+    crowd: Vec<tokio_postgres::Client>,
+    locker: Option<tokio_postgres::Client>,
+}
+
+impl Patient {
+    async fn new() -> Self {
+        let cluster = own_cluster(&[("max_connections", "40"), ("superuser_reserved_connections", "3")]).await;
+        let link = Link::to(cluster.port()).await;
+        let stage = Stage::builder()
+            .with_users()
+            .set("PLANEXE_MCP_REPEAT_WINDOW_SECONDS", "60")
+            .postgres_at(link.port())
+            .on(cluster)
+            .await;
+        Self {
+            stage,
+            cluster,
+            link,
+            crowd: Vec::new(),
+            locker: None,
+        }
+    }
+
+    async fn connect(&self) -> Option<tokio_postgres::Client> {
+        let url = self.cluster.url(self.stage.database());
+        let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.ok()?;
+        tokio::spawn(connection);
+        Some(client)
+    }
+
+    async fn suffer(&mut self, harm: Harm) {
+        match harm {
+            Harm::Frozen => self.cluster.freeze(),
+            Harm::Killed => self.cluster.kill(),
+            Harm::Restarted => self.cluster.restart().await.expect("Postgres starts again"),
+            Harm::Cut => self.link.cut(),
+            Harm::Slow => self.link.delay(Duration::from_secs(5)),
+            Harm::Throttled => {
+                self.link.throttle(8);
+                self.link.delay(Duration::from_millis(50));
+            }
+            Harm::AnswersCut => {
+                self.link.cut();
+                self.link.cut_after(600);
+            }
+            Harm::LockedTable => {
+                let locker = self.connect().await.expect("a connection");
+                locker
+                    .batch_execute("BEGIN; LOCK TABLE task_item IN ACCESS EXCLUSIVE MODE")
+                    .await
+                    .expect("a lock");
+                self.locker = Some(locker);
+            }
+            Harm::FullOfClients => {
+                self.link.cut();
+                // The component's own connections leave their places first.
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                while let Some(client) = self.connect().await {
+                    self.crowd.push(client);
+                }
+                assert!(!self.crowd.is_empty());
+            }
+        }
+    }
+
+    async fn recover(&mut self, harm: Harm) {
+        self.link.heal();
+        self.crowd.clear();
+        self.locker = None;
+        match harm {
+            Harm::Frozen => self.cluster.thaw(),
+            Harm::Killed => self.cluster.restart().await.expect("Postgres starts again"),
+            // Places and locks become free a moment after the connection has gone.
+            Harm::FullOfClients | Harm::LockedTable => tokio::time::sleep(Duration::from_millis(300)).await,
+            Harm::Restarted | Harm::Cut | Harm::Slow | Harm::Throttled | Harm::AnswersCut => {}
+        }
+    }
+}
+
+/// A request, and what of its answer the table shows.
+async fn ask(stage: &Stage, route: &str, key: &str, task: &str) -> (u16, String, Duration) {
+    let begun = Instant::now();
+    let answer = match route {
+        "GET /download" => {
+            let path = format!("/download/{task}/run.zip");
+            stage
+                .send(request(Method::GET, &path, &[("x-api-key", key)], Bytes::new()))
+                .await
+        }
+        "GET /mcp/tools" => {
+            stage
+                .send(request(Method::GET, "/mcp/tools", &[("x-api-key", key)], Bytes::new()))
+                .await
+        }
+        "GET /healthcheck?deep=1" => stage.get("/healthcheck?deep=1").await,
+        "GET /healthcheck" => stage.get("/healthcheck").await,
+        "task_create" => {
+            let arguments = json!({ "prompt": "Plan under fire", "client_request_id": "fire" });
+            stage.send(tool_call(key, route, &arguments)).await
+        }
+        tool => stage.send(tool_call(key, tool, &json!({ "task_id": task }))).await,
+    };
+    let took = begun.elapsed();
+    let status = answer.status();
+    if status == 503 {
+        assert_eq!(answer.header("retry-after"), "5", "{route}");
+    }
+    let body: Value = serde_json::from_slice(answer.bytes()).unwrap_or(Value::Null);
+    let content = &body["result"]["structuredContent"];
+    let code = match (content["error"]["code"].as_str(), body["database"].as_str()) {
+        (Some(code), _) => {
+            assert_eq!(body["result"]["isError"], json!(true));
+            if code == "DATABASE_UNAVAILABLE" {
+                assert_eq!(content["error"]["details"]["retry_after_sec"], 5);
+            }
+            code.to_owned()
+        }
+        (None, Some(state)) => state.to_owned(),
+        (None, None) if status == 503 => "503".to_owned(),
+        (None, None) => "ok".to_owned(),
+    };
+    for secret in ["127.0.0.1", "SELECT", "planexe:", "postgres"] {
+        assert!(!answer.text().contains(secret), "{route}: {}", answer.text());
+    }
+    (status, code, took)
+}
+
+const ROUTES: [&str; 8] = [
+    "task_create",
+    "task_status",
+    "task_stop",
+    "task_file_info",
+    "GET /download",
+    "GET /mcp/tools",
+    "GET /healthcheck",
+    "GET /healthcheck?deep=1",
+];
+
+#[test]
+fn every_fault_of_the_database_is_answered_in_time_and_passes() {
+    run(async {
+        let mut patient = Patient::new().await;
+        let user = patient.stage.user("ann", 50).await;
+        let created = patient
+            .stage
+            .tool_as(&user.key, "task_create", json!({ "prompt": "p" }))
+            .await;
+        let task = created["task_id"].as_str().expect("an id").to_owned();
+        patient
+            .stage
+            .execute(
+                "UPDATE task_item SET state = 'completed', generated_report_html = 'r', run_zip_snapshot = 'PK'::bytea",
+                &[],
+            )
+            .await;
+        println!("| fault | route | status | code | ms |");
+        for (harm, heals_itself) in [
+            (Harm::Frozen, false),
+            (Harm::Killed, false),
+            (Harm::Restarted, true),
+            (Harm::Cut, true),
+            (Harm::Slow, false),
+            (Harm::Throttled, false),
+            (Harm::AnswersCut, false),
+            (Harm::LockedTable, false),
+            (Harm::FullOfClients, false),
+        ] {
+            patient.suffer(harm).await;
+            let stage = &patient.stage;
+            let asked = join_all(ROUTES.map(|route| ask(stage, route, &user.key, &task))).await;
+            for (route, (status, code, took)) in ROUTES.into_iter().zip(asked) {
+                println!("| {harm:?} | {route} | {status} | {code} | {} |", took.as_millis());
+                assert!(took < LIMIT, "{harm:?}: {route} took {took:?}");
+                let is_tool = route.starts_with("task_");
+                match code.as_str() {
+                    "ok" => assert_eq!(status, 200, "{harm:?}: {route}"),
+                    "DATABASE_UNAVAILABLE" => assert_eq!((is_tool, status), (true, 200), "{harm:?}: {route}"),
+                    _ => assert_eq!((is_tool, status), (false, 503), "{harm:?}: {route}: {code}"),
+                }
+                let untouched = route == "GET /healthcheck" || heals_itself;
+                assert!(!untouched || code == "ok", "{harm:?}: {route}: {code}");
+            }
+            patient.recover(harm).await;
+            // The first request afterwards.
+            for route in ROUTES {
+                let (status, code, took) = ask(&patient.stage, route, &user.key, &task).await;
+                assert_eq!(
+                    (status, code.as_str()),
+                    (200, "ok"),
+                    "after {harm:?}: {route} in {took:?}: {}",
+                    patient.stage.log()
+                );
+            }
+            let again = patient.connect().await.expect("a connection");
+            let count = "SELECT count(*)::text, (SELECT sum(delta)::text FROM credit_history) FROM task_item";
+            let row = again.query_one(count, &[]).await.expect("counts");
+            let counts: (String, String) = (row.get(0), row.get(1));
+            assert_eq!(
+                counts,
+                ("2".to_owned(), "-2".to_owned()),
+                "{harm:?}: one task for one request id"
+            );
+        }
+        assert_eq!(patient.stage.host.stats().traps, 0);
+    });
+}
+
+#[test]
+fn a_pool_without_a_free_connection_does_not_hold_callers_up() {
+    run(async {
+        let mut patient = Patient::new().await;
+        let task = "00000000-0000-4000-8000-000000000000";
+        let user = patient.stage.user("ann", 50).await;
+        let other = own_cluster(&[]).await;
+        let stage = Stage::builder().on(other).await;
+        patient.suffer(Harm::Frozen).await;
+        other.freeze();
+        // More than Spin's pool has.
+        for (stage, key) in [(&patient.stage, user.key.as_str()), (&stage, "secret")] {
+            let answers = join_all((0..65).map(|_| ask(stage, "task_status", key, task))).await;
+            for (status, code, took) in answers {
+                assert_eq!((status, code.as_str()), (200, "DATABASE_UNAVAILABLE"));
+                assert!(took < Duration::from_secs(4), "{took:?}");
+            }
+        }
+        patient.cluster.thaw();
+        other.thaw();
+        for (stage, key) in [(&patient.stage, user.key.as_str()), (&stage, "secret")] {
+            let (status, code, _) = ask(stage, "task_status", key, task).await;
+            assert_eq!((status, code.as_str()), (200, "TASK_NOT_FOUND"));
+        }
+    });
+}
+
+#[test]
+fn three_retries_over_a_link_that_drops_the_answer_are_one_task() {
+    run(async {
+        let cluster = own_cluster(&[]).await;
+        for arguments in [
+            json!({ "prompt": "p", "client_request_id": "order-7" }),
+            json!({ "prompt": "the same prompt, within the window" }),
+        ] {
+            let link = Link::to(cluster.port()).await;
+            let stage = Stage::builder()
+                .with_users()
+                .set("PLANEXE_MCP_REPEAT_WINDOW_SECONDS", "60")
+                .postgres_at(link.port())
+                .on(cluster)
+                .await;
+            let user = stage.user("ann", 5).await;
+            // As many bytes as pass before the answer to the statement: it is executed, and its answer is lost.
+            let mut executed = 0;
+            for cut_after in (300..1_100).step_by(20) {
+                link.cut();
+                link.cut_after(cut_after);
+                for _ in 0..3 {
+                    let answer = stage.tool_as(&user.key, "task_create", arguments.clone()).await;
+                    if answer["error"]["code"] == "DATABASE_UNAVAILABLE" && stage.count("task_item").await == 1 {
+                        executed += 1;
+                        let unknown = &answer["error"]["details"]["outcome_unknown"];
+                        assert!(unknown == true || executed > 1, "{answer}");
+                    }
+                }
+            }
+            assert!(executed > 0, "no answer was ever dropped; cuts: {}", link.cuts());
+            link.heal();
+            let last = stage.tool_as(&user.key, "task_create", arguments.clone()).await;
+            assert_eq!(
+                (&last["repeated"], &last["credits_balance"]),
+                (&json!(true), &json!(4)),
+                "{last}"
+            );
+            assert_eq!(stage.count("task_item").await, 1);
+            assert_eq!(stage.balance(&user).await, 4);
+            stage.assert_books_balance(1).await;
+        }
+    });
+}
+
+#[test]
+fn the_deep_healthcheck_says_which_neighbour_fails() {
+    run(async {
+        let stage = Stage::builder().build().await;
+        let well = stage.get("/healthcheck?deep=1").await;
+        assert_eq!(well.status(), 200);
+        assert_eq!(
+            (&well.json()["database"], &well.json()["worker_plan"]),
+            (&json!("ok"), &json!("ok"))
+        );
+        for (fault, reason) in [
+            (Fault::Hang, "does not answer within 2 seconds"),
+            (Fault::Status(500), "answers that it is not well"),
+        ] {
+            stage.worker.faults().set_health(fault);
+            let begun = Instant::now();
+            let answer = stage.get("/healthcheck?deep=1").await;
+            assert!(begun.elapsed() < LIMIT);
+            assert_eq!((answer.status(), answer.header("retry-after")), (503, "5"));
+            let body = answer.json();
+            assert_eq!(
+                (&body["status"], &body["database"], &body["worker_plan"]),
+                (&json!("unhealthy"), &json!("ok"), &json!(reason))
+            );
+            assert_eq!(
+                stage.get("/healthcheck").await.status(),
+                200,
+                "the plain one asks nobody"
+            );
+        }
+        let stage = Stage::builder()
+            .set("PLANEXE_POSTGRES_PORT", "1")
+            .set("PLANEXE_WORKER_PLAN_URL", "http://127.0.0.1:1")
+            .build()
+            .await;
+        let body = stage.get("/healthcheck?deep=1").await.json();
+        assert_eq!(body["database"], "refuses connections or statements");
+        assert_eq!(body["worker_plan"], "cannot be reached");
+    });
+}

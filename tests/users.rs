@@ -1,0 +1,247 @@
+//! Users' keys: where they are accepted, what they open, and what stays shut.
+
+use bytes::Bytes;
+use http::Method;
+use serde_json::json;
+
+use crate::support::{Stage, request, run, tool_call};
+
+#[test]
+fn a_user_key_opens_the_door_where_users_are_required() {
+    run(async {
+        let stage = Stage::builder().with_users().build().await;
+        let user = stage.user("ann", 5).await;
+        let created = stage
+            .tool_as(&user.key, "task_create", json!({ "prompt": "Open a bakery" }))
+            .await;
+        assert_eq!(created["credits_balance"], 4);
+        let id = created["task_id"].as_str().expect("an id");
+        let owner = stage
+            .value("SELECT user_id FROM task_item WHERE id = $1::text::uuid", &[&id])
+            .await;
+        assert_eq!(owner.as_deref(), Some(user.id.as_str()));
+        for (path, headers) in [
+            ("/mcp/tools", [("authorization", format!("Bearer {}", user.key))]),
+            ("/mcp/tools", [("x-api-key", format!("\"{}\"", user.key))]),
+            ("/mcp/tools", [("api_key", format!("Bearer '{}'", user.key))]),
+        ] {
+            let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            let answer = stage.send(request(Method::GET, path, &headers, Bytes::new())).await;
+            assert_eq!(answer.status(), 200, "{headers:?}");
+        }
+        let used = stage.value("SELECT last_used_at::text FROM user_api_key", &[]).await;
+        assert!(used.is_some(), "a use is noted");
+    });
+}
+
+#[test]
+fn keys_that_are_none_stay_outside() {
+    run(async {
+        let stage = Stage::builder().with_users().build().await;
+        let user = stage.user("ann", 5).await;
+        let gone = stage.user("gone", 5).await;
+        stage
+            .execute(
+                "UPDATE user_api_key SET revoked_at = now() WHERE user_id = $1::text::uuid",
+                &[&gone.id],
+            )
+            .await;
+        let task = stage.tool_as(&user.key, "task_create", json!({ "prompt": "p" })).await["task_id"].clone();
+        for key in ["wrong", gone.key.as_str(), "pex_ann'--", "%", "NULL"] {
+            for (name, arguments) in [
+                ("prompt_examples", json!({})),
+                ("task_create", json!({ "prompt": "p" })),
+                ("task_create", json!({ "prompt": "p", "user_api_key": user.key })),
+                ("task_create", json!({ "prompt": "" })),
+                ("task_status", json!({ "task_id": task })),
+                ("task_stop", json!({ "task_id": task })),
+                ("task_file_info", json!({ "task_id": task })),
+                ("no_such_tool", json!({})),
+            ] {
+                let answer = stage.send(tool_call(key, name, &arguments)).await;
+                assert_eq!(
+                    (answer.status(), answer.json().get("result")),
+                    (403, None),
+                    "{key} {name}"
+                );
+            }
+            for path in [
+                "/mcp/tools",
+                &format!("/download/{}/run.zip", task.as_str().expect("an id")),
+                "/download/x/y",
+            ] {
+                let answer = stage
+                    .send(request(Method::GET, path, &[("x-api-key", key)], Bytes::new()))
+                    .await;
+                assert_eq!(answer.status(), 403, "{key} {path}");
+            }
+        }
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list" }).to_string();
+        let answer = stage
+            .send(request(
+                Method::POST,
+                "/mcp",
+                &[("content-type", "application/json")],
+                body.into(),
+            ))
+            .await;
+        assert_eq!(answer.status(), 401);
+        assert_eq!(stage.count("task_item").await, 1);
+        assert_eq!(stage.count("task_item WHERE stop_requested").await, 0);
+        assert_eq!(stage.balance(&user).await, 4);
+    });
+}
+
+#[test]
+fn user_keys_count_for_nothing_where_users_are_not_required() {
+    run(async {
+        let stage = Stage::builder().with_key().build().await;
+        let user = stage.user("ann", 5).await;
+        let answer = stage.send(tool_call(&user.key, "prompt_examples", &json!({}))).await;
+        assert_eq!(answer.status(), 403);
+    });
+}
+
+#[test]
+fn tasks_of_others_do_not_exist() {
+    run(async {
+        let stage = Stage::builder().with_users().working().build().await;
+        let (ann, bob) = (stage.user("ann", 5).await, stage.user("bob", 5).await);
+        let task = stage.tool_as(&ann.key, "task_create", json!({ "prompt": "p" })).await["task_id"].clone();
+        let id = task.as_str().expect("an id");
+        stage.wait_for(id, &["completed"]).await;
+        let operators = stage.tool_as(&ann.key, "task_create", json!({ "prompt": "p" })).await["task_id"].clone();
+        let operators = operators.as_str().expect("an id").to_owned();
+        stage.wait_for(&operators, &["completed"]).await;
+        stage
+            .execute(
+                "UPDATE task_item SET user_id = 'mcp_user' WHERE id = $1::text::uuid",
+                &[&operators],
+            )
+            .await;
+        let nobodys = "00000000-0000-4000-8000-000000000000";
+        for tool in ["task_status", "task_stop", "task_file_info"] {
+            let of = |key: &str, id: &str| stage.send(tool_call(key, tool, &json!({ "task_id": id })));
+            let unknown = of(&bob.key, nobodys).await.text();
+            assert!(unknown.contains("TASK_NOT_FOUND"), "{unknown}");
+            assert_eq!(
+                of(&bob.key, id).await.text(),
+                unknown,
+                "{tool}: the same answer, byte for byte"
+            );
+            assert_eq!(
+                of(&ann.key, &operators).await.text(),
+                unknown,
+                "{tool}: the operator's tasks are not ann's"
+            );
+            assert!(
+                !of(&ann.key, id).await.text().contains("error\""),
+                "{tool}: ann sees her task"
+            );
+            assert!(
+                !of("secret", id).await.text().contains("error\""),
+                "{tool}: the operator sees all"
+            );
+        }
+        for file in ["030-report.html", "run.zip"] {
+            let of = |key: String| {
+                let path = format!("/download/{id}/{file}");
+                let stage = &stage;
+                async move {
+                    stage
+                        .send(request(Method::GET, &path, &[("x-api-key", &key)], Bytes::new()))
+                        .await
+                        .status()
+                }
+            };
+            assert_eq!(of(ann.key.clone()).await, 200, "{file}");
+            assert_eq!(of(bob.key.clone()).await, 404, "{file}");
+            assert_eq!(of("secret".to_owned()).await, 200, "{file}");
+        }
+        let info = stage
+            .tool_as(&ann.key, "task_file_info", json!({ "task_id": id }))
+            .await;
+        let url = info["download_url"].as_str().expect("a link");
+        let path = url.split_once("3000").expect("the host of the tests").1;
+        assert_eq!(stage.get(path).await.status(), 200, "the link needs no key");
+        let answer = stage
+            .send(request(Method::GET, path, &[("x-api-key", &bob.key)], Bytes::new()))
+            .await;
+        assert_eq!(answer.status(), 200, "whoever has the link may open it");
+    });
+}
+
+#[test]
+fn legacy_ids_of_others_do_not_exist_either() {
+    run(async {
+        let stage = Stage::builder().with_users().build().await;
+        let (ann, bob) = (stage.user("ann", 5).await, stage.user("bob", 5).await);
+        stage.tool_as(&ann.key, "task_create", json!({ "prompt": "p" })).await;
+        let legacy = "11111111-1111-4111-8111-111111111111";
+        stage
+            .execute(
+                "UPDATE task_item SET parameters = json_build_object('_mcp_task_id', $1::text)",
+                &[&legacy],
+            )
+            .await;
+        let ask = json!({ "task_id": legacy });
+        assert_eq!(
+            stage.tool_as(&ann.key, "task_status", ask.clone()).await["state"],
+            "pending"
+        );
+        assert_eq!(
+            stage.tool_as("secret", "task_status", ask.clone()).await["state"],
+            "pending"
+        );
+        let answer = stage.tool_as(&bob.key, "task_stop", ask).await;
+        assert_eq!(answer["error"]["code"], "TASK_NOT_FOUND");
+    });
+}
+
+#[test]
+fn the_key_in_the_call_pays() {
+    run(async {
+        let stage = Stage::builder().with_users().build().await;
+        let (ann, bob) = (stage.user("ann", 5).await, stage.user("bob", 5).await);
+        let copied = format!(" “Bearer {}”\r\n", bob.key);
+        let create = json!({ "prompt": "p", "user_api_key": copied });
+        for (key, left) in [(ann.key.as_str(), 4), ("secret", 3), (bob.key.as_str(), 2)] {
+            let created = stage.tool_as(key, "task_create", create.clone()).await;
+            assert_eq!(created["credits_balance"], left, "{key}");
+        }
+        assert_eq!(stage.balance(&ann).await, 5);
+        let answer = stage
+            .tool_as(
+                &ann.key,
+                "task_create",
+                json!({ "prompt": "p", "user_api_key": "pex_unknown" }),
+            )
+            .await;
+        assert_eq!(answer["error"]["code"], "INVALID_USER_API_KEY");
+        assert_eq!(stage.count(&format!("task_item WHERE user_id = '{}'", bob.id)).await, 3);
+        stage.assert_books_balance(1).await;
+    });
+}
+
+#[test]
+fn use_is_noted_once_a_minute() {
+    run(async {
+        let stage = Stage::builder().with_users().build().await;
+        let user = stage.user("ann", 5).await;
+        let task = stage.tool_as(&user.key, "task_create", json!({ "prompt": "p" })).await["task_id"].clone();
+        let status = || stage.tool_as(&user.key, "task_status", json!({ "task_id": task }));
+        let version = || stage.value("SELECT xmin::text FROM user_api_key", &[]);
+        let first = version().await;
+        status().await;
+        assert_eq!(version().await, first, "noted a moment ago");
+        stage
+            .execute(
+                "UPDATE user_api_key SET last_used_at = last_used_at - interval '2 minutes'",
+                &[],
+            )
+            .await;
+        status().await;
+        let query = "SELECT (now() AT TIME ZONE 'UTC' - last_used_at < interval '30 seconds')::text FROM user_api_key";
+        assert_eq!(stage.value(query, &[]).await.as_deref(), Some("true"));
+    });
+}
