@@ -352,3 +352,43 @@ fn the_deep_healthcheck_says_which_neighbour_fails() {
         assert_eq!(body["worker_plan"], "cannot be reached");
     });
 }
+
+#[test]
+fn a_worker_that_fails_never_fails_a_status() {
+    run(async {
+        let stage = Stage::builder().working().files_at_worker_only().build().await;
+        let id = stage.create("p").await;
+        stage.wait_for(&id, &["completed"]).await;
+        for fault in [
+            Fault::Hang,
+            Fault::Status(500),
+            Fault::Status(302),
+            Fault::CutBody(10),
+            Fault::WrongLength,
+            Fault::SlowBody(Duration::from_secs(5)),
+        ] {
+            stage.worker.faults().set(fault);
+            let begun = Instant::now();
+            let status = stage.tool("task_status", json!({ "task_id": id })).await;
+            let took = begun.elapsed();
+            println!("| worker {fault:?} | task_status | 200 | ok | {} |", took.as_millis());
+            assert_eq!(
+                (&status["state"], &status["files"]),
+                (&json!("completed"), &json!([])),
+                "{fault:?}"
+            );
+            assert!(took < LIMIT, "{fault:?}: {took:?}");
+        }
+        stage.worker.faults().set(Fault::Hang);
+        // The messages of a batch share the time that the worker gets.
+        let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call",
+            "params": { "name": "task_status", "arguments": { "task_id": id } } });
+        let begun = Instant::now();
+        let answer = stage.post("/mcp", &json!(vec![call; 20])).await;
+        assert_eq!(answer.json().as_array().map(Vec::len), Some(20));
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+        stage.worker.faults().set(Fault::None);
+        let status = stage.tool("task_status", json!({ "task_id": id })).await;
+        assert_ne!(status["files"], json!([]));
+    });
+}

@@ -28,6 +28,7 @@ mod instances;
 mod interfaces;
 mod kill;
 mod log;
+mod parsers;
 mod properties;
 mod real_run;
 mod resource_links;
