@@ -90,7 +90,7 @@ fn a_host_killed_at_any_moment_leaves_the_books_in_order() {
                 let key = &user.key;
                 async move { post(port, key, &format!("{round}/{number}")).await }
             });
-            let moment = Duration::from_micros((round as u64).wrapping_mul(7_919) % 90_000);
+            let moment = Duration::from_micros((round as u64).wrapping_mul(7_919) % 800_000);
             let killer = async {
                 tokio::time::sleep(moment).await;
                 drop(server);
