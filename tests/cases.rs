@@ -160,10 +160,10 @@ fn check(expected: &CaseAnswer, answer: &Answer) -> Result<(), String> {
             return Err(format!("header {name} is {actual:?} instead of {value:?}"));
         }
     }
-    if let Some(text) = &expected.text {
-        if answer.text() != *text {
-            return Err(format!("the body is not {text:?}"));
-        }
+    if let Some(text) = &expected.text
+        && answer.text() != *text
+    {
+        return Err(format!("the body is not {text:?}"));
     }
     match &expected.body {
         Some(body) => matches(body, &answer.json(), "body"),

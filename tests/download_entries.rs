@@ -144,6 +144,14 @@ fn every_way_of_packing_comes_out_right() {
         both.expect("empty.txt", Ok(b"")).await;
         both.expect("zip64.txt", Ok(&text)).await;
         both.expect("later64.txt", Ok(&text)).await;
+        for (_, stage, id) in both.each() {
+            // What comes before its size is known has none, not even in the answer to a HEAD.
+            let head = |file: &str| request(Method::HEAD, &format!("/download/{id}/{file}"), &[], Bytes::new());
+            let known = stage.send(head("text.md")).await;
+            assert_eq!(known.header("content-length"), text.len().to_string());
+            let later = stage.send(head("later.json")).await;
+            assert_ne!(later.header("content-length"), "0");
+        }
         both.expect("folder/%C3%9Cberblick%20100%25.md", Ok(b"inside")).await;
         both.expect("folder%2F%C3%9Cberblick%20100%25.md", Ok(b"inside")).await;
         for name in [

@@ -5,7 +5,7 @@ mod conditions;
 use std::rc::Rc;
 
 use conditions::{Known, Wants, decide};
-use futures::StreamExt as _;
+use futures::{StreamExt as _, stream};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use http_body::Frame;
 use http_body_util::{Either, StreamBody};
@@ -83,8 +83,8 @@ async fn begin(
     let mut response = match decide(headers, wanted.is_head, known) {
         Wants::NotModified => render::empty(StatusCode::NOT_MODIFIED),
         Wants::Beyond => beyond(size),
-        // Whose body nobody reads, nothing is fetched for.
-        Wants::Whole if wanted.is_head => described(&file, id, size),
+        // A stream that ends at once: unlike a body of no bytes it says nothing of its length.
+        Wants::Whole if wanted.is_head => streamed(described(&file, id, size), stream::empty().boxed_local()),
         Wants::Whole => streamed(described(&file, id, size), download.pieces(None).await?),
         Wants::Part(part) => {
             let mut response = described(&file, id, Some(part.end - part.start));
