@@ -63,6 +63,7 @@ start_server() {
   shift
   [ -x target/debug/planexe-local ] || die "nothing is built: run this without --no-build"
   mkdir -p "$folder"
+  : >"$log"
   folder=$(cd "$folder" && pwd)
   # The folder of a project, so that the database of scripts/up is left alone.
   for file in spin.toml runtime-config.toml prompts target; do ln -sfn "$PWD/$file" "$folder/$file"; done

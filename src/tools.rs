@@ -185,9 +185,9 @@ impl Tool {
 /// The icon of the server and its tools: bars of a plan, one after the other.
 #[must_use]
 pub fn icon() -> Value {
-    const SVG: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16' \
-        fill='%232f6f5e'%3E%3Crect x='1' y='2' width='7' height='3' rx='1'/%3E%3Crect x='4' y='6.5' width='8' \
-        height='3' rx='1'/%3E%3Crect x='9' y='11' width='6' height='3' rx='1'/%3E%3C/svg%3E";
+    const SVG: &str = "data:image/svg+xml,%3Csvg%20xmlns='http://www.w3.org/2000/svg'%20viewBox='0%200%2016%2016'%20\
+        fill='%232f6f5e'%3E%3Crect%20x='1'%20y='2'%20width='7'%20height='3'%20rx='1'/%3E%3Crect%20x='4'%20y='6.5'%20width='8'%20\
+        height='3'%20rx='1'/%3E%3Crect%20x='9'%20y='11'%20width='6'%20height='3'%20rx='1'/%3E%3C/svg%3E";
     json!({ "src": SVG, "mimeType": "image/svg+xml", "sizes": ["any"] })
 }
 

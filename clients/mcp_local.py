@@ -1,0 +1,214 @@
+"""What PlanExe's own mcp_local sends, request for request: no SDK, its HTTP headers, its retries, its download.
+
+mcp_local is a proxy on the user's machine: an agent talks MCP over stdio to it, and it calls the server by HTTP. It
+lists its own tools and has no prompts, so those two steps have nothing to send. It repeats every request that fails
+with a 5xx, a timeout or a broken connection, task_create too, and sends no client_request_id.
+
+The mode is wrapper (POST /mcp/tools/call), or rpc for what it falls back to where that route is missing (a bare
+tools/call at POST /mcp). Everything goes through a relay, which loses answers for the step retry.
+"""
+
+import asyncio
+import hashlib
+import http.client
+import json
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+import uuid
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from steps import KEY, LIMIT, MODE, POLL, URL, check, reason, say, step
+
+ATTEMPTS = 3
+# Seconds before the second attempt; twice that before the third.
+DELAY = 1
+# mcp_local waits 60 seconds for an answer. Nothing here takes as long as this.
+TIMEOUT = 5
+# How the relay loses an answer of the server.
+FAULTS = ("502", "timeout", "cut")
+
+
+class Relay(ThreadingHTTPServer):
+    """Stands between client and server. With a fault, only the last attempt at a task_create gets its answer."""
+
+    daemon_threads = True
+
+    def __init__(self, fault: str | None = None):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.fault = fault
+        self.created: list[str] = []
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Relay
+
+    def do_GET(self) -> None:
+        self.relay(b"")
+
+    def do_POST(self) -> None:
+        self.relay(self.rfile.read(int(self.headers["Content-Length"])))
+
+    def relay(self, body: bytes) -> None:
+        if MODE == "rpc" and self.path == "/mcp/tools/call":
+            self.answer(404, b'{"detail":"Not Found"}')
+            return
+        # With the caller's Host, by which the server makes its links.
+        connection = http.client.HTTPConnection(urllib.parse.urlsplit(URL).netloc, timeout=LIMIT)
+        connection.request(self.command, self.path, body or None, dict(self.headers))
+        response = connection.getresponse()
+        content = response.read()
+        connection.close()
+        if b"task_create" in body and self.server.fault:
+            self.server.created.append(task_id_in(json.loads(content)))
+            if len(self.server.created) < ATTEMPTS:
+                self.lose()
+                return
+        self.answer(response.status, content, response.headers.get("Content-Type"))
+
+    def answer(self, status: int, content: bytes, content_type: str | None = "application/json") -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", content_type or "application/octet-stream")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def lose(self) -> None:
+        if self.server.fault == "502":
+            self.answer(502, b"Bad Gateway", "text/plain")
+        elif self.server.fault == "timeout":
+            time.sleep(TIMEOUT + 1)
+        # Otherwise the connection ends without a word.
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def task_id_in(answer: dict) -> str:
+    """The id in an answer to task_create, of either route."""
+    content = answer.get("result", answer)["content"]
+    return json.loads(content[0]["text"])["task_id"]
+
+
+def send(method: str, url: str, body: bytes | None) -> bytes:
+    """One HTTP request with its retries."""
+    headers = {"Content-Type": "application/json", "Accept": "application/json", "Authorization": f"Bearer {KEY}"}
+    last: Exception | None = None
+    for attempt in range(ATTEMPTS):
+        if attempt > 0:
+            time.sleep(DELAY * 2 ** (attempt - 1))
+        request = urllib.request.Request(url, data=body, method=method, headers=headers)
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
+                return response.read()
+        except urllib.error.HTTPError as error:
+            if error.code < 500:
+                raise
+            last = error
+        except OSError as error:
+            last = error
+    raise last or RuntimeError("no attempt was made")
+
+
+def post(url: str, payload: dict) -> dict:
+    return json.loads(send("POST", url, json.dumps(payload).encode()) or b"{}")
+
+
+def first_text(content: list) -> dict:
+    return next((json.loads(part["text"]) for part in content if part.get("text")), {})
+
+
+def call(base: str, tool: str, arguments: dict) -> tuple[dict, dict | None]:
+    """Calls a tool: the result, or the error."""
+    try:
+        answer = post(f"{base}/mcp/tools/call", {"tool": tool, "arguments": arguments})
+    except urllib.error.HTTPError as error:
+        if error.code != 404:
+            raise
+        return call_rpc(base, tool, arguments)
+    if answer.get("error"):
+        return {}, answer["error"]
+    result = first_text(answer.get("content", []))
+    return ({}, result["error"]) if isinstance(result.get("error"), dict) else (result, None)
+
+
+def call_rpc(base: str, tool: str, arguments: dict) -> tuple[dict, dict | None]:
+    params = {"name": tool, "arguments": arguments}
+    answer = post(f"{base}/mcp", {"jsonrpc": "2.0", "id": "1", "method": "tools/call", "params": params})
+    if answer.get("error"):
+        return {}, answer["error"]
+    result = answer["result"]
+    structured = result.get("structuredContent")
+    if not isinstance(structured, dict):
+        return first_text(result["content"]), None
+    return ({}, structured["error"]) if result.get("isError") and "error" in structured else (structured, None)
+
+
+def good(base: str, tool: str, arguments: dict) -> dict:
+    result, error = call(base, tool, arguments)
+    check(error is None, f"{tool} fails: {error}")
+    return result
+
+
+def download(base: str, task_id: str, artifact: str) -> None:
+    info = good(base, "task_file_info", {"task_id": task_id, "artifact": artifact})
+    check(info.get("ready"), "the file of a completed task is not ready")
+    # It sends the key along, so a link must not lead elsewhere.
+    check(info["download_url"].startswith(base + "/"), "the link leads to another server")
+    content = send("GET", info["download_url"], None)
+    check(len(content) == info["download_size"], "the download has another size")
+    check(hashlib.sha256(content).hexdigest() == info["sha256"], "the download has another SHA-256")
+
+
+def lose_answers(fault: str) -> None:
+    relay = Relay(fault)
+    task = good(relay.url, "task_create", {"prompt": f"Open a bakery. {uuid.uuid4()}"})
+    check(len(relay.created) == ATTEMPTS, f"{fault}: the server saw {len(relay.created)} attempts")
+    plans = set(relay.created)
+    check(plans == {task["task_id"]}, f"{fault}: {ATTEMPTS} attempts bought {len(plans)} plans")
+
+
+async def main() -> None:
+    say(step="start", ok=True, client="mcp_local", version="-", key="Authorization", mode=MODE)
+    base = Relay().url
+
+    async def good_call() -> None:
+        check(good(base, "prompt_examples", {})["samples"], "no examples")
+
+    async def bad_call() -> None:
+        _, error = call(base, "task_create", {"prompt": "", "speed_vs_detail": "slow"})
+        check(error, "wrong arguments are not seen as an error")
+        check(error["code"] == "INVALID_ARGUMENT", f"the error has another code: {error}")
+
+    async def plan() -> None:
+        request = {"prompt": f"Open a bakery. {uuid.uuid4()}", "speed_vs_detail": "ping"}
+        task_id = good(base, "task_create", request)["task_id"]
+        state = "pending"
+        while state in ("pending", "running"):
+            time.sleep(POLL)
+            state = good(base, "task_status", {"task_id": task_id})["state"]
+        check(state == "completed", f"the task is {state}")
+        for artifact in ("report", "zip"):
+            download(base, task_id, artifact)
+
+    async def retry() -> None:
+        losses = (asyncio.to_thread(lose_answers, fault) for fault in FAULTS)
+        outcomes = await asyncio.gather(*losses, return_exceptions=True)
+        failures = [reason(outcome) for outcome in outcomes if isinstance(outcome, BaseException)]
+        check(not failures, "; ".join(failures))
+
+    await step("good", good_call)
+    await step("bad", bad_call)
+    await step("plan", plan)
+    await step("retry", retry)
+    say(step="end", ok=True)
+
+
+asyncio.run(main())

@@ -1,0 +1,89 @@
+"""Makes the table of results: table.py FOLDER [--write FILE | --check FILE] ROW…
+
+FOLDER has a file ROW.jsonl for each row, the lines of one client. Fails when a step failed or is missing.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+COLUMNS = tuple("client|version|mode|key in|connection|list|good call|bad call|prompt|plan|retry".split("|"))
+STEPS = ("list", "good", "bad", "prompt", "plan", "retry")
+# What a client has nothing to send for.
+ABSENT = {"mcp_local": {"list", "prompt"}}
+
+ABOUT = """\
+Every cell is a run of that client against the component. **Connection**: the revision that the two agreed on, and
+that the client ended without a complaint. **List**: all tools, with schemas that the client takes. **Good call**:
+`prompt_examples`, its text the same as its `structuredContent`. **Bad call**: wrong arguments for `task_create`, seen
+as an error of the tool with its code. **Prompt**: `plan_project` listed and filled in. **Plan**: `task_create`,
+`task_status` until it is completed, `task_file_info`, and the report and the zip downloaded with the size and SHA-256
+as announced. **Retry**: `task_create` again with the same `client_request_id` returns the first task. `mcp_local`,
+PlanExe's own proxy, is reproduced request for request. It has its own list and no prompts, and repeats requests by
+itself without an id: for it, the answer to `task_create` is lost twice, as a 502, a timeout and a cut connection, and
+three attempts buy one plan.
+"""
+
+
+def read(path: Path) -> dict[str, dict]:
+    lines = path.read_text().splitlines() if path.exists() else []
+    steps = [json.loads(line) for line in lines if line.startswith("{")]
+    return {step["step"]: step for step in steps}
+
+
+def row(name: str, steps: dict[str, dict]) -> tuple[list[str], list[str]]:
+    """The cells of a row, and the complaints."""
+    start = steps.get("start", {"client": name, "version": "", "mode": "", "key": ""})
+    absent = ABSENT.get(start["client"], set())
+    complaints = []
+
+    def cell(*names: str, good: str = "yes") -> str:
+        for step in (steps.get(step, {"step": step, "ok": False, "why": "did not run"}) for step in names):
+            if not step["ok"]:
+                complaints.append(f"{name}: {step['step']}: {step['why']}")
+                return "**no**"
+        return good
+
+    revision = steps.get("connect", {}).get("revision", "yes")
+    # What connects at all has a revision; mcp_local speaks none.
+    connection = cell("end", good="none") if absent else cell("connect", "end", good=revision)
+    marks = ["–" if step in absent else cell(step) for step in STEPS]
+    mode = "" if start["mode"] == "-" else start["mode"]
+    version = "" if start["version"] == "-" else start["version"]
+    return [start["client"], version, mode, start["key"], connection, *marks], complaints
+
+
+def render(rows: list[list[str]]) -> str:
+    table = [list(COLUMNS), *rows]
+    widths = [max(len(line[column]) for line in table) for column in range(len(COLUMNS))]
+    lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths)) + " |" for line in table]
+    lines.insert(1, "| " + " | ".join("-" * width for width in widths) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--write", type=Path)
+    parser.add_argument("--check", type=Path)
+    parser.add_argument("rows", nargs="+")
+    options = parser.parse_args()
+    rows, complaints = [], []
+    for name in options.rows:
+        cells, found = row(name, read(options.folder / f"{name}.jsonl"))
+        rows.append(cells)
+        complaints += found
+    table = render(rows)
+    print(table)
+    text = f"{table}\n{ABOUT}"
+    if options.write:
+        options.write.write_text(text)
+    if options.check and (not options.check.exists() or options.check.read_text() != text):
+        complaints.append(f"{options.check} is not what came out: run scripts/clients and commit it")
+    for complaint in complaints:
+        print(f"clients: {complaint}", file=sys.stderr)
+    return 1 if complaints else 0
+
+
+sys.exit(main())
