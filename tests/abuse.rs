@@ -166,7 +166,8 @@ fn depth_and_length_end_in_an_answer() {
                 ))
                 .await;
             assert_eq!(answer.status(), status, "{}", &body[..80.min(body.len())]);
-            answer.json();
+            // As it is: the id has more digits than any number type.
+            serde_json::from_slice::<&serde_json::value::RawValue>(answer.bytes()).expect("JSON");
             assert!(begun.elapsed() < Duration::from_secs(5));
         }
         assert_eq!(stage.host.stats().traps, 0, "{:?}", stage.host.stats().last_trap);
