@@ -29,7 +29,7 @@ enum Command {
 
 #[derive(Args)]
 struct Up {
-    /// The port to serve on [default: PORT, PLANEXE_MCP_HTTP_PORT or 3000].
+    /// The port to serve on [default: `PORT`, `PLANEXE_MCP_HTTP_PORT` or 3000].
     #[arg(long)]
     port: Option<u16>,
     /// What runs the component.

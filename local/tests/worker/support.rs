@@ -75,8 +75,22 @@ impl Database {
         Ok(self.client.query_one(sql, &[&id]).await?)
     }
 
+    /// A worker that takes its time, so that it is met on its way however busy the machine is.
+    pub(crate) fn slow(&self) -> WorkerOptions {
+        WorkerOptions {
+            step: Duration::from_millis(150),
+            ..self.options()
+        }
+    }
+
+    /// Waits until a worker is at the task.
+    pub(crate) async fn under_way(&self, id: &str) -> Result<Row> {
+        self.wait(id, |state, message| state == "processing" && message.contains(" of "))
+            .await
+    }
+
     pub(crate) async fn wait(&self, id: &str, done: impl Fn(&str, &str) -> bool) -> Result<Row> {
-        let end = Instant::now() + Duration::from_secs(30);
+        let end = Instant::now() + Duration::from_secs(90);
         while Instant::now() < end {
             let row = self.task(id).await?;
             if done(row.get::<_, &str>(0), row.get::<_, Option<&str>>(1).unwrap_or_default()) {

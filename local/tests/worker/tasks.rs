@@ -76,8 +76,8 @@ async fn a_stop_is_honoured_between_steps_and_before_the_claim() -> Result<()> {
     let stop = "UPDATE task_item SET stop_requested = true, progress_message = 'Stop requested by user.'";
     database.client.batch_execute(stop).await?;
     let id = database.add(PROMPT, "all_details_but_slow").await?;
-    let worker = Worker::start(database.options()).await?;
-    database.wait(&id, |_, message| message.starts_with("5 of ")).await?;
+    let worker = Worker::start(database.slow()).await?;
+    database.under_way(&id).await?;
     database.client.batch_execute(stop).await?;
     let row = database.ended(&id).await?;
     assert_eq!(
@@ -153,8 +153,8 @@ async fn the_worker_outlives_the_database() -> Result<()> {
     let cluster = start_cluster("outage").await?;
     let database = Database::in_cluster(&cluster, "outage").await?;
     let id = database.add(PROMPT, "all_details_but_slow").await?;
-    let worker = Worker::start(database.options()).await?;
-    database.wait(&id, |_, message| message.starts_with("5 of ")).await?;
+    let worker = Worker::start(database.slow()).await?;
+    database.under_way(&id).await?;
     cluster.kill();
     sleep(Duration::from_millis(300)).await;
     assert_eq!(get(&worker, &format!("/runs/{id}/files")).await?.status, StatusCode::OK);
@@ -173,8 +173,8 @@ async fn the_worker_outlives_the_database() -> Result<()> {
 async fn a_stopped_worker_gives_its_task_back_and_a_later_one_serves_the_run() -> Result<()> {
     let database = Database::new("back").await?;
     let id = database.add(PROMPT, "all_details_but_slow").await?;
-    let worker = Worker::start(database.options()).await?;
-    database.wait(&id, |_, message| message.starts_with("5 of ")).await?;
+    let worker = Worker::start(database.slow()).await?;
+    database.under_way(&id).await?;
     worker.stop().await;
     let row = database.task(&id).await?;
     assert_eq!((row.get::<_, &str>(0), row.get::<_, f64>(2)), ("pending", 0.0));
