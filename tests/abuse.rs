@@ -166,8 +166,9 @@ fn depth_and_length_end_in_an_answer() {
                 ))
                 .await;
             assert_eq!(answer.status(), status, "{}", &body[..80.min(body.len())]);
-            // As it is: the id has more digits than any number type.
-            serde_json::from_slice::<&serde_json::value::RawValue>(answer.bytes()).expect("JSON");
+            // Numbers may be longer than any number type.
+            let raw = serde_json::from_slice::<&serde_json::value::RawValue>(answer.bytes());
+            assert!(raw.is_ok(), "the answer is JSON");
             assert!(begun.elapsed() < Duration::from_secs(5));
         }
         assert_eq!(stage.host.stats().traps, 0, "{:?}", stage.host.stats().last_trap);

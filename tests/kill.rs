@@ -52,7 +52,7 @@ fn a_host_killed_at_any_moment_leaves_the_books_in_order() {
         let stage = Stage::builder().with_users().on(cluster).await;
         let user = stage.user("ann", 1_000_000).await;
         let worker = Worker::start({
-            let mut options = WorkerOptions::new(&cluster.url(stage.database()));
+            let mut options = WorkerOptions::new(cluster.url(stage.database()));
             options.claim = false;
             options
         })

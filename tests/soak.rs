@@ -96,7 +96,8 @@ fn a_random_mix_leaves_nothing_behind() {
         let count = rounds("PLANEXE_TEST_SOAK_REQUESTS", 1_000);
         let stage = Stage::builder()
             .with_users()
-            .set("PLANEXE_MCP_REPEAT_WINDOW_SECONDS", "60")
+            // The sample worker keeps every run in memory: with a short window it would be what grows.
+            .set("PLANEXE_MCP_REPEAT_WINDOW_SECONDS", "604800")
             .working()
             .build()
             .await;

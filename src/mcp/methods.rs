@@ -48,6 +48,9 @@ pub(super) fn known(method: &str) -> &'static str {
         "tools/call",
         "prompts/list",
         "prompts/get",
+        "resources/list",
+        "resources/read",
+        "resources/templates/list",
     ]
     .into_iter();
     known.find(|known| *known == method).unwrap_or("unknown")
