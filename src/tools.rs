@@ -1,6 +1,6 @@
 //! The tools: the table of all, lookup, list, and the way from JSON arguments to a JSON result.
 //!
-//! A tool is one file that implements [`Definition`] and one line in [`ALL`]. Its schemas are made from its types.
+//! A tool is one file that implements `Definition` and one line in [`ALL`]. Its schemas are made from its types.
 
 mod arguments;
 mod prompt_examples;

@@ -10,7 +10,7 @@ use crate::error::{Error, LinkFault, Unavailable};
 const POLICY: HeaderValue =
     HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'");
 
-/// The same answer as [`http`], with a page in place of the JSON.
+/// The same answer as [`super::http()`], with a page in place of the JSON.
 #[must_use]
 pub fn page(error: &Error) -> Response {
     let mut response = http(error);
