@@ -30,6 +30,7 @@ mod kill;
 mod log;
 mod parsers;
 mod properties;
+mod readme;
 mod real_run;
 mod resource_links;
 mod resources;
