@@ -9,10 +9,7 @@ use http::Method;
 use planexe_local::{cluster::Cluster, worker::Fault};
 use serde_json::{Value, json};
 
-use crate::support::{Link, Stage, own_cluster, request, run, tool_call};
-
-/// A caller hears from us within this time.
-const LIMIT: Duration = Duration::from_millis(3_000);
+use crate::support::{ANSWERED, Link, Stage, own_cluster, request, run, tool_call};
 
 /// Something that happens to the database.
 #[derive(Debug, Clone, Copy)]
@@ -205,7 +202,7 @@ fn every_fault_of_the_database_is_answered_in_time_and_passes() {
             let asked = join_all(ROUTES.map(|route| ask(stage, route, &user.key, &task))).await;
             for (route, (status, code, took)) in ROUTES.into_iter().zip(asked) {
                 println!("| {harm:?} | {route} | {status} | {code} | {} |", took.as_millis());
-                assert!(took < LIMIT, "{harm:?}: {route} took {took:?}");
+                assert!(took < ANSWERED, "{harm:?}: {route} took {took:?}");
                 let is_tool = route.starts_with("task_");
                 match code.as_str() {
                     "ok" => assert_eq!(status, 200, "{harm:?}: {route}"),
@@ -255,7 +252,7 @@ fn a_pool_without_a_free_connection_does_not_hold_callers_up() {
             let answers = join_all((0..65).map(|_| ask(stage, "task_status", key, task))).await;
             for (status, code, took) in answers {
                 assert_eq!((status, code.as_str()), (200, "DATABASE_UNAVAILABLE"));
-                assert!(took < Duration::from_secs(4), "{took:?}");
+                assert!(took < ANSWERED, "{took:?}");
             }
         }
         patient.cluster.thaw();
@@ -329,7 +326,7 @@ fn the_deep_healthcheck_says_which_neighbour_fails() {
             stage.worker.faults().set_health(fault);
             let begun = Instant::now();
             let answer = stage.get("/healthcheck?deep=1").await;
-            assert!(begun.elapsed() < LIMIT);
+            assert!(begun.elapsed() < ANSWERED);
             assert_eq!((answer.status(), answer.header("retry-after")), (503, "5"));
             let body = answer.json();
             assert_eq!(
@@ -377,7 +374,7 @@ fn a_worker_that_fails_never_fails_a_status() {
                 (&json!("completed"), &json!([])),
                 "{fault:?}"
             );
-            assert!(took < LIMIT, "{fault:?}: {took:?}");
+            assert!(took < ANSWERED, "{fault:?}: {took:?}");
         }
         stage.worker.faults().set(Fault::Hang);
         // The messages of a batch share the time that the worker gets.
@@ -386,7 +383,7 @@ fn a_worker_that_fails_never_fails_a_status() {
         let begun = Instant::now();
         let answer = stage.post("/mcp", &json!(vec![call; 20])).await;
         assert_eq!(answer.json().as_array().map(Vec::len), Some(20));
-        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < ANSWERED, "{:?}", begun.elapsed());
         stage.worker.faults().set(Fault::None);
         let status = stage.tool("task_status", json!({ "task_id": id })).await;
         assert_ne!(status["files"], json!([]));

@@ -25,6 +25,10 @@ pub use stage::{Answer, Stage, request, tool_call};
 /// Longer than any test may take.
 const TEST_LIMIT: Duration = Duration::from_secs(120);
 
+/// What is answered within this time has not been waited for: far above every time limit of the component, so that no
+/// test fails on a busy machine, and far below the host's own limits, of which most are none.
+pub const ANSWERED: Duration = Duration::from_secs(30);
+
 /// All tests share one runtime, so that what one of them starts outlives it.
 static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
     tokio::runtime::Builder::new_multi_thread()
