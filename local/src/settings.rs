@@ -12,7 +12,8 @@ pub type Variables = BTreeMap<String, String>;
 
 /// Where to listen when nobody says: Spin's own default.
 const HOST: &str = "127.0.0.1";
-const PORT: &str = "3000";
+/// The port that goes with it.
+pub const DEFAULT_PORT: u16 = 3000;
 
 /// A value that is set and not blank.
 fn value<'a>(variables: &'a Variables, name: &str) -> Option<&'a str> {
@@ -28,9 +29,8 @@ fn value<'a>(variables: &'a Variables, name: &str) -> Option<&'a str> {
 /// When they make no address.
 pub fn listener(variables: &Variables) -> Result<SocketAddr> {
     let host = value(variables, "PLANEXE_MCP_HTTP_HOST").unwrap_or(HOST);
-    let port = value(variables, "PORT")
-        .or_else(|| value(variables, "PLANEXE_MCP_HTTP_PORT"))
-        .unwrap_or(PORT);
+    let port = value(variables, "PORT").or_else(|| value(variables, "PLANEXE_MCP_HTTP_PORT"));
+    let port = port.map_or_else(|| DEFAULT_PORT.to_string(), ToOwned::to_owned);
     let host = if host == "localhost" { HOST } else { host };
     let address = if host.contains(':') {
         format!("[{host}]:{port}")

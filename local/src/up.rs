@@ -324,10 +324,20 @@ fn welcome(address: SocketAddr, variables: &Variables, engine: &str) {
     } else {
         ""
     };
+    let key_for_demo = if key.is_some() {
+        "PLANEXE_MCP_API_KEY=<your key> "
+    } else {
+        ""
+    };
+    let url_for_demo = if address.port() == settings::DEFAULT_PORT {
+        String::new()
+    } else {
+        format!(" --url http://{}", reachable(address))
+    };
     say(&format!(
         "\nServing MCP at {url} ({engine}). Ctrl-C ends it.\n{open}\n\
          Connect an MCP client; most take this configuration:\n\n{client}\n\n\
-         Or try it from another terminal:\n\n  scripts/demo \"Open a bakery in Lyon\"\n"
+         Or try it from another terminal:\n\n  {key_for_demo}scripts/demo{url_for_demo} \"Open a bakery in Lyon\"\n"
     ));
 }
 
