@@ -19,12 +19,6 @@ impl Deadline {
         Self(Instant::now() + limit)
     }
 
-    /// The earlier of two.
-    #[must_use]
-    pub fn min(self, other: Self) -> Self {
-        Self(self.0.min(other.0))
-    }
-
     /// Whether it has passed.
     #[must_use]
     pub fn has_passed(self) -> bool {

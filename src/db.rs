@@ -196,9 +196,7 @@ impl Row {
         let value = self.0.next().and_then(T::from_value);
         value.ok_or_else(|| Error::Internal(format!("column {column} is missing or has another type")))
     }
-}
 
-impl Row {
     /// Whether the next value is NULL.
     #[must_use]
     pub fn at_null(&self) -> bool {
