@@ -6,8 +6,9 @@ mod passing;
 mod unpack;
 mod whole;
 
-use std::{ops::Range, time::Duration};
+use std::{fmt, ops::Range, time::Duration};
 
+pub use archive::END_LENGTH;
 use archive::{Archive, Entry};
 use bytes::Bytes;
 pub use feed::Pieces;
@@ -18,10 +19,9 @@ pub use whole::{Whole, read};
 
 use crate::{
     auth::{caller::Caller, hex},
-    clock::Deadline,
     db::{
         Database,
-        task::{self, Progress, Status, StoredArchive, StoredArtifact},
+        task::{self, ArchiveEnd, Progress, Status, StoredArchive, StoredArtifact},
     },
     error::{Error, Unavailable},
     plan::{Artifact, RunFile, TaskId, TaskState},
@@ -42,14 +42,50 @@ const PASSING_LIMIT: Duration = Duration::from_secs(25);
 pub struct File {
     /// Its name.
     pub name: String,
-    /// RFC 3339; `None` when the source does not tell.
-    pub updated_at: Option<String>,
+    /// `None` when the source does not tell.
+    pub updated_at: Option<Moment>,
+}
+
+/// Date and time as archives keep them: as the clock of the worker showed them, which runs in UTC. Later ones are
+/// greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment {
+    year: u16,
+    month: u8,
+    day: u8,
+    hour: u8,
+    minute: u8,
+    second: u8,
+}
+
+/// RFC 3339.
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            year,
+            month,
+            day,
+            hour,
+            minute,
+            second,
+        } = self;
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    }
 }
 
 /// The newest files of a run, `limit` at the most. Never fails and never takes longer than two seconds: without a
 /// source the list is empty.
-pub async fn newest_files(database: &Database, status: &Status, limit: usize) -> Vec<File> {
-    let listed = Deadline::after(LIST_LIMIT).race(list(database, status)).await;
+pub async fn newest_files(
+    database: &Database,
+    archive: Option<ArchiveEnd>,
+    status: &Status,
+    limit: usize,
+) -> Vec<File> {
+    let listed = database
+        .record()
+        .deadline(LIST_LIMIT)
+        .race(list(database, archive, status))
+        .await;
     let listed = listed.unwrap_or_else(|| Err(Error::Internal("the list of files took too long".to_owned())));
     let mut files = listed.unwrap_or_else(|error| {
         database.record().cause(&error);
@@ -62,17 +98,18 @@ pub async fn newest_files(database: &Database, status: &Status, limit: usize) ->
     files
 }
 
-async fn list(database: &Database, status: &Status) -> Result<Vec<File>, Error> {
+async fn list(database: &Database, archive: Option<ArchiveEnd>, status: &Status) -> Result<Vec<File>, Error> {
     let Progress { id, state, .. } = &status.progress;
-    match (status.zip_size.and_then(|size| u64::try_from(size).ok()), state) {
-        (Some(size), _) => {
+    match (archive, state) {
+        (Some(ArchiveEnd { size, bytes }), _) => {
             let archive = Archive {
                 database,
                 id,
                 version: &status.version,
                 size,
             };
-            Ok(archive.entries().await?.into_iter().map(|entry| entry.file).collect())
+            let entries = archive.entries(Some(bytes)).await?;
+            Ok(entries.into_iter().map(Entry::into_file).collect())
         }
         // Nobody has begun.
         (None, TaskState::Pending) => Ok(Vec::new()),
@@ -131,7 +168,7 @@ async fn describe_from_worker(database: &Database, id: &str, artifact: Artifact)
     let hashed = bounded(arriving).try_fold((0_u64, Sha256::new()), |(size, hash), piece| async move {
         Ok((size + piece.len() as u64, hash.chain_update(&piece)))
     });
-    let hashed = Deadline::after(PASSING_LIMIT).race(hashed).await;
+    let hashed = database.record().deadline(PASSING_LIMIT).race(hashed).await;
     let (size, hash) = hashed.ok_or(Unavailable::WorkerTimeout)??;
     Ok(Description {
         size,
@@ -276,7 +313,9 @@ async fn open_entry(database: &Database, id: TaskId, caller: &Caller, name: &str
                 progress: progress.percentage,
             });
         }
-        let found = Deadline::after(PASSING_LIMIT)
+        let found = database
+            .record()
+            .deadline(PASSING_LIMIT)
             .race(find_at_worker(database, &progress.id, name))
             .await;
         return found.ok_or(Unavailable::WorkerTimeout)?;
@@ -287,9 +326,9 @@ async fn open_entry(database: &Database, id: TaskId, caller: &Caller, name: &str
         version: &archive.version,
         size: within_bounds(archive.size)?,
     };
-    let mut entries = entries.entries().await?.into_iter().rev();
+    let mut entries = entries.entries(None).await?.into_iter().rev();
     let entry = entries
-        .find(|entry| entry.file.name == name)
+        .find(|entry| entry.name() == name)
         .ok_or(Unavailable::NoSuchFile)?;
     Ok(Download {
         size: entry.content()?.size(),

@@ -9,7 +9,7 @@ use futures::StreamExt as _;
 use zip::{CompressionMethod, ZipArchive, read::ZipFileEntry};
 
 use super::{
-    File,
+    File, Moment,
     feed::{Feed, Pieces, window},
     slices,
     unpack::{Content, HEADER_LENGTH, LOCAL_HEADER, LocalHeader, Method, unpacked},
@@ -20,8 +20,9 @@ use crate::{
     plan::{Artifact, is_inside},
 };
 
-/// Bytes of the archive's end that are read first. The directory of an ordinary run fits in.
-const FIRST_PIECE: u64 = 64 * 1024;
+/// Bytes of an archive's end that are read first. The directory of an ordinary run fits in: that of 196 files takes
+/// 24 kB.
+pub const END_LENGTH: u32 = 32 * 1024;
 /// Bytes that the directory of an archive may take.
 const MAX_DIRECTORY: u64 = 8 * 1024 * 1024;
 /// Bytes that extra fields usually take in a local header.
@@ -40,10 +41,12 @@ pub(super) struct Archive<'a> {
 /// A file in an archive, as the archive's directory describes it.
 #[derive(Debug)]
 pub(super) struct Entry {
-    /// The name as callers know it.
-    pub(super) file: File,
-    /// The name as it is written.
-    raw_name: Vec<u8>,
+    name: String,
+    /// Where the name as callers know it begins in `name`.
+    inner: usize,
+    /// The name as it is written, when that is no UTF-8.
+    raw_name: Option<Vec<u8>>,
+    updated_at: Option<Moment>,
     header_start: u64,
     compressed: u64,
     size: u64,
@@ -53,18 +56,22 @@ pub(super) struct Entry {
 
 impl Archive<'_> {
     /// The files of the archive. Of two with the same name the last one counts, as programs that unpack have it.
+    /// `end` holds its last bytes, when somebody has read them already.
     ///
     /// # Errors
     /// [`Error::ContentUnavailable`] when the archive is broken, and those of the database.
-    pub(super) async fn entries(&self) -> Result<Vec<Entry>, Error> {
+    pub(super) async fn entries(&self, mut end: Option<Vec<u8>>) -> Result<Vec<Entry>, Error> {
         let mut reader = Sparse::new(self.size);
         // What is beyond the pieces shows when the directory is read: then the piece is fetched and the reading repeated.
-        let mut length = FIRST_PIECE;
+        let mut length = u64::from(END_LENGTH);
         let mut missing = self.size.saturating_sub(length);
         let mut read = 0;
         while read < MAX_DIRECTORY {
             let now = length.min(self.size.saturating_sub(missing));
-            let bytes = task::read_artifact(self.database, self.id, Artifact::Zip, self.version, missing, now).await?;
+            let bytes = match end.take() {
+                Some(bytes) => bytes,
+                None => task::read_artifact(self.database, self.id, Artifact::Zip, self.version, missing, now).await?,
+            };
             read += now;
             length *= 2;
             reader.add(missing, bytes);
@@ -85,7 +92,7 @@ impl Archive<'_> {
     /// [`Error::ContentUnavailable`] when the entry is broken or cannot be read here, and those of the database.
     pub(super) async fn open(&self, entry: &Entry, part: Option<Range<u64>>) -> Result<Pieces, Error> {
         let content = entry.content()?;
-        let name_length = entry.raw_name.len() as u64;
+        let name_length = entry.raw_name().len() as u64;
         let start = entry.header_start;
         let least = HEADER_LENGTH + name_length + entry.compressed;
         let end = start.saturating_add(least + u64::from(u16::MAX));
@@ -94,7 +101,7 @@ impl Archive<'_> {
             return Err(Unavailable::ArchiveBroken.into());
         }
         let header = LocalHeader::read(&mut feed).await?;
-        if header.name != entry.raw_name {
+        if header.name != entry.raw_name() {
             return Err(Unavailable::ArchiveBroken.into());
         }
         Ok(match (part, entry.method) {
@@ -117,22 +124,18 @@ impl Archive<'_> {
 
 impl Entry {
     fn new(entry: &ZipFileEntry<'_>) -> Option<Self> {
-        let raw_name = entry.name_raw().to_vec();
         // Names are UTF-8 on most systems, whether or not the archive says so.
-        let name = match std::str::from_utf8(&raw_name) {
-            Ok(name) => name.to_owned(),
-            Err(_) => entry.name().ok()?.into_owned(),
+        let (name, raw_name) = match std::str::from_utf8(entry.name_raw()) {
+            Ok(name) => (name.to_owned(), None),
+            Err(_) => (entry.name().ok()?.into_owned(), Some(entry.name_raw().to_vec())),
         };
-        let updated_at = entry.last_modified().map(|time| {
-            format!(
-                "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z",
-                time.year(),
-                time.month(),
-                time.day(),
-                time.hour(),
-                time.minute(),
-                time.second()
-            )
+        let updated_at = entry.last_modified().map(|time| Moment {
+            year: time.year(),
+            month: time.month(),
+            day: time.day(),
+            hour: time.hour(),
+            minute: time.minute(),
+            second: time.second(),
         });
         let method = match entry.compression() {
             CompressionMethod::Stored => Method::of(0, entry.encrypted()),
@@ -140,14 +143,34 @@ impl Entry {
             _ => Err(Unavailable::EntryUnsupported),
         };
         Some(Self {
-            file: File { name, updated_at },
+            name,
+            inner: 0,
             raw_name,
+            updated_at,
             header_start: entry.header_start(),
             compressed: entry.compressed_size(),
             size: entry.size(),
             crc: entry.crc32(),
             method,
         })
+    }
+
+    /// The name as callers know it.
+    pub(super) fn name(&self) -> &str {
+        self.name.get(self.inner..).unwrap_or_default()
+    }
+
+    /// The name as it is written.
+    fn raw_name(&self) -> &[u8] {
+        self.raw_name.as_deref().unwrap_or(self.name.as_bytes())
+    }
+
+    /// What lists show of it.
+    pub(super) fn into_file(mut self) -> File {
+        File {
+            name: self.name.split_off(self.inner),
+            updated_at: self.updated_at,
+        }
     }
 
     /// What is to come.
@@ -177,20 +200,20 @@ where
 {
     let mut entries: Vec<Entry> = (0..archive.len())
         .filter_map(|index| Entry::new(&archive.by_index_data(index).ok()?))
-        .filter(|entry| !is_clutter(&entry.file.name))
+        .filter(|entry| !is_clutter(&entry.name))
         .collect();
     let top = entries
         .first()
-        .and_then(|entry| entry.file.name.split_once('/'))
+        .and_then(|entry| entry.name.split_once('/'))
         .map(|(top, _)| format!("{top}/"));
     if let Some(top) = top
-        && entries.iter().all(|entry| entry.file.name.starts_with(&top))
+        && entries.iter().all(|entry| entry.name.starts_with(&top))
     {
         for entry in &mut entries {
-            entry.file.name.drain(..top.len());
+            entry.inner = top.len();
         }
     }
-    entries.retain(|entry| is_inside(&entry.file.name));
+    entries.retain(|entry| is_inside(entry.name()));
     entries
 }
 

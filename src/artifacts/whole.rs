@@ -7,7 +7,6 @@ use futures::TryStreamExt as _;
 use super::open;
 use crate::{
     auth::caller::Caller,
-    clock::Deadline,
     db::Database,
     error::{Error, Unavailable},
     plan::{RunFile, TaskId},
@@ -52,7 +51,9 @@ pub async fn read(database: &Database, id: TaskId, caller: &Caller, file: &RunFi
         }
         Ok(Whole::Content { bytes, is_final })
     };
-    Deadline::after(LIMIT)
+    database
+        .record()
+        .deadline(LIMIT)
         .race(reading)
         .await
         .ok_or(Unavailable::WorkerTimeout)?

@@ -1,4 +1,6 @@
--- What task_status shows of a task. Follows caller.sql.
+-- What task_status shows of a task, and the end of its archive, where the directory is. Follows caller.sql.
+--
+-- $3 bytes of the end
 SELECT
     $2::text IS NULL OR EXISTS (SELECT FROM caller),
     t.id::text,
@@ -14,5 +16,6 @@ SELECT
             ELSE now() AT TIME ZONE 'UTC'
         END - t.timestamp_created))::float8,
     octet_length(t.run_zip_snapshot)::int8,
+    substring(t.run_zip_snapshot FROM greatest(octet_length(t.run_zip_snapshot) - $3::int4 + 1, 1)),
     t.xmin::text
 FROM asked LEFT JOIN task_item t ON t.id = asked.id

@@ -170,25 +170,41 @@ pub struct Status {
     pub created_at: Option<String>,
     /// Seconds from creation until now, or until the end as far as the database knows it.
     pub elapsed: Option<f64>,
-    /// Size of the archive in the database, in bytes; `None` when it is not there.
-    pub zip_size: Option<i64>,
+    /// The archive; `None` when the database does not have it.
+    pub archive: Option<ArchiveEnd>,
     /// The row's version, as in [`StoredArtifact`].
     pub version: String,
 }
 
-/// Finds a task by its id, or by a legacy id when no task has it, among those that the caller sees.
+/// An archive in the database, of which the end has been read.
+#[derive(Debug)]
+pub struct ArchiveEnd {
+    /// Size of the archive in bytes.
+    pub size: u64,
+    /// Its last bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// Finds a task by its id, or by a legacy id when no task has it, among those that the caller sees. Of its archive, the
+/// last `end_length` bytes come along.
 ///
 /// # Errors
 /// [`Error::TaskNotFound`], [`Error::ApiKeyWrong`], and those of [`Database::query`].
-pub async fn find_status(database: &Database, id: TaskId, caller: &Caller) -> Result<Status, Error> {
+pub async fn find_status(database: &Database, id: TaskId, caller: &Caller, end_length: u32) -> Result<Status, Error> {
     const STATEMENT: &str = concat!(include_str!("caller.sql"), include_str!("find_status.sql"));
-    let parameters = vec![text(id.to_string()), optional_text(caller.key_hash())];
+    let parameters = vec![
+        text(id.to_string()),
+        optional_text(caller.key_hash()),
+        ParameterValue::Int32(i32::try_from(end_length).unwrap_or(i32::MAX)),
+    ];
     let mut row = found(database.query(STATEMENT, parameters).await, caller)?;
     Ok(Status {
         progress: Progress::decode(&mut row)?,
         created_at: row.next("timestamp_created")?,
         elapsed: row.next("elapsed")?,
-        zip_size: row.next("run_zip_snapshot")?,
+        archive: unsigned(row.next("size")?)
+            .zip(row.next("run_zip_snapshot")?)
+            .map(|(size, bytes)| ArchiveEnd { size, bytes }),
         version: row.next("xmin")?,
     })
 }
@@ -304,14 +320,8 @@ pub async fn read_artifact(
 ) -> Result<Vec<u8>, Error> {
     let range = |number: u64| ParameterValue::Int32(i32::try_from(number).unwrap_or(i32::MAX));
     let statement = match artifact {
-        Artifact::Report => {
-            "SELECT substring(convert_to(generated_report_html, 'UTF8') FROM $3::int4 FOR $4::int4) \
-             FROM task_item WHERE id = $1::text::uuid AND xmin::text = $2::text"
-        }
-        Artifact::Zip => {
-            "SELECT substring(run_zip_snapshot FROM $3::int4 FOR $4::int4) \
-             FROM task_item WHERE id = $1::text::uuid AND xmin::text = $2::text"
-        }
+        Artifact::Report => include_str!("read_report.sql"),
+        Artifact::Zip => include_str!("read_zip.sql"),
     };
     let parameters = vec![text(id), text(version), range(offset.saturating_add(1)), range(length)];
     let row = database.query_optional(statement, parameters).await?;

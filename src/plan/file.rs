@@ -76,7 +76,8 @@ pub fn is_inside(name: &str) -> bool {
     let drive = name.as_bytes().get(1) == Some(&b':');
     name.len() <= MAX_NAME
         && !drive
-        && !name.chars().any(|c| c.is_control() || c == '\\')
+        && !name.bytes().any(|b| b.is_ascii_control() || b == b'\\')
+        && (name.is_ascii() || !name.chars().any(char::is_control))
         && name.split('/').all(|part| !matches!(part, "" | "." | ".."))
 }
 

@@ -87,8 +87,9 @@ impl Definition for TaskStatus {
     async fn call(arguments: Arguments, context: &Context) -> Result<Output, Error> {
         let id = task_id(&arguments.task_id)?;
         let database = Database::configured(&context.record).await?;
-        let status = task::find_status(&database, id, &context.caller).await?;
-        let files = artifacts::newest_files(&database, &status, MAX_FILES).await;
+        let mut status = task::find_status(&database, id, &context.caller, artifacts::END_LENGTH).await?;
+        let archive = status.archive.take();
+        let files = artifacts::newest_files(&database, archive, &status, MAX_FILES).await;
         Ok(Output {
             task_id: status.progress.id,
             state: status.progress.state.name(),
@@ -102,7 +103,7 @@ impl Definition for TaskStatus {
                 .into_iter()
                 .map(|file| File {
                     path: file.name,
-                    updated_at: file.updated_at,
+                    updated_at: file.updated_at.map(|moment| moment.to_string()),
                 })
                 .collect(),
         })
