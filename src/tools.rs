@@ -1,8 +1,11 @@
 //! The tools: the table of all, lookup, list, and the way from JSON arguments to a JSON result.
 //!
-//! A tool is one file that implements `Definition` and one line in [`ALL`]. Its schemas are made from its types.
+//! A tool is one file that implements `Definition` and one line in [`ALL`]. How clients see it is made from its types
+//! when the project is built and tested, not when it runs: `describe` writes it to `tools/list.json`.
 
 mod arguments;
+#[cfg(not(target_family = "wasm"))]
+pub mod describe;
 mod prompt_examples;
 mod task_create;
 mod task_file_info;
@@ -11,8 +14,8 @@ mod task_stop;
 
 use std::{future::Future, pin::Pin, rc::Rc, sync::OnceLock};
 
-use schemars::{JsonSchema, generate::SchemaSettings};
-use serde::{Serialize, de::DeserializeOwned};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{
     Value, json,
     value::{RawValue, to_raw_value},
@@ -40,7 +43,7 @@ pub const ALL: &[Tool] = &[
 #[derive(Debug)]
 pub struct Context {
     /// Settings that guard the door.
-    pub access: Access,
+    pub access: Rc<Access>,
     /// Who calls.
     pub caller: Caller,
     /// What is measured of the request.
@@ -50,6 +53,10 @@ pub struct Context {
 }
 
 /// A tool as its file defines it.
+#[cfg_attr(
+    target_family = "wasm",
+    expect(dead_code, reason = "what clients see is in list.json already")
+)]
 trait Definition: 'static {
     /// The name, in the one place where it is spelled.
     const NAME: &'static str;
@@ -147,38 +154,19 @@ type Call<'a> = Pin<Box<dyn Future<Output = Result<Outcome, Error>> + 'a>>;
 pub struct Tool {
     /// Its name.
     pub name: &'static str,
-    title: &'static str,
-    description: &'static str,
-    annotations: Annotations,
-    input_schema: fn() -> Value,
-    output_schema: fn() -> Value,
     call: for<'a> fn(&'a str, &'a Value, &'a Context) -> Call<'a>,
+    #[cfg(not(target_family = "wasm"))]
+    describe: fn() -> Value,
 }
 
 impl Tool {
     const fn of<D: Definition>() -> Self {
         Self {
             name: D::NAME,
-            title: D::TITLE,
-            description: D::DESCRIPTION,
-            annotations: D::ANNOTATIONS,
-            input_schema: schema_of::<D::Arguments>,
-            output_schema: output_schema_of::<D::Output>,
             call: |arguments, schema, context| Box::pin(run::<D>(arguments, schema, context)),
+            #[cfg(not(target_family = "wasm"))]
+            describe: describe::tool::<D>,
         }
-    }
-
-    /// The tool as `tools/list` shows it.
-    fn describe(&self) -> Value {
-        json!({
-            "name": self.name,
-            "title": self.title,
-            "description": self.description,
-            "inputSchema": (self.input_schema)(),
-            "outputSchema": (self.output_schema)(),
-            "annotations": self.annotations,
-            "icons": [icon()],
-        })
     }
 }
 
@@ -200,13 +188,20 @@ async fn run<D: Definition>(arguments: &str, schema: &Value, context: &Context) 
     })
 }
 
-/// The JSON text of the list of tools, made once for each instance.
-pub fn list() -> &'static RawValue {
-    static LIST: OnceLock<Box<RawValue>> = OnceLock::new();
-    LIST.get_or_init(|| {
-        let tools: Vec<Value> = ALL.iter().map(Tool::describe).collect();
-        to_raw_value(&tools).unwrap_or_default()
-    })
+/// The JSON text of the list of tools.
+pub const LIST: &str = include_str!("tools/list.json");
+
+/// What a call needs to know of a tool in the list.
+#[derive(Deserialize)]
+struct Listed {
+    #[serde(rename = "inputSchema")]
+    input_schema: Value,
+}
+
+/// The input schemas of [`ALL`], read once for each instance.
+fn input_schemas() -> &'static [Listed] {
+    static LISTED: OnceLock<Vec<Listed>> = OnceLock::new();
+    LISTED.get_or_init(|| serde_json::from_str(LIST).unwrap_or_default())
 }
 
 /// Calls a tool with the JSON text of an object of arguments.
@@ -214,15 +209,13 @@ pub fn list() -> &'static RawValue {
 /// # Errors
 /// [`Error::UnknownTool`], [`Error::InvalidArguments`], and what the tool meets.
 pub async fn call(name: &str, arguments: &str, context: &Context) -> Result<Outcome, Error> {
-    static INPUT_SCHEMAS: OnceLock<Vec<Value>> = OnceLock::new();
-    let schemas = INPUT_SCHEMAS.get_or_init(|| ALL.iter().map(|tool| (tool.input_schema)()).collect());
-    let mut tools = ALL.iter().zip(schemas);
-    let (tool, schema) = tools
+    let mut tools = ALL.iter().zip(input_schemas());
+    let (tool, listed) = tools
         .find(|(tool, _)| tool.name == name)
         .ok_or_else(|| Error::UnknownTool(name.to_owned()))
         .inspect_err(|error| context.record.error(error))?;
     context.record.tool(tool.name);
-    let result = (tool.call)(arguments, schema, context).await;
+    let result = (tool.call)(arguments, &listed.input_schema, context).await;
     result.inspect_err(|error| context.record.error(error))
 }
 
@@ -234,62 +227,6 @@ pub fn failure(error: &Error) -> Box<RawValue> {
 /// An argument that names a task. What is no UUID names none.
 fn task_id(text: &str) -> Result<TaskId, Error> {
     TaskId::parse(text).ok_or(Error::TaskNotFound)
-}
-
-/// The JSON schema (2020-12) of a type: one flat object, since some clients drop tools whose schemas hold references.
-fn schema_of<T: JsonSchema>() -> Value {
-    let settings = SchemaSettings::draft2020_12().with(|settings| {
-        settings.inline_subschemas = true;
-        settings.meta_schema = None;
-    });
-    let mut schema = settings.into_generator().into_root_schema_for::<T>().to_value();
-    if let Some(object) = schema.as_object_mut() {
-        object.remove("title");
-        object.remove("description");
-    }
-    without_formats(&mut schema);
-    schema
-}
-
-/// Takes the formats off that name Rust's number types: strict validators refuse formats that they do not know.
-fn without_formats(schema: &mut Value) {
-    match schema {
-        Value::Object(object) => {
-            if object.get("format").is_some_and(Value::is_string) {
-                object.remove("format");
-            }
-            object.values_mut().for_each(without_formats);
-        }
-        Value::Array(items) => items.iter_mut().for_each(without_formats),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-    }
-}
-
-/// The schema of a result: that of the success with the error beside it. Nothing is required, because clients check
-/// errors against it too.
-fn output_schema_of<T: JsonSchema>() -> Value {
-    let mut schema = schema_of::<T>();
-    if let Some(object) = schema.as_object_mut() {
-        object.remove("required");
-        object.remove("additionalProperties");
-        if let Some(properties) = object.get_mut("properties").and_then(Value::as_object_mut) {
-            properties.insert("error".to_owned(), error_schema());
-        }
-    }
-    schema
-}
-
-fn error_schema() -> Value {
-    json!({
-        "type": "object",
-        "description": "Set when the call failed; nothing else is set then.",
-        "properties": {
-            "code": { "type": "string", "description": "Stable code, for programs." },
-            "message": { "type": "string", "description": "What happened and what to do." },
-            "details": { "type": "object", "description": "What a program can make use of." },
-        },
-        "required": ["code", "message"],
-    })
 }
 
 /// A problem with an argument.

@@ -183,8 +183,13 @@ impl Page {
 
 fn list_tools(params: &Params<'_>, era: Era) -> Outcome {
     static PAGE: OnceLock<Page> = OnceLock::new();
-    PAGE.get_or_init(|| Page::new("tools", &tools::list()))
-        .answer(params, era)
+    PAGE.get_or_init(|| {
+        Page::new(
+            "tools",
+            &RawValue::from_string(tools::LIST.to_owned()).unwrap_or_default(),
+        )
+    })
+    .answer(params, era)
 }
 
 fn list_prompts(params: &Params<'_>, era: Era) -> Outcome {

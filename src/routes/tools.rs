@@ -16,8 +16,9 @@ use crate::{
 /// # Errors
 /// Those of a caller who is not who they say.
 pub async fn list(context: &Context) -> Result<Response, Error> {
+    const BODY: &str = concat!("{\"tools\":", include_str!("../tools/list.json"), "}");
     settle(&context.caller, &context.record).await?;
-    Ok(render::json(StatusCode::OK, format!("{{\"tools\":{}}}", tools::list())))
+    Ok(render::json(StatusCode::OK, BODY))
 }
 
 #[derive(Deserialize)]
@@ -50,7 +51,8 @@ struct TextContent<'a> {
 pub async fn call(request: spin_sdk::http::Request, context: &Context) -> Result<Response, Error> {
     const FORM: &str = "Send one JSON object: {\"tool\": name, \"arguments\": {…}}.";
     expect_json(request.headers())?;
-    let body = read_body(request, context.access.max_body_bytes).await?;
+    let (head, body) = request.into_parts();
+    let body = read_body(&head.headers, body, context.access.max_body_bytes).await?;
     let call: CallBody<'_> = serde_json::from_slice(&body).map_err(|_| Error::BadRequest(FORM))?;
     let arguments = call.arguments.map_or("{}", RawValue::get);
     if !arguments.starts_with('{') {
