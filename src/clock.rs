@@ -19,12 +19,6 @@ impl Deadline {
         Self(Instant::now() + limit)
     }
 
-    /// Whether it has passed.
-    #[must_use]
-    pub fn has_passed(self) -> bool {
-        Instant::now() >= self.0
-    }
-
     /// Runs a call; `None` when the deadline came first. The call is then dropped, which the host takes as its end.
     pub async fn race<T>(self, call: impl Future<Output = T>) -> Option<T> {
         let rest = self.0.saturating_duration_since(Instant::now());
@@ -44,29 +38,27 @@ pub fn unix_time() -> u64 {
 /// A Unix time with milliseconds: `2026-01-31T12:00:00.123Z`.
 #[must_use]
 pub fn rfc3339_millis(since_1970: Duration) -> String {
-    let time = i64::try_from(since_1970.as_millis())
-        .ok()
-        .and_then(chrono::DateTime::from_timestamp_millis);
-    time.map_or_else(String::new, |t| t.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string())
+    humantime::format_rfc3339_millis(UNIX_EPOCH + since_1970).to_string()
 }
 
-/// A Unix time as people and JSON write it: `2026-01-31T12:00:00Z` (RFC 3339, UTC, whole seconds).
+/// A Unix time as people and JSON write it: `2026-01-31T12:00:00Z` (RFC 3339, UTC, whole seconds). Blank beyond the
+/// year 9999.
 #[must_use]
 pub fn rfc3339(unix_seconds: u64) -> String {
-    written(unix_seconds, "%Y-%m-%dT%H:%M:%SZ")
+    time(unix_seconds).map_or_else(String::new, |time| humantime::format_rfc3339_seconds(time).to_string())
 }
 
-/// A Unix time as HTTP headers write it: `Sat, 31 Jan 2026 12:00:00 GMT` (RFC 9110 section 5.6.7).
+/// A Unix time as HTTP headers write it: `Sat, 31 Jan 2026 12:00:00 GMT` (RFC 9110 section 5.6.7). Blank beyond the
+/// year 9999.
 #[must_use]
 pub fn http_date(unix_seconds: u64) -> String {
-    written(unix_seconds, "%a, %d %b %Y %H:%M:%S GMT")
+    time(unix_seconds).map_or_else(String::new, httpdate::fmt_http_date)
 }
 
-fn written(unix_seconds: u64, format: &str) -> String {
-    let time = i64::try_from(unix_seconds)
-        .ok()
-        .and_then(|s| chrono::DateTime::from_timestamp(s, 0));
-    time.map_or_else(String::new, |t| t.format(format).to_string())
+/// A time that has four digits for its year.
+fn time(unix_seconds: u64) -> Option<SystemTime> {
+    const YEAR_10000: u64 = 253_402_300_800;
+    (unix_seconds < YEAR_10000).then(|| UNIX_EPOCH + Duration::from_secs(unix_seconds))
 }
 
 #[cfg(test)]
@@ -77,6 +69,11 @@ mod tests {
     fn times_are_written_for_people_and_for_headers() {
         assert_eq!(rfc3339(784_111_777), "1994-11-06T08:49:37Z");
         assert_eq!(http_date(784_111_777), "Sun, 06 Nov 1994 08:49:37 GMT");
-        assert_eq!(http_date(u64::MAX), "");
+        assert_eq!(http_date(253_402_300_799), "Fri, 31 Dec 9999 23:59:59 GMT");
+        for none in [253_402_300_800, u64::MAX] {
+            assert_eq!((rfc3339(none), http_date(none)), (String::new(), String::new()));
+        }
+        let millis = Duration::from_millis(784_111_777_042);
+        assert_eq!(rfc3339_millis(millis), "1994-11-06T08:49:37.042Z");
     }
 }

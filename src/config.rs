@@ -1,9 +1,25 @@
-//! Settings: Spin application variables, read for each request so that a change takes effect at once.
+//! Settings: Spin application variables. A change takes effect within a second.
 //!
 //! Each group is read where it is needed, so that a request pays only for the variables it uses. An empty value
 //! means unset. Names and defaults stand in `spin.toml`.
 
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
 use crate::error::Error;
+
+/// How long a value is used before the host is asked for it again. Each question is a call out of the instance, and
+/// together they would cost an answer more than its statement costs us.
+const FRESH: Duration = Duration::from_secs(1);
+
+thread_local! {
+    /// The values of this instance, with the time at which each was asked for.
+    static VALUES: RefCell<HashMap<&'static str, (Instant, Rc<str>)>> = RefCell::default();
+}
 
 /// Settings that guard the door: needed by nearly every request.
 #[derive(Debug)]
@@ -21,12 +37,24 @@ impl Access {
     ///
     /// # Errors
     /// [`Error::Internal`] when the host cannot resolve a variable or a number is none.
-    pub async fn read() -> Result<Self, Error> {
-        Ok(Self {
+    pub async fn read() -> Result<Rc<Self>, Error> {
+        thread_local! {
+            static READ: RefCell<Option<(Instant, Rc<Access>)>> = const { RefCell::new(None) };
+        }
+        let known = READ.with_borrow(|read| {
+            let (asked, access) = read.as_ref()?;
+            (asked.elapsed() < FRESH).then(|| Rc::clone(access))
+        });
+        if let Some(access) = known {
+            return Ok(access);
+        }
+        let access = Rc::new(Self {
             api_key: optional("mcp_api_key").await?,
             cors_origins: text("mcp_cors_origins").await?,
             max_body_bytes: number("mcp_max_body_bytes").await?,
-        })
+        });
+        READ.set(Some((Instant::now(), Rc::clone(&access))));
+        Ok(access)
     }
 }
 
@@ -163,22 +191,37 @@ const UNRESERVED: &percent_encoding::AsciiSet = &percent_encoding::NON_ALPHANUME
     .remove(b'~');
 
 /// A variable's value, blank when it is unset.
-async fn text(name: &'static str) -> Result<String, Error> {
+async fn value(name: &'static str) -> Result<Rc<str>, Error> {
+    let known = VALUES.with_borrow(|values| {
+        let (asked, value) = values.get(name)?;
+        (asked.elapsed() < FRESH).then(|| Rc::clone(value))
+    });
+    if let Some(value) = known {
+        return Ok(value);
+    }
     let value = spin_sdk::variables::get(name).await;
     // The host's error may repeat the value of a variable: only its kind is kept.
-    value.map_err(|_| Error::Internal(format!("variable {name} cannot be resolved; see spin.toml")))
+    let value = value.map_err(|_| Error::Internal(format!("variable {name} cannot be resolved; see spin.toml")))?;
+    let value: Rc<str> = value.into();
+    VALUES.with_borrow_mut(|values| values.insert(name, (Instant::now(), Rc::clone(&value))));
+    Ok(value)
+}
+
+/// A variable's value, blank when it is unset.
+async fn text(name: &'static str) -> Result<String, Error> {
+    Ok(value(name).await?.as_ref().to_owned())
 }
 
 /// A variable's value, `None` when it is blank.
 async fn optional(name: &'static str) -> Result<Option<String>, Error> {
-    let value = text(name).await?;
+    let value = value(name).await?;
     let trimmed = value.trim();
     Ok((!trimmed.is_empty()).then(|| trimmed.to_owned()))
 }
 
 /// A variable that is a number.
 async fn number<T: std::str::FromStr>(name: &'static str) -> Result<T, Error> {
-    text(name)
+    value(name)
         .await?
         .trim()
         .parse()
@@ -187,7 +230,7 @@ async fn number<T: std::str::FromStr>(name: &'static str) -> Result<T, Error> {
 
 /// A variable that is a yes or no.
 async fn flag(name: &'static str) -> Result<bool, Error> {
-    match text(name).await?.trim().to_ascii_lowercase().as_str() {
+    match value(name).await?.trim().to_ascii_lowercase().as_str() {
         "true" | "1" | "yes" | "on" => Ok(true),
         "" | "false" | "0" | "no" | "off" => Ok(false),
         _ => Err(Error::Internal(format!("variable {name} must be true or false"))),

@@ -93,9 +93,6 @@ pub enum Error {
     /// The request's body did not arrive in time.
     #[error("body too slow")]
     BodyTooSlow,
-    /// The answer was not ready in time.
-    #[error("request took too long")]
-    TooSlow,
     /// The request's body is not what the route takes; says what it takes.
     #[error("bad request: {0}")]
     BadRequest(&'static str),
@@ -178,7 +175,6 @@ impl Error {
             Self::BodyTooLarge(_) => "BODY_TOO_LARGE",
             Self::BodyUnreadable(_) => "BODY_UNREADABLE",
             Self::BodyTooSlow => "BODY_TOO_SLOW",
-            Self::TooSlow => "REQUEST_TOO_SLOW",
             Self::BadRequest(_) => "BAD_REQUEST",
         }
     }
@@ -258,9 +254,6 @@ impl Error {
             Self::BodyTooLarge(limit) => format!("The request body is larger than the limit of {limit} bytes."),
             Self::BodyUnreadable(_) => "The request body ended early. Send it again.".to_owned(),
             Self::BodyTooSlow => "The request body did not arrive in time. Send it again.".to_owned(),
-            Self::TooSlow => {
-                "The answer took too long. Try again in a few seconds, with the same client_request_id.".to_owned()
-            }
             Self::BadRequest(takes) => (*takes).to_owned(),
         }
     }
@@ -269,7 +262,7 @@ impl Error {
     #[must_use]
     pub fn is_fault(&self) -> bool {
         match self {
-            Self::DatabaseUnavailable(_) | Self::OutcomeUnknown { .. } | Self::Internal(_) | Self::TooSlow => true,
+            Self::DatabaseUnavailable(_) | Self::OutcomeUnknown { .. } | Self::Internal(_) => true,
             Self::ContentUnavailable(reason) => *reason != Unavailable::NoSuchFile,
             _ => false,
         }

@@ -8,9 +8,18 @@ use std::{
 };
 
 use http::{HeaderMap, Method, StatusCode};
-use serde_json::json;
+use serde::Serialize;
 
-use crate::{auth::caller, clock, error::Error, plan::TaskId};
+use crate::{
+    auth::caller,
+    clock::{self, Deadline},
+    error::Error,
+    plan::TaskId,
+    render,
+};
+
+/// An answer begins within this time, or within what a last statement may take beyond it.
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// Causes kept of one request, and characters of each.
 const MAX_CAUSES: usize = 5;
@@ -64,6 +73,12 @@ impl Record {
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// The end of a wait that may take `limit`, but not longer than the whole request may.
+    #[must_use]
+    pub fn deadline(&self, limit: Duration) -> Deadline {
+        Deadline::after(limit.min(LIMIT.saturating_sub(self.begun.1.elapsed())))
     }
 
     /// Notes the route, by its template.
@@ -146,7 +161,7 @@ impl Record {
         self.cut.set(cut);
     }
 
-    fn line(&self) -> serde_json::Value {
+    fn write(&self) {
         let status = self.status.get();
         let outcome = self.outcome.borrow();
         let outcome = match (outcome.as_deref(), status) {
@@ -156,57 +171,69 @@ impl Record {
             (None, Some(_)) => "ok",
         };
         let causes = self.causes.borrow();
-        let mut line = json!({
-            "time": clock::rfc3339_millis(self.begun.0.duration_since(UNIX_EPOCH).unwrap_or_default()),
-            "level": if causes.is_empty() { "info" } else { "error" },
-            "request_id": self.id,
-            "method": self.method,
-            "route": self.route.get(),
-            "outcome": outcome,
-            "ms": millis(self.begun.1.elapsed()),
-            "database_ms": millis(self.database.get()),
-            "statements": self.statements.get(),
-            "worker_ms": millis(self.worker.get()),
+        write(&Line {
+            time: clock::rfc3339_millis(self.begun.0.duration_since(UNIX_EPOCH).unwrap_or_default()),
+            level: if causes.is_empty() { "info" } else { "error" },
+            request_id: &self.id,
+            method: self.method,
+            route: self.route.get(),
+            rpc: self.rpc.get(),
+            tool: self.tool.get(),
+            key: self.key.as_deref(),
+            status: status.map(|status| status.as_u16()),
+            outcome,
+            ms: millis(self.begun.1.elapsed()),
+            database_ms: millis(self.database.get()),
+            statements: self.statements.get(),
+            worker_ms: millis(self.worker.get()),
+            sent_bytes: self.sent.get(),
+            causes: &causes,
         });
-        if let Some(object) = line.as_object_mut() {
-            let mut add = |name: &str, value: serde_json::Value| object.insert(name.to_owned(), value);
-            if let Some(status) = status {
-                add("status", status.as_u16().into());
-            }
-            if let Some(rpc) = self.rpc.get() {
-                add("rpc", rpc.into());
-            }
-            if let Some(tool) = self.tool.get() {
-                add("tool", tool.into());
-            }
-            if let Some(key) = &self.key {
-                add("key", key.as_str().into());
-            }
-            if let Some(sent) = self.sent.get() {
-                add("sent_bytes", sent.into());
-            }
-            if !causes.is_empty() {
-                add("causes", json!(*causes));
-            }
-        }
-        line
     }
+}
+
+/// The line of a request.
+#[derive(Serialize)]
+struct Line<'a> {
+    time: String,
+    level: &'static str,
+    request_id: &'a str,
+    method: &'static str,
+    route: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rpc: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    outcome: &'a str,
+    ms: f64,
+    database_ms: f64,
+    statements: u32,
+    worker_ms: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sent_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    causes: &'a [String],
 }
 
 impl Drop for Record {
     fn drop(&mut self) {
-        write(&self.line());
+        self.write();
     }
 }
 
 /// Something that is allowed but unwise.
 pub fn warning(text: &str) {
-    write(&json!({ "level": "warning", "message": text }));
+    write(&serde_json::json!({ "level": "warning", "message": text }));
 }
 
 /// In one call of the host, so that lines of requests that run side by side do not mix.
-fn write(entry: &serde_json::Value) {
-    let line = format!("{entry}\n");
+fn write(entry: &impl Serialize) {
+    let mut line = render::to_json(entry);
+    line.push('\n');
     #[expect(clippy::print_stderr, reason = "stderr is the host's log")]
     {
         eprint!("{line}");

@@ -11,7 +11,7 @@ mod revision;
 use serde_json::value::RawValue;
 
 pub use frame::{Fault, INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST};
-use frame::{Id, Incoming, PARSE_ERROR, Request, answer, read, refusal};
+use frame::{Id, Incoming, NOT_JSON, PARSE_ERROR, Request, answer, read, refusal};
 use methods::{Failure, unknown_method};
 pub use revision::Envelope;
 use revision::{BATCHES, Era, spoken};
@@ -40,14 +40,12 @@ pub async fn handle(body: &[u8], envelope: &Envelope<'_>, context: &Context) -> 
     let Ok(text) = std::str::from_utf8(body) else {
         return refuse(PARSE_ERROR, "The body is not UTF-8.");
     };
-    let Ok(raw) = serde_json::from_str::<&RawValue>(text) else {
-        return refuse(PARSE_ERROR, "The body is not JSON.");
-    };
-    if !raw.get().starts_with('[') {
-        return message(raw, envelope, context).await;
+    let text = text.trim_matches([' ', '\t', '\n', '\r']);
+    if !text.starts_with('[') {
+        return message(text, envelope, context).await;
     }
     let batches = envelope.version.is_none_or(|version| version.trim() == BATCHES);
-    match serde_json::from_str::<Vec<&RawValue>>(raw.get()) {
+    match serde_json::from_str::<Vec<&RawValue>>(text) {
         Ok(_) if !batches => refuse(
             INVALID_REQUEST,
             "Batches are part of 2025-03-26 only: send one message a request.",
@@ -55,13 +53,13 @@ pub async fn handle(body: &[u8], envelope: &Envelope<'_>, context: &Context) -> 
         Ok(messages) if messages.is_empty() => refuse(INVALID_REQUEST, "The batch is empty."),
         Ok(messages) if messages.len() > MAX_BATCH => refuse(INVALID_REQUEST, "A batch holds 50 messages at the most."),
         Ok(messages) => batch(&messages, envelope, context).await,
-        Err(_) => refuse(PARSE_ERROR, "The body is not JSON."),
+        Err(_) => refuse(PARSE_ERROR, NOT_JSON),
     }
 }
 
 /// Serves one message.
-async fn message(raw: &RawValue, envelope: &Envelope<'_>, context: &Context) -> Reply {
-    match read(raw) {
+async fn message(text: &str, envelope: &Envelope<'_>, context: &Context) -> Reply {
+    match read(text) {
         Ok(Incoming::Request(request)) => serve(&request, envelope, context).await,
         Ok(Incoming::Notification) => Reply::Accepted,
         Ok(Incoming::Response) if envelope.version.map(str::trim) == Some(revision::MODERN) => {
@@ -75,7 +73,7 @@ async fn message(raw: &RawValue, envelope: &Envelope<'_>, context: &Context) -> 
 
 /// Serves the messages of a batch one after the other (2025-03-26, batching).
 async fn batch(messages: &[&RawValue], envelope: &Envelope<'_>, context: &Context) -> Reply {
-    let forbidden = |raw: &&RawValue| match read(raw) {
+    let forbidden = |raw: &&RawValue| match read(raw.get()) {
         Ok(Incoming::Request(request)) => request.method == "initialize" || revision::claims_revision(&request),
         _ => false,
     };
@@ -88,7 +86,7 @@ async fn batch(messages: &[&RawValue], envelope: &Envelope<'_>, context: &Contex
     }
     let mut answers = Vec::with_capacity(messages.len());
     for raw in messages {
-        match message(raw, envelope, context).await {
+        match message(raw.get(), envelope, context).await {
             Reply::Accepted => {}
             Reply::Answer(text) | Reply::Refused(text) | Reply::UnknownMethod(text) => answers.push(text),
         }

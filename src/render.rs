@@ -113,7 +113,7 @@ fn http_status(error: &Error) -> StatusCode {
         ) => StatusCode::BAD_GATEWAY,
         Error::DatabaseUnavailable(_) | Error::OutcomeUnknown { .. } => StatusCode::SERVICE_UNAVAILABLE,
         Error::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
-        Error::ContentUnavailable(Unavailable::WorkerTimeout) | Error::TooSlow => StatusCode::GATEWAY_TIMEOUT,
+        Error::ContentUnavailable(Unavailable::WorkerTimeout) => StatusCode::GATEWAY_TIMEOUT,
     }
 }
 
@@ -142,9 +142,7 @@ pub fn json_rpc(error: &Error) -> mcp::Fault {
         | Error::BodyTooLarge(_)
         | Error::BodyUnreadable(_)
         | Error::BodyTooSlow => mcp::INVALID_REQUEST,
-        Error::DatabaseUnavailable(_) | Error::OutcomeUnknown { .. } | Error::Internal(_) | Error::TooSlow => {
-            mcp::INTERNAL_ERROR
-        }
+        Error::DatabaseUnavailable(_) | Error::OutcomeUnknown { .. } | Error::Internal(_) => mcp::INTERNAL_ERROR,
     };
     mcp::Fault::new(code, error.message())
 }
@@ -201,7 +199,6 @@ pub fn tool_result(error: &Error) -> ErrorBody {
         | Error::BodyTooLarge(_)
         | Error::BodyUnreadable(_)
         | Error::BodyTooSlow
-        | Error::TooSlow
         | Error::BadRequest(_) => None,
     };
     ErrorBody {

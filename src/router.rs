@@ -4,7 +4,6 @@ use std::{
     pin::Pin,
     rc::Rc,
     task::{Context as TaskContext, Poll},
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -15,7 +14,6 @@ use spin_sdk::http::Request;
 
 use crate::{
     auth::{self, caller::Caller},
-    clock::Deadline,
     config::Access,
     error::Error,
     log::{self, Record},
@@ -23,9 +21,6 @@ use crate::{
     routes,
     tools::Context,
 };
-
-/// An answer begins within this time. All that it waits for has shorter limits of its own; this is for their sum.
-const LIMIT: Duration = Duration::from_secs(30);
 
 /// The routes, as `GET /` shows them.
 pub const TABLE: [&str; 9] = [
@@ -108,11 +103,7 @@ pub async fn handle(request: Request) -> Response {
         _ => None,
     };
     let answered = match access {
-        Ok(access) => {
-            let route = route(request, access, origin.is_none() || cors.is_some(), &record);
-            let answered = Deadline::after(LIMIT).race(route).await;
-            answered.unwrap_or(Err(Error::TooSlow))
-        }
+        Ok(access) => route(request, access, origin.is_none() || cors.is_some(), &record).await,
         Err(error) => Err(error),
     };
     let mut response = answered.unwrap_or_else(|error| {
@@ -129,7 +120,12 @@ pub async fn handle(request: Request) -> Response {
 }
 
 /// The table.
-async fn route(request: Request, access: Access, origin_allowed: bool, record: &Rc<Record>) -> Result<Response, Error> {
+async fn route(
+    request: Request,
+    access: Rc<Access>,
+    origin_allowed: bool,
+    record: &Rc<Record>,
+) -> Result<Response, Error> {
     let uri = request.uri().clone();
     let route = Route::find(uri.path());
     if let Some(route) = route {
@@ -173,7 +169,7 @@ async fn route(request: Request, access: Access, origin_allowed: bool, record: &
     }
 }
 
-async fn context(request: &Request, access: Access, record: &Rc<Record>) -> Result<Context, Error> {
+async fn context(request: &Request, access: Rc<Access>, record: &Rc<Record>) -> Result<Context, Error> {
     let caller = Caller::identify(request.headers(), access.api_key.as_deref()).await?;
     warn_if_open(&access);
     Ok(Context {

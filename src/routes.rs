@@ -6,10 +6,11 @@ pub mod index;
 pub mod mcp;
 pub mod tools;
 
-use std::{rc::Rc, time::Duration};
+use std::{fmt::Display, rc::Rc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, header};
+use http_body::Body;
 use http_body_util::BodyExt as _;
 
 use crate::{
@@ -43,35 +44,37 @@ async fn settle(caller: &Caller, record: &Rc<Record>) -> Result<(), Error> {
 /// A request's body, read whole up to a limit that holds before reading and while reading.
 ///
 /// # Errors
-/// [`Error::BodyTooLarge`], [`Error::BodyUnreadable`].
-async fn read_body(request: spin_sdk::http::Request, limit: u64) -> Result<Bytes, Error> {
-    let announced = request
-        .headers()
+/// [`Error::BodyTooLarge`], [`Error::BodyUnreadable`], [`Error::BodyTooSlow`].
+async fn read_body<B>(headers: &HeaderMap, mut body: B, limit: u64) -> Result<Vec<u8>, Error>
+where
+    B: Body<Data = Bytes, Error: Display> + Unpin,
+{
+    let announced = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse().ok());
     if announced.is_some_and(|length: u64| length > limit) {
         return Err(Error::BodyTooLarge(limit));
     }
-    let mut body = request.into_body();
-    let deadline = Deadline::after(BODY_LIMIT);
     // What is announced need not come: memory is taken as it comes.
     let capacity = announced.map_or(0, |length| usize::try_from(length).unwrap_or(FIRST_CAPACITY));
-    let mut read = Vec::with_capacity(capacity.min(FIRST_CAPACITY));
-    while let Some(frame) = deadline.race(body.frame()).await.ok_or(Error::BodyTooSlow)? {
-        if deadline.has_passed() {
-            return Err(Error::BodyTooSlow);
+    let reading = async {
+        let mut read = Vec::with_capacity(capacity.min(FIRST_CAPACITY));
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|code| Error::BodyUnreadable(code.to_string()))?;
+            let Ok(data) = frame.into_data() else { continue };
+            if (read.len() + data.len()) as u64 > limit {
+                return Err(Error::BodyTooLarge(limit));
+            }
+            read.extend_from_slice(&data);
         }
-        let frame = frame.map_err(|code| Error::BodyUnreadable(code.to_string()))?;
-        let Ok(data) = frame.into_data() else { continue };
-        if (read.len() + data.len()) as u64 > limit {
-            return Err(Error::BodyTooLarge(limit));
-        }
-        read.extend_from_slice(&data);
-    }
+        Ok(read)
+    };
+    let read = Deadline::after(BODY_LIMIT).race(reading).await;
+    let read = read.ok_or(Error::BodyTooSlow)??;
     if announced.is_some_and(|length| length != read.len() as u64) {
         return Err(Error::BodyUnreadable("shorter than announced".to_owned()));
     }
-    Ok(read.into())
+    Ok(read)
 }
 
 /// A posted body must be JSON by its `Content-Type` (RFC 9110 section 8.3; parameters are allowed).

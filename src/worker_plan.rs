@@ -77,7 +77,7 @@ impl WorkerPlan {
         call: impl Future<Output = Result<T, Unavailable>>,
     ) -> Result<T, Unavailable> {
         let begun = Instant::now();
-        let result = Deadline::after(limit).race(call).await;
+        let result = self.record.deadline(limit).race(call).await;
         self.record.add_worker(begun.elapsed());
         result.unwrap_or(Err(Unavailable::WorkerTimeout))
     }

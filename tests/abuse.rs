@@ -128,7 +128,7 @@ fn depth_and_length_end_in_an_answer() {
                     r#"{{"jsonrpc":"2.0","id":1,"method":"ping","params":{{"_meta":{}}}}}"#,
                     deep(100)
                 ),
-                400,
+                200,
             ),
             (
                 format!(r#"{{"jsonrpc":"2.0","id":{long_number},"method":"ping"}}"#),

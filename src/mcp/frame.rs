@@ -3,11 +3,13 @@
 //! Values stay in their JSON text until somebody needs them, so that an id comes back exactly as it was sent: `7`
 //! is not `"7"`, and numbers beyond 2^53 keep their digits.
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
 /// The body is not JSON (JSON-RPC 2.0 section 5.1).
 pub(super) const PARSE_ERROR: i64 = -32700;
+/// The words that go with it.
+pub(super) const NOT_JSON: &str = "The body is not JSON.";
 /// The JSON is no message that MCP knows.
 pub const INVALID_REQUEST: i64 = -32600;
 /// The method is not served.
@@ -131,16 +133,19 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de Raw
 ///
 /// # Errors
 /// The fault to answer with, and the id to answer it under when it could be read.
-pub(super) fn read(raw: &RawValue) -> Result<Incoming<'_>, (Fault, Option<Id<'_>>)> {
-    let members: Members<'_> = serde_json::from_str(raw.get()).map_err(|_| {
-        (
+pub(super) fn read(text: &str) -> Result<Incoming<'_>, (Fault, Option<Id<'_>>)> {
+    let members = text.starts_with('{').then(|| serde_json::from_str(text));
+    let Some(Ok(members)): Option<Result<Members<'_>, _>> = members else {
+        let fault = if serde_json::from_str::<IgnoredAny>(text).is_ok() {
             Fault::new(
                 INVALID_REQUEST,
                 "A message is one JSON object with members that occur once.",
-            ),
-            None,
-        )
-    })?;
+            )
+        } else {
+            Fault::new(PARSE_ERROR, NOT_JSON)
+        };
+        return Err((fault, None));
+    };
     let id = members.id.map(Id::new);
     let refuse = |message: &str| Err((Fault::new(INVALID_REQUEST, message), id.flatten()));
     if members.jsonrpc.and_then(as_string).as_deref() != Some("2.0") {
@@ -189,8 +194,7 @@ mod tests {
     use super::*;
 
     fn id_of(message: &str) -> String {
-        let raw: &RawValue = serde_json::from_str(message).expect("JSON");
-        match read(raw) {
+        match read(message) {
             Ok(Incoming::Request(request)) => request.id.0.get().to_owned(),
             Ok(Incoming::Notification) => "notification".to_owned(),
             Ok(Incoming::Response) => "response".to_owned(),
@@ -241,5 +245,8 @@ mod tests {
         );
         assert_eq!(id_of(r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"ping"}"#), "-32600 -");
         assert_eq!(id_of("7"), "-32600 -");
+        assert_eq!(id_of(r#"["2.0",1,"ping"]"#), "-32600 -");
+        assert_eq!(id_of(r#"{"jsonrpc":"2.0","id":1,"method":"ping""#), "-32700 -");
+        assert_eq!(id_of(r#"{"id":1,"id":2,}"#), "-32700 -");
     }
 }

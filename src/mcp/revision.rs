@@ -93,6 +93,7 @@ impl<'a> Meta<'a> {
         request
             .params
             .meta
+            .filter(|raw| raw.get().starts_with('{'))
             .and_then(|raw| serde_json::from_str(raw.get()).ok())
             .unwrap_or_default()
     }

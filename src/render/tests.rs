@@ -106,7 +106,6 @@ fn every_error_has_its_three_renderings() {
             -32603,
             "DATABASE_UNAVAILABLE",
         ),
-        (Error::TooSlow, 504, -32603, "REQUEST_TOO_SLOW"),
         (Error::BodyTooSlow, 408, -32600, "BODY_TOO_SLOW"),
         (Error::Internal("secret-host".to_owned()), 500, -32603, "INTERNAL_ERROR"),
         (Error::ApiKeyMissing, 401, -32600, "API_KEY_MISSING"),

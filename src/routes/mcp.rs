@@ -19,8 +19,9 @@ pub async fn post(request: spin_sdk::http::Request, context: &Context) -> Result
     if !accepts_json(request.headers()) {
         return Err(Error::NotAcceptable);
     }
-    let headers = request.headers().clone();
-    let body = read_body(request, context.access.max_body_bytes).await?;
+    let (head, body) = request.into_parts();
+    let headers = head.headers;
+    let body = read_body(&headers, body, context.access.max_body_bytes).await?;
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let envelope = Envelope {
         version: text("mcp-protocol-version"),
