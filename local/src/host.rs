@@ -13,7 +13,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
 use wasmtime::component::Linker;
-use wasmtime::{Cache, CacheConfig, Config, Engine};
+use wasmtime::{Cache, CacheConfig, Config, Engine, ProfilingStrategy};
 use wasmtime_wasi_http::handler::{ProxyHandler, TrapOrPanicError};
 use wasmtime_wasi_http::p3::bindings::ServicePre;
 
@@ -61,6 +61,10 @@ impl Runtime {
     pub fn load(manifest: &Manifest, cache_dir: Option<&Path>) -> anyhow::Result<Self> {
         let mut config = Config::new();
         config.wasm_component_model_async(true).epoch_interruption(true);
+        // For perf: which machine code is which function of the component. See ARCHITECTURE.md.
+        if std::env::var_os("PLANEXE_LOCAL_PERF_MAP").is_some() {
+            config.profiler(ProfilingStrategy::PerfMap);
+        }
         if let Some(folder) = cache_dir {
             let folder = std::path::absolute(folder)?;
             std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;

@@ -44,6 +44,9 @@ struct Up {
     /// A folder or zip of a real run, which the sample worker hands out in place of samples.
     #[arg(long, value_name = "PATH")]
     serve: Option<PathBuf>,
+    /// The sample worker hands out files but makes no plans: new tasks stay pending.
+    #[arg(long)]
+    no_plans: bool,
     /// The folder with spin.toml.
     #[arg(long, default_value = ".")]
     project: PathBuf,
@@ -104,6 +107,7 @@ async fn start(up: Up) -> Result<()> {
         fresh: up.fresh,
         step: Duration::from_millis(up.step),
         serve: up.serve,
+        plans: !up.no_plans,
     })
     .await
 }

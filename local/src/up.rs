@@ -50,6 +50,8 @@ pub struct UpOptions {
     pub step: Duration,
     /// A folder or zip of a real run for the sample worker to hand out.
     pub serve: Option<PathBuf>,
+    /// Whether the sample worker makes plans. If not, it only hands out files.
+    pub plans: bool,
 }
 
 /// Starts the stack, says how to use it, and serves until Ctrl-C or a termination signal.
@@ -64,6 +66,7 @@ pub async fn run(options: UpOptions) -> Result<()> {
         fresh,
         step,
         serve,
+        plans,
     } = options;
     let address = settings::listener(&variables)?;
     // Before anything is started: a port that is taken is the commonest reason to fail.
@@ -95,6 +98,7 @@ pub async fn run(options: UpOptions) -> Result<()> {
         let mut worker_options = WorkerOptions::new(started.url(DATABASE));
         worker_options.step = step;
         worker_options.serve = serve;
+        worker_options.claim = plans;
         let started_worker = Worker::start(worker_options).await?;
         say(&format!(
             "Started the sample worker at {} (it makes sample plans, without an LLM).",
