@@ -1,0 +1,141 @@
+"""The benchmark. `scripts/bench --help` tells how to use it."""
+
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import statistics
+import sys
+
+import growth
+import report
+import stage
+import startup
+import workload
+import wrk
+from wrk import OUT, show
+
+
+def main():
+    options = parse()
+    OUT.mkdir(parents=True, exist_ok=True)
+    result = {"machine": machine(), "date": datetime.date.today().isoformat()}
+    if options.url:
+        targets = [remote(text, options) for text in options.url]
+        if options.beside:
+            with stage.Stage(OUT / "stage") as local:
+                local.seed()
+                ours = local.server(local.folder / "database")
+                result["operations"] = compare([ours, *targets, local.floor(ours)], options)
+        else:
+            result["operations"] = compare(targets, options)
+    else:
+        with stage.Stage(OUT / "stage") as local:
+            local.seed()
+            ours = local.server(local.folder / "database")
+            floor = local.floor(ours)
+            if "operations" in options.parts:
+                result["operations"] = compare([ours, floor], options)
+            if "startup" in options.parts:
+                result["startup"] = startup.measure(local, options.rounds)
+            if "growth" in options.parts:
+                result["growth"] = growth.measure(local, ours, options)
+    report.write(result, OUT, options.chart)
+
+
+def parse():
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench",
+        description="Measures the server beside the floor, a component that does the same SQL and nothing else, or "
+        "beside any MCP servers. All targets take turns in one run, so that what disturbs the machine disturbs all.",
+    )
+    parser.add_argument(
+        "parts", nargs="*", help="what to measure: operations, startup, growth [default: operations and startup]"
+    )
+    parser.add_argument("--url", action="append", metavar="[NAME=]URL", help="an MCP server's /mcp; may be repeated")
+    parser.add_argument("--header", action="append", default=[], metavar="'Name: value'", help="sent to those servers")
+    parser.add_argument("--completed", metavar="TASK_ID", help="a completed task of those servers")
+    parser.add_argument("--running", metavar="TASK_ID", help="a running task of those servers")
+    parser.add_argument("--beside", action="store_true", help="measure our server and the floor beside those servers")
+    parser.add_argument("--connections", default="1,16,64", help="how many at once [default: 1,16,64]")
+    parser.add_argument("--seconds", type=int, default=3, help="of each measurement [default: 3]")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each target [default: 3]")
+    parser.add_argument("--only", help="names of operations, comma-separated")
+    parser.add_argument("--chart", type=pathlib.Path, help="write the charts here too")
+    options = parser.parse_args()
+    known = ("operations", "startup", "growth")
+    options.parts = options.parts or ["operations", "startup"]
+    for part in options.parts:
+        if part not in known:
+            parser.error(f"there is no part {part!r}: choose from {', '.join(known)}")
+    names = {operation.name for operation in workload.OPERATIONS}
+    options.only = set(options.only.split(",")) if options.only else names
+    if not options.only <= names:
+        parser.error(f"there is no operation {', '.join(options.only - names)}: choose from {', '.join(sorted(names))}")
+    options.connections = [int(number) for number in options.connections.split(",")]
+    return options
+
+
+def remote(text, options):
+    """A server elsewhere."""
+    name, found, url = text.partition("=")
+    if not found or name.startswith("http"):
+        name, url = text, text
+    base = url.rstrip("/").removesuffix("/mcp")
+    headers = dict(header.split(": ", 1) for header in options.header)
+    return stage.Target(name, base, headers, {"completed": options.completed, "running": options.running})
+
+
+def compare(targets, options):
+    """Every operation at every number of connections, the targets in turns."""
+    rows = []
+    for operation in workload.OPERATIONS:
+        serving = [target for target in targets if target.serves(operation)]
+        if operation.name not in options.only or not serving:
+            continue
+        for target in serving:
+            target.call(operation)
+        for connections in options.connections:
+            runs = {target.name: [] for target in serving}
+            for number in range(options.rounds):
+                # The first of a round has it easier or harder: each is the first in its turn.
+                turn = number % len(serving)
+                for target in serving[turn:] + serving[:turn]:
+                    show(f"{operation.title}, {connections} connections, round {number + 1}: {target.name}")
+                    try:
+                        runs[target.name].append(
+                            wrk.measure(target, operation, connections, options.seconds)
+                        )
+                    except wrk.Failed as error:
+                        runs[target.name] = None
+                        print(f"\nbench: {target.name}: {operation.title}: no result: {error}", file=sys.stderr)
+                serving = [target for target in serving if runs.get(target.name) is not None]
+            row = {"operation": operation.name, "title": operation.title, "connections": connections, "targets": {}}
+            for name, figures in runs.items():
+                row["targets"][name] = figures and summary(figures)
+            rows.append(row)
+            report.line(row)
+    return rows
+
+
+def summary(runs):
+    """The median of each figure over the rounds, and each round's for those who want to look."""
+    median = {name: statistics.median(run[name] for run in runs) for name in runs[0]}
+    return {**median, "rounds": [{name: run[name] for name in ("throughput", "p99_ms")} for run in runs]}
+
+
+def machine():
+    model = "unknown"
+    try:
+        for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                model = line.partition(":")[2].strip()
+                break
+    except OSError:
+        pass
+    return {"cpus": os.cpu_count(), "model": model}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""How cost grows with what can become large: tasks in the table, prompts, connections, artifacts."""
+
+import dataclasses
+
+import stage
+import workload
+import wrk
+from wrk import show
+
+TASKS = (1, 100, 10_000, 1_000_000)
+PROMPTS = (10_000, 50_000, 200_000, 1_000_000)
+CONNECTIONS = (1, 4, 16, 64, 256)
+ARTIFACTS = (1_000, 100_000, 1_000_000, 10_000_000, 90_000_000)
+
+
+def measure(local, ours, options):
+    """The four plots."""
+    plots = [connections(ours, options), prompts(ours, options), artifacts(local, ours, options)]
+    plots.append(tasks(local, ours, options))
+    for plot in plots:
+        print(plot["title"])
+        for name, values in plot["lines"].items():
+            cells = ", ".join(f"{x:,}: {value:,.2f}" for x, value in zip(plot["x"], values))
+            print(f"  {name}: {cells}")
+    return plots
+
+
+def operation(name):
+    return next(operation for operation in workload.OPERATIONS if operation.name == name)
+
+
+def best(target, asked, connections, options):
+    """The median of the rounds."""
+    show(f"{asked.title}, {connections} connections")
+    target.call(asked)
+    runs = [wrk.measure(target, asked, connections, options.seconds) for _ in range(options.rounds)]
+    return sorted(runs, key=lambda run: run["throughput"])[len(runs) // 2]
+
+
+def connections(ours, options):
+    lines = {}
+    for name in ("ping", "status_running", "file_info", "task_create"):
+        asked = operation(name)
+        lines[asked.title] = [best(ours, asked, number, options)["throughput"] for number in CONNECTIONS]
+    return {
+        "title": "Connections at once",
+        "x": CONNECTIONS,
+        "xlabel": "connections",
+        "ylabel": "requests a second",
+        "lines": lines,
+        "log": True,
+    }
+
+
+def prompts(ours, options):
+    lines = {"p50, 1 connection": [], "p50, 16 connections": []}
+    for size in PROMPTS:
+        asked = dataclasses.replace(operation("task_create"), tool=workload.create(size - 400))
+        for number, line in zip((1, 16), lines.values()):
+            line.append(best(ours, asked, number, options)["p50_ms"])
+    return {
+        "title": "Size of the prompt (task_create)",
+        "x": PROMPTS,
+        "xlabel": "bytes",
+        "ylabel": "milliseconds",
+        "lines": lines,
+        "log": True,
+    }
+
+
+def artifacts(local, ours, options):
+    lines = {"task_file_info, report": [], "report download": [], "task_file_info, zip": [], "zip download": []}
+    info = operation("file_info")
+    zip_info = dataclasses.replace(info, tool=("task_file_info", {"task_id": "@TASK@", "artifact": "zip"}))
+    for size in ARTIFACTS:
+        local.put_task(stage.IDS["completed"], "completed", stage.report(size), stage.archive(size))
+        for asked, line in zip((info, operation("report"), zip_info, operation("zip")), lines.values()):
+            line.append(best(ours, asked, 1, options)["p50_ms"])
+    return {
+        "title": "Size of the artifact, 1 connection",
+        "x": ARTIFACTS,
+        "xlabel": "bytes",
+        "ylabel": "milliseconds (median)",
+        "lines": lines,
+        "log": True,
+    }
+
+
+def tasks(local, ours, options):
+    """Fills the table. The filling tasks are completed ones, with a prompt of usual length and a small report."""
+    lines = {}
+    there = 0
+    local.sql("DELETE FROM task_item; DELETE FROM events; DELETE FROM nonces")
+    local.seed()
+    for count in TASKS:
+        show(f"filling the table up to {count:,} tasks")
+        local.sql(f"""
+            INSERT INTO task_item (id, timestamp_created, last_seen_timestamp, state, prompt, progress_percentage,
+                progress_message, stop_requested, user_id, parameters, generated_report_html)
+            SELECT gen_random_uuid(), moment, moment, 'completed', repeat('{workload.PROMPT}', 12), 100, 'Done', false,
+                'mcp_user', '{{"speed_vs_detail": "ping_llm"}}', repeat('<p>A plan.</p>', 100)
+            FROM generate_series({there} + 1, {count}) number,
+                LATERAL (SELECT now() AT TIME ZONE 'UTC' - number * interval '1 minute' AS moment) moments;
+            """)
+        local.sql("VACUUM ANALYZE task_item; CHECKPOINT")
+        there = count
+        for name in ("status_running", "status_completed", "file_info", "task_create"):
+            asked = operation(name)
+            lines.setdefault(asked.title, []).append(best(ours, asked, 16, options)["throughput"])
+    return {
+        "title": "Tasks in the table, 16 connections",
+        "x": TASKS,
+        "xlabel": "tasks",
+        "ylabel": "requests a second",
+        "lines": lines,
+    }
