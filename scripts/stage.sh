@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# What scripts/conformance and scripts/clients share: a server of their own, and the programs to try it with. Sourced,
-# with ME as the script's name and the checkout as the working folder.
+# What scripts/conformance, scripts/clients and the checks share: programs that are fetched into .local/, and a server of
+# their own. Sourced, with ME as the script's name and the checkout as the working folder.
 
 # The Node.js that the conformance suite and the Inspector need: 22.19 or later. Its packages are named by platform.
 NODE_VERSION=22.23.2
@@ -50,6 +50,23 @@ ensure_packages() {
     rm -f "$to/package-lock.json"
     die "npm could not install the packages of $from/package-lock.json"
   fi
+}
+
+need_python() {
+  python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
+    die "Python 3.11 or later (python3) is missing: Debian and Ubuntu: sudo apt-get install python3 python3-venv; macOS: brew install python"
+}
+
+# Makes a Python environment with the packages of a requirements file, unless it is there: ensure_python PINS FOLDER.
+ensure_python() {
+  local pins=$1 folder=$2
+  if cmp -s "$pins" "$folder/requirements.txt"; then return; fi
+  say "installing the packages of $pins from PyPI into $folder, once"
+  python3 -m venv --clear "$folder" >/dev/null ||
+    die "python3 -m venv does not work: Debian and Ubuntu: sudo apt-get install python3-venv"
+  "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$pins" ||
+    die "pip could not install $pins"
+  cp "$pins" "$folder/requirements.txt"
 }
 
 # --- the server -------------------------------------------------------------

@@ -4,6 +4,9 @@
 # mirror but not rustup's servers. Sourced by scripts/setup, whose TARGET, RUSTLIB,
 # TARGET_DIR, TMP, STAGING, say, die, has, reason and link_component it uses.
 
+# shellcheck source=scripts/apt.sh
+. "$(dirname "${BASH_SOURCE[0]}")/apt.sh"
+
 # Marks a library built here, in contrast to one that rustup knows of.
 SOURCE_MARK=BUILT-FROM-SOURCE
 
@@ -21,42 +24,6 @@ install_std_from_source() {
 }
 
 # --- fetching ---------------------------------------------------------------
-
-# The mirrors that this machine's apt uses, whichever way they are configured.
-debian_mirrors() {
-  apt-get --print-uris update 2>/dev/null |
-    sed -n "s|^'\([^']*debian[^']*\)/dists/.*|\1|p" | { grep -v security || true; } | sort -u
-}
-
-# apt with this one suite and nothing of the machine's lists, caches and hooks:
-# it needs no root, and it checks the signatures.
-apt_for_suite() {
-  local mirror=$1 suite=$2 keyring options='target=Packages'
-  for keyring in /usr/share/keyrings/debian-archive-keyring.{gpg,pgp}; do
-    if [ -e "$keyring" ]; then options="target=Packages signed-by=$keyring"; fi
-  done
-  rm -rf "$TMP/apt"
-  mkdir -p "$TMP/apt/lists/partial" "$TMP/apt/cache/archives/partial"
-  echo "deb [$options] $mirror $suite main" >"$TMP/apt/sources.list"
-  cat >"$TMP/apt/conf" <<CONF
-Dir::Etc::SourceList "$TMP/apt/sources.list";
-Dir::Etc::SourceParts "/dev/null";
-Dir::State::Lists "$TMP/apt/lists";
-Dir::Cache "$TMP/apt/cache";
-APT::Sandbox::User "root";
-APT::Get::AllowUnauthenticated "false";
-Acquire::AllowInsecureRepositories "false";
-Acquire::Languages "none";
-Acquire::http::Timeout "20";
-#clear APT::Update::Post-Invoke;
-#clear APT::Update::Post-Invoke-Success;
-CONF
-  apt-get -c "$TMP/apt/conf" -q update >"$TMP/apt.log" 2>&1 </dev/null || true
-}
-
-versions_of() {
-  apt-cache -c "$TMP/apt/conf" madison "$1" 2>/dev/null | awk '{ print $3 }' || true
-}
 
 # Leaves library/ of that Rust version and the C library in TMP/src and TMP/libc.
 fetch_sources() {
