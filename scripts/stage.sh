@@ -69,6 +69,19 @@ ensure_python() {
   cp "$pins" "$folder/requirements.txt"
 }
 
+# Puts a program of crates.io on PATH, in exactly this version: ensure_cargo_tool NAME VERSION.
+ensure_cargo_tool() {
+  local name=$1 version=$2 root=$PWD/.local/cargo
+  PATH=$root/bin:$PATH
+  if grep -qs "^\"$name $version " "$root/.crates.toml"; then return; fi
+  say "compiling $name $version from crates.io into .local/cargo, once; it takes some minutes"
+  # Outside of the checkout's folder of builds, which tests measure; and without optimisation: it runs for seconds.
+  CARGO_TARGET_DIR=$root/target CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off \
+    cargo install --quiet --locked --root "$root" --version "=$version" "$name" ||
+    die "cargo could not install $name $version"
+  rm -rf "$root/target"
+}
+
 # --- the server -------------------------------------------------------------
 
 SERVER=
