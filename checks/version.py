@@ -1,0 +1,30 @@
+"""Prints the version of the workspace, if every file that repeats it agrees; else says which do not.
+
+What a running server says of itself is compiled in from Cargo.toml; tests/version.rs asks it.
+"""
+
+import json
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def toml(name: str) -> dict:
+    """A TOML file of this project."""
+    return tomllib.loads((ROOT / name).read_text())
+
+
+VERSION = toml("Cargo.toml")["workspace"]["package"]["version"]
+# A further file that repeats the version is one line here.
+REPEATED = {
+    "spin.toml": toml("spin.toml")["application"]["version"],
+    "server.json": json.loads((ROOT / "server.json").read_text())["version"],
+}
+wrong = {file: found for file, found in REPEATED.items() if found != VERSION}
+for file, found in wrong.items():
+    print(f"{file} says {found}, Cargo.toml {VERSION}", file=sys.stderr)
+if not wrong:
+    print(VERSION)
+sys.exit(bool(wrong))
