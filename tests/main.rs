@@ -41,3 +41,4 @@ mod task_status;
 mod task_stop;
 mod tools_list;
 mod users;
+mod version;
