@@ -4,6 +4,7 @@ What a running server says of itself is compiled in from Cargo.toml; tests/versi
 """
 
 import json
+import re
 import sys
 import tomllib
 from pathlib import Path
@@ -22,6 +23,11 @@ REPEATED = {
     "spin.toml": toml("spin.toml")["application"]["version"],
     "server.json": json.loads((ROOT / "server.json").read_text())["version"],
 }
+# And what the deployment pages tell to copy or to push.
+for path in (ROOT / "deploy").rglob("*"):
+    if path.is_file():
+        for found in re.findall(r"planexe-mcp[-:](\d+\.\d+\.\d+)", path.read_text()):
+            REPEATED[f"{path.relative_to(ROOT)} ({found})"] = found
 wrong = {file: found for file, found in REPEATED.items() if found != VERSION}
 for file, found in wrong.items():
     print(f"{file} says {found}, Cargo.toml {VERSION}", file=sys.stderr)
