@@ -201,12 +201,17 @@ def check_nginx() -> None:
         run(*command, "-t")
         with started("nginx", command, port, authority) as proxy:
             proxy.check_passage()
+            # 20 at once and 5 a second: after this pause the first 20 are let through.
             time.sleep(5)
+            refused = []
             with ThreadPoolExecutor(20) as pool:
-                answers = list(pool.map(lambda _: proxy.request("POST", "/mcp", b"{}", Host=HOST), range(60)))
-            refused = [answer for answer in answers if answer[0] != 200]
-            # 20 at once and 5 a second; how many seconds 60 requests take is the machine's matter.
-            if not refused or len(refused) > 40:
+                # On a slow machine 60 calls may take so long that none is refused.
+                for turn in range(10):
+                    answers = list(pool.map(lambda _: proxy.request("POST", "/mcp", b"{}", Host=HOST), range(60)))
+                    refused = [answer for answer in answers if answer[0] != 200]
+                    if refused:
+                        break
+            if not refused or (turn == 0 and len(refused) > 40):
                 raise Problem(f"nginx: of 60 calls at once {len(refused)} were refused")
             proxy.problem("a call too many", 429, refused[0])
             proxy.expect("Retry-After", refused[0][1].get("retry-after"), "2")
