@@ -1,6 +1,6 @@
 //! Many large downloads at once: memory stays bounded, connections and instances are given back.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::Method;
@@ -9,7 +9,7 @@ use http_body_util::BodyExt as _;
 use crate::{
     download_entries::noise,
     support::{
-        ANSWERED, Stage, request, run,
+        Stage, request, run, settle,
         zips::{archive, stored},
     },
 };
@@ -93,13 +93,4 @@ fn slow_readers_hold_no_connection_and_leaving_frees_all() {
         .await;
         assert_eq!(stage.host.stats().traps, 0);
     });
-}
-
-/// Waits until something is so.
-async fn settle(is_so: impl Fn() -> bool) {
-    let began = Instant::now();
-    while !is_so() {
-        assert!(began.elapsed() < ANSWERED, "it does not settle");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }

@@ -12,6 +12,7 @@ pub(crate) struct Counters {
     pub(crate) instances_created: AtomicU64,
     pub(crate) instances_alive: AtomicUsize,
     pub(crate) traps: AtomicU64,
+    pub(crate) kills: AtomicU64,
     pub(crate) peak_memory: AtomicUsize,
     last_trap: Mutex<Option<String>>,
 }

@@ -178,6 +178,8 @@ pub struct Stats {
     pub traps: u64,
     /// The text of the last such end, with the guest's backtrace.
     pub last_trap: Option<String>,
+    /// Instances that [`Host::kill_instances`] has ended.
+    pub kills: u64,
     /// The most linear memory that one instance has had, in bytes.
     pub peak_memory: usize,
     /// Postgres connections that guests hold or that are being made ready.
@@ -236,12 +238,7 @@ impl Host {
                 .clone();
             let component = Arc::new(Component::new(id, component, shared.clone()));
             let engine = runtime.0.engine.clone();
-            let instances = Instances {
-                engine,
-                service,
-                component,
-                reuse: reuse.clone(),
-            };
+            let instances = Instances::new(engine, service, component, reuse.clone());
             handlers.insert(id.clone(), ProxyHandler::new(instances));
         }
         Ok(Self(Arc::new(Application {
@@ -262,6 +259,14 @@ impl Host {
         })
     }
 
+    /// Ends every instance that exists now, in the middle of whatever it is doing, as a platform may at any time. The
+    /// requests that they serve fail; the next one gets a new instance. Returns when they are gone.
+    pub async fn kill_instances(&self) {
+        for handler in self.0.handlers.values() {
+            handler.state().kill().await;
+        }
+    }
+
     /// What the host has done so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
@@ -273,6 +278,7 @@ impl Host {
             instances_alive: counters.instances_alive.load(Relaxed),
             traps: counters.traps.load(Relaxed),
             last_trap: counters.last_trap(),
+            kills: counters.kills.load(Relaxed),
             peak_memory: counters.peak_memory.load(Relaxed),
             postgres_in_use,
             postgres_idle,

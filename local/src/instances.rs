@@ -1,14 +1,16 @@
 //! The making, reuse and end of instances.
 //!
 //! Requests share instances as in Spin: a new one starts when the others are busy, and one that traps takes the
-//! requests it is serving along.
+//! requests it is serving along. So does one that is killed, which platforms do at any time, and tests here.
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
 use tokio::time::{Sleep, sleep};
 use wasmtime::component::GuestTaskId;
 use wasmtime::{Engine, Store, StoreContextMut};
@@ -46,10 +48,37 @@ impl Default for Reuse {
 
 /// Makes the instances of one component.
 pub(crate) struct Instances {
-    pub(crate) engine: Engine,
-    pub(crate) service: ServicePre<InstanceState>,
-    pub(crate) component: Arc<Component>,
-    pub(crate) reuse: Reuse,
+    engine: Engine,
+    service: ServicePre<InstanceState>,
+    component: Arc<Component>,
+    reuse: Reuse,
+    /// Tells the instances that exist now to end at once; those to come get another.
+    kill: Mutex<watch::Sender<()>>,
+}
+
+impl Instances {
+    pub(crate) fn new(
+        engine: Engine,
+        service: ServicePre<InstanceState>,
+        component: Arc<Component>,
+        reuse: Reuse,
+    ) -> Self {
+        Self {
+            engine,
+            service,
+            component,
+            reuse,
+            kill: Mutex::default(),
+        }
+    }
+
+    /// Ends every instance that exists now, whatever it is doing. Returns when they are gone.
+    pub(crate) async fn kill(&self) {
+        let kill = std::mem::take(&mut *self.kill.lock().unwrap_or_else(PoisonError::into_inner));
+        kill.send_replace(());
+        // Each instance holds a receiver for as long as it lives.
+        kill.closed().await;
+    }
 }
 
 impl HandlerState for Instances {
@@ -58,6 +87,7 @@ impl HandlerState for Instances {
     type WorkerState = Worker;
 
     async fn instantiate(&self) -> wasmtime::Result<Instance<InstanceState, Expiration, Worker>> {
+        let killed = self.kill.lock().unwrap_or_else(PoisonError::into_inner).subscribe();
         let mut store = Store::new(&self.engine, InstanceState::new(&self.component)?);
         store.limiter(|state| &mut state.life);
         // A busy guest gives way to others at each tick.
@@ -72,8 +102,18 @@ impl HandlerState for Instances {
                 idle: self.reuse.idle,
                 request: self.reuse.request_timeout,
                 sleep: Box::pin(sleep(Duration::MAX)),
+                kill: {
+                    let mut killed = killed.clone();
+                    Box::pin(async move {
+                        if killed.changed().await.is_err() {
+                            // Nobody is left who could kill.
+                            std::future::pending::<()>().await;
+                        }
+                    })
+                },
             },
             state: Worker {
+                killed,
                 component: self.component.clone(),
                 reuse: self.reuse.clone(),
             },
@@ -86,11 +126,16 @@ pub(crate) struct Expiration {
     idle: Duration,
     request: Option<Duration>,
     sleep: Pin<Box<Sleep>>,
+    /// Completes when the instance is to end at once.
+    kill: Pin<Box<dyn Future<Output = ()> + Send + Sync>>,
 }
 
 impl WorkerExpiration for Expiration {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>, status: WorkerStatus, since: Instant) -> Poll<()> {
         let this = self.get_mut();
+        if this.kill.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
         let limit = match status {
             WorkerStatus::Idle => Some(this.idle),
             WorkerStatus::Requests | WorkerStatus::PostReturn => this.request,
@@ -110,6 +155,7 @@ impl WorkerExpiration for Expiration {
 pub(crate) struct Worker {
     component: Arc<Component>,
     reuse: Reuse,
+    killed: watch::Receiver<()>,
 }
 
 impl WorkerState for Worker {
@@ -136,7 +182,9 @@ impl WorkerState for Worker {
     }
 
     fn drop(&self, store: Store<InstanceState>, result: Result<(), wasmtime::Error>) {
-        if let Err(error) = result {
+        if self.killed.has_changed().unwrap_or_default() {
+            self.component.shared.counters.kills.fetch_add(1, Relaxed);
+        } else if let Err(error) = result {
             // The handler says the same words when the async runtime ends under an instance: that is no failure.
             let runtime_ended = error.to_string() == "worker panicked" && !std::thread::panicking();
             if !runtime_ended {

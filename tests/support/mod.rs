@@ -11,7 +11,7 @@ use std::{
     future::Future,
     path::{Path, PathBuf},
     sync::{LazyLock, OnceLock},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 pub use faults::{Link, own_cluster};
@@ -50,6 +50,15 @@ pub fn block_on<T>(part: impl Future<Output = T>) -> T {
 /// Runs a test that may take longer, when it is asked for in full.
 pub fn run_for<T>(limit: Duration, test: impl Future<Output = T>) -> T {
     RUNTIME.block_on(async { tokio::time::timeout(limit, test).await.expect("the test hangs") })
+}
+
+/// Waits until something is so.
+pub async fn settle(is_so: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < ANSWERED, "it does not settle");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// The folder of the project.

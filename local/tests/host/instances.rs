@@ -116,6 +116,34 @@ async fn a_trap_after_the_answer_began_looks_like_an_end() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_instance_takes_its_requests_along_and_is_replaced() {
+    let tested = tested();
+    tested.host.kill_instances().await;
+    assert_eq!(tested.ok("/plain", &[]).await, "plain", "there was nothing to kill");
+    let answering = tested.send(request("/stream", &[("count", "500"), ("ms", "20")])).await;
+    // The busy one may be waiting for its instance yet when the first is killed.
+    let killer = async {
+        loop {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            tested.host.kill_instances().await;
+        }
+    };
+    let answers = async { futures::join!(tested.get("/sleep", &[("ms", "60000")]), tested.get("/loop", &[])) };
+    let (waiting, busy) = tokio::select! {
+        answers = answers => answers,
+        () = killer => unreachable!(),
+    };
+    assert_eq!((waiting.0.as_u16(), busy.0.as_u16()), (500, 500));
+    let seen = text(answering.into_body()).await.unwrap();
+    assert!(seen.lines().count() < 500, "{seen}");
+    eventually("no instance", || tested.stats().instances_alive == 0).await;
+    assert_eq!(tested.ok("/count", &[]).await, "1", "a new instance");
+    let stats = tested.stats();
+    assert_eq!((stats.traps, tested.stderr().as_str()), (0, ""));
+    assert_eq!(stats.kills, stats.instances_created - 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_busy_guest_holds_nobody_up() {
     let tested = tested_with(|options| options.reuse.request_timeout = Some(Duration::from_secs(2)));
     let started = Instant::now();
