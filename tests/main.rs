@@ -27,6 +27,7 @@ mod faults;
 mod instances;
 mod interfaces;
 mod kill;
+mod leaving;
 mod log;
 mod parsers;
 mod properties;
