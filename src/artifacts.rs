@@ -2,6 +2,8 @@
 
 mod archive;
 mod feed;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod passing;
 mod unpack;
 mod whole;

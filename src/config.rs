@@ -3,6 +3,9 @@
 //! Each group is read where it is needed, so that a request pays only for the variables it uses. An empty value
 //! means unset. Names and defaults stand in `spin.toml`.
 
+#[cfg(fuzzing)]
+pub mod fuzzing;
+
 use std::{
     cell::RefCell,
     collections::HashMap,

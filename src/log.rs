@@ -1,6 +1,9 @@
 //! The log: one line of JSON on stderr for each request, for the operator. Never a key, a prompt, the text of a
 //! request, or a raw path.
 
+#[cfg(fuzzing)]
+pub mod fuzzing;
+
 use std::{
     borrow::Cow,
     cell::{Cell, RefCell},

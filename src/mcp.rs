@@ -3,6 +3,8 @@
 //! `frame` reads and writes messages, `revision` tells the lifecycles apart, `methods` serves them, `prompts` holds the prompts.
 
 mod frame;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod methods;
 mod prompts;
 mod resources;

@@ -1,5 +1,8 @@
 //! The one table from method and path to handler, and what every answer carries.
 
+#[cfg(fuzzing)]
+pub mod fuzzing;
+
 use std::{
     pin::Pin,
     rc::Rc,

@@ -6,6 +6,8 @@
 mod arguments;
 #[cfg(not(target_family = "wasm"))]
 pub mod describe;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod prompt_examples;
 mod task_create;
 mod task_file_info;
@@ -157,6 +159,8 @@ pub struct Tool {
     call: for<'a> fn(&'a str, &'a Value, &'a Context) -> Call<'a>,
     #[cfg(not(target_family = "wasm"))]
     describe: fn() -> Value,
+    #[cfg(fuzzing)]
+    read: fn(&str, &Value) -> Result<(), Error>,
 }
 
 impl Tool {
@@ -166,6 +170,8 @@ impl Tool {
             call: |arguments, schema, context| Box::pin(run::<D>(arguments, schema, context)),
             #[cfg(not(target_family = "wasm"))]
             describe: describe::tool::<D>,
+            #[cfg(fuzzing)]
+            read: fuzzing::read::<D>,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The archive of a run as it lies in the database: only the parts that are needed are read.
 
 use std::{
+    cell::Cell,
     io::{self, Read, Seek, SeekFrom},
     ops::Range,
 };
@@ -60,30 +61,13 @@ impl Archive<'_> {
     ///
     /// # Errors
     /// [`Error::ContentUnavailable`] when the archive is broken, and those of the database.
-    pub(super) async fn entries(&self, mut end: Option<Vec<u8>>) -> Result<Vec<Entry>, Error> {
-        let mut reader = Sparse::new(self.size);
-        // What is beyond the pieces shows when the directory is read: then the piece is fetched and the reading repeated.
-        let mut length = u64::from(END_LENGTH);
-        let mut missing = self.size.saturating_sub(length);
-        let mut read = 0;
-        while read < MAX_DIRECTORY {
-            let now = length.min(self.size.saturating_sub(missing));
-            let bytes = match end.take() {
-                Some(bytes) => bytes,
-                None => task::read_artifact(self.database, self.id, Artifact::Zip, self.version, missing, now).await?,
-            };
-            read += now;
-            length *= 2;
-            reader.add(missing, bytes);
-            match ZipArchive::new(&mut reader) {
-                Ok(archive) => return Ok(plain_files(&archive)),
-                Err(_) => match reader.missing.take() {
-                    Some(offset) => missing = offset,
-                    None => return Err(Unavailable::ArchiveBroken.into()),
-                },
-            }
-        }
-        Err(Unavailable::ArchiveBroken.into())
+    pub(super) async fn entries(&self, end: Option<Vec<u8>>) -> Result<Vec<Entry>, Error> {
+        let end = Cell::new(end);
+        let fetch = async |offset, length| match end.take() {
+            Some(bytes) => Ok(bytes),
+            None => task::read_artifact(self.database, self.id, Artifact::Zip, self.version, offset, length).await,
+        };
+        directory(self.size, END_LENGTH.into(), fetch).await
     }
 
     /// Begins to read an entry, or a part of it.
@@ -91,27 +75,7 @@ impl Archive<'_> {
     /// # Errors
     /// [`Error::ContentUnavailable`] when the entry is broken or cannot be read here, and those of the database.
     pub(super) async fn open(&self, entry: &Entry, part: Option<Range<u64>>) -> Result<Pieces, Error> {
-        let content = entry.content()?;
-        let name_length = entry.raw_name().len() as u64;
-        let start = entry.header_start;
-        let least = HEADER_LENGTH + name_length + entry.compressed;
-        let end = start.saturating_add(least + u64::from(u16::MAX));
-        let mut feed = Feed::new(self.slices(start..end, least + USUAL_EXTRA));
-        if feed.take().await? != LOCAL_HEADER {
-            return Err(Unavailable::ArchiveBroken.into());
-        }
-        let header = LocalHeader::read(&mut feed).await?;
-        if header.name != entry.raw_name() {
-            return Err(Unavailable::ArchiveBroken.into());
-        }
-        Ok(match (part, entry.method) {
-            (None, _) => unpacked(feed, content),
-            (Some(part), Ok(Method::Stored)) => {
-                let data = start + header.length;
-                self.slices(data + part.start..data + part.end, u64::MAX)
-            }
-            (Some(part), _) => window(unpacked(feed, content), part.start, part.end),
-        })
+        entry.open(part, |range, first| self.slices(range, first)).await
     }
 
     /// Bytes of the archive, the first slice of them not longer than `first`.
@@ -120,6 +84,34 @@ impl Archive<'_> {
         let (id, version) = (self.id.to_owned(), self.version.to_owned());
         slices(self.database.renewed(), id, Artifact::Zip, version, range, first).boxed_local()
     }
+}
+
+/// The files of an archive of which `fetch` reads so many bytes from an offset on: first its last `length` bytes, then
+/// what turns out to be missing.
+pub(super) async fn directory(
+    size: u64,
+    mut length: u64,
+    fetch: impl AsyncFn(u64, u64) -> Result<Vec<u8>, Error>,
+) -> Result<Vec<Entry>, Error> {
+    let mut reader = Sparse::new(size);
+    // What is beyond the pieces shows when the directory is read: then the piece is fetched and the reading repeated.
+    let mut missing = size.saturating_sub(length);
+    let mut read = 0;
+    while read < MAX_DIRECTORY {
+        let now = length.min(size.saturating_sub(missing));
+        let bytes = fetch(missing, now).await?;
+        read += now;
+        length *= 2;
+        reader.add(missing, bytes);
+        match ZipArchive::new(&mut reader) {
+            Ok(archive) => return Ok(plain_files(&archive)),
+            Err(_) => match reader.missing.take() {
+                Some(offset) => missing = offset,
+                None => return Err(Unavailable::ArchiveBroken.into()),
+            },
+        }
+    }
+    Err(Unavailable::ArchiveBroken.into())
 }
 
 impl Entry {
@@ -171,6 +163,35 @@ impl Entry {
             name: self.name.split_off(self.inner),
             updated_at: self.updated_at,
         }
+    }
+
+    /// Begins to read the entry, or a part of it, from the bytes of the archive that `slices` gives: those of a range,
+    /// the first slice of them not longer than said.
+    pub(super) async fn open(
+        &self,
+        part: Option<Range<u64>>,
+        slices: impl Fn(Range<u64>, u64) -> Pieces,
+    ) -> Result<Pieces, Error> {
+        let content = self.content()?;
+        let start = self.header_start;
+        let least = HEADER_LENGTH + self.raw_name().len() as u64 + self.compressed;
+        let end = start.saturating_add(least + u64::from(u16::MAX));
+        let mut feed = Feed::new(slices(start..end, least + USUAL_EXTRA));
+        if feed.take().await? != LOCAL_HEADER {
+            return Err(Unavailable::ArchiveBroken.into());
+        }
+        let header = LocalHeader::read(&mut feed).await?;
+        if header.name != self.raw_name() {
+            return Err(Unavailable::ArchiveBroken.into());
+        }
+        Ok(match (part, self.method) {
+            (None, _) => unpacked(feed, content),
+            (Some(part), Ok(Method::Stored)) => {
+                let data = start + header.length;
+                slices(data + part.start..data + part.end, u64::MAX)
+            }
+            (Some(part), _) => window(unpacked(feed, content), part.start, part.end),
+        })
     }
 
     /// What is to come.

@@ -64,6 +64,11 @@ impl<'a> Id<'a> {
         let valid = text.starts_with('"') || digits.bytes().all(|b| b.is_ascii_digit());
         valid.then_some(Self(raw))
     }
+
+    #[cfg(fuzzing)]
+    pub(super) fn text(self) -> &'a str {
+        self.0.get()
+    }
 }
 
 /// A message from a client.

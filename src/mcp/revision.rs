@@ -160,7 +160,7 @@ fn check_headers(request: &Request<'_>, envelope: &Envelope<'_>) -> Result<(), F
 }
 
 /// A header value is plain, or `=?base64?…?=` around base64 of UTF-8. `None` when the base64 is broken.
-fn decode_name(header: &str) -> Option<String> {
+pub(super) fn decode_name(header: &str) -> Option<String> {
     use base64ct::{Base64, Encoding as _};
     let Some(encoded) = header
         .strip_prefix("=?base64?")

@@ -1,6 +1,8 @@
 //! `GET /download/{task_id}/{file}`: the files of a plan.
 
 mod conditions;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 
 use std::rc::Rc;
 
