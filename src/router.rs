@@ -185,7 +185,11 @@ async fn context(request: &Request, access: Rc<Access>, record: &Rc<Record>) -> 
 
 /// Scheme and host of the request as the host reports them. A client may send the header too: the host's copy is last.
 fn request_origin(headers: &HeaderMap, uri: &http::Uri) -> String {
-    let origin = |url: &http::Uri| Some(format!("{}://{}", url.scheme_str()?, url.authority()?));
+    let origin = |url: &http::Uri| {
+        // A blank scheme parses too, and would make a link that leads nowhere.
+        let scheme = url.scheme_str().filter(|scheme| ["http", "https"].contains(scheme))?;
+        Some(format!("{scheme}://{}", url.authority()?))
+    };
     let reported = headers
         .get_all("spin-full-url")
         .iter()
@@ -342,7 +346,9 @@ mod tests {
         let mut headers = HeaderMap::new();
         let uri = http::Uri::from_static("http://127.0.0.1:3000/mcp");
         assert_eq!(request_origin(&headers, &uri), "http://127.0.0.1:3000");
-        assert_eq!(request_origin(&headers, &http::Uri::from_static("/mcp")), "");
+        for none in ["/mcp", "://127.0.0.1:3000/mcp", "ftp://127.0.0.1/mcp"] {
+            assert_eq!(request_origin(&headers, &http::Uri::from_static(none)), "", "{none}");
+        }
         headers.append("spin-full-url", HeaderValue::from_static("http://evil.example/mcp"));
         headers.append(
             "spin-full-url",
