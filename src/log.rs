@@ -255,18 +255,19 @@ fn request_id(headers: &HeaderMap) -> String {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._:-".contains(&b);
         (1..=64).contains(&id.len()) && id.bytes().all(allowed)
     };
-    // A client that puts its key there by mistake shall not have it logged.
-    let key = super::auth::presented_key(headers);
-    let own = text("x-request-id")
-        .filter(sane)
-        .filter(|id| key != Some(id.as_bytes()));
+    // A client that puts its key there by mistake shall not have it logged, however either was copied.
+    let plain = |key: &[u8]| caller::normalise(&String::from_utf8_lossy(key));
+    let key = super::auth::presented_key(headers).map(plain);
+    let no_key = |id: &&str| key.as_deref() != Some(plain(id.as_bytes()).as_str());
+    let own = text("x-request-id").filter(sane);
     let trace = || {
         let id = text("traceparent")?.split('-').nth(1)?;
         let hexadecimal = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
         let valid = id.len() == 32 && id.bytes().all(hexadecimal) && id.bytes().any(|b| b != b'0');
         valid.then_some(id)
     };
-    own.or_else(trace)
+    own.filter(no_key)
+        .or_else(|| trace().filter(no_key))
         .map_or_else(|| TaskId::random().to_string(), str::to_owned)
 }
 
@@ -310,6 +311,12 @@ mod tests {
             &[("x-request-id", "")],
             &[("x-request-id", "{\"a\":1}")],
             &[("x-request-id", "secret"), ("x-api-key", "secret")],
+            &[("x-request-id", "secret"), ("x-api-key", "\"secret\"")],
+            &[("x-request-id", "Bearer:secret"), ("x-api-key", "secret")],
+            &[
+                ("traceparent", trace),
+                ("x-api-key", "4bf92f3577b34da6a3ce929d0e0e4736"),
+            ],
             &[("traceparent", "00-00000000000000000000000000000000-00f067aa0ba902b7-01")],
             &[("traceparent", "x")],
         ] {
