@@ -36,6 +36,8 @@ mod real_run;
 mod resource_links;
 mod resources;
 mod soak;
+mod stdio;
+mod stdio_download;
 mod task_create;
 mod task_file_info;
 mod task_status;

@@ -18,6 +18,7 @@ mod tests;
 use account::Account;
 use anyhow::{Context, Result, bail};
 use home::Home;
+pub use home::InUse;
 use installation::Installation;
 use server::Server;
 use sha2::{Digest, Sha256};
@@ -79,7 +80,7 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// When there is no Postgres on this machine, when another process runs this cluster already, when
+    /// When there is no Postgres on this machine, when another process runs this cluster already ([`InUse`]), when
     /// the wanted port is taken, or when the server does not start. Each says in one line what to do.
     pub async fn start(dir: &Path, options: ClusterOptions) -> Result<Self> {
         let (folder, fresh) = (dir.to_path_buf(), options.fresh);

@@ -8,17 +8,20 @@
 //! - [`manifest`]: `spin.toml` and the runtime configuration. [`variables`], [`routes`]: parts of it
 //! - [`host`]: [`host::Runtime`] compiles, [`host::Host`] answers requests, in-process
 //! - [`server`]: the same over TCP
+//! - [`stdio`]: MCP over standard input and output, for the same or for a remote server
 //! - [`cluster`]: a private Postgres. [`worker`]: a stand-in for the service that makes plans
 
 mod allowed_hosts;
 mod bindings;
 mod component;
 mod counters;
+mod https;
 mod inbound;
 mod instances;
 mod outbound_http;
 mod output;
 mod postgres;
+mod stack;
 
 pub mod cluster;
 pub mod demo;
@@ -27,6 +30,7 @@ pub mod manifest;
 pub mod routes;
 pub mod server;
 pub mod settings;
+pub mod stdio;
 pub mod up;
 pub mod variables;
 pub mod worker;

@@ -8,6 +8,7 @@ use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use planexe_local::demo::{self, DemoOptions};
 use planexe_local::settings::{self, Variables};
+use planexe_local::stdio::{self, StdioOptions};
 use planexe_local::up::{self, Engine, UpOptions};
 
 /// The PlanExe MCP server on the machine you sit at. In production, Spin runs the component.
@@ -23,8 +24,24 @@ enum Command {
     /// Start the server with all it needs: a private Postgres and a sample worker, unless the environment names a
     /// database.
     Up(Up),
+    /// Speak MCP on standard input and output, for clients that start a process.
+    Stdio(Stdio),
     /// Have a plan made by a running server and save its report.
     Demo(Demo),
+}
+
+#[derive(Args)]
+struct Stdio {
+    /// A server elsewhere to stand in front of, such as `https://example.org/mcp`; its key is in
+    /// `PLANEXE_MCP_API_KEY`. Without it, the component runs in this process.
+    #[arg(long, env = "PLANEXE_URL")]
+    url: Option<String>,
+    /// Milliseconds between two steps of the sample worker.
+    #[arg(long, default_value_t = 500)]
+    step: u64,
+    /// The folder with spin.toml [default: the checkout that this program was built in].
+    #[arg(long)]
+    project: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -74,6 +91,7 @@ struct Demo {
 async fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Up(up) => start(up).await,
+        Command::Stdio(stdio) => converse(stdio).await,
         Command::Demo(demo) => walk(demo).await,
     };
     match done {
@@ -110,6 +128,32 @@ async fn start(up: Up) -> Result<()> {
         plans: !up.no_plans,
     })
     .await
+}
+
+async fn converse(stdio: Stdio) -> Result<()> {
+    let options = StdioOptions {
+        project: match stdio.project {
+            Some(project) => std::path::absolute(project)?,
+            None => checkout()?,
+        },
+        variables: environment(),
+        url: stdio.url.filter(|url| !url.trim().is_empty()),
+        step: Duration::from_millis(stdio.step),
+    };
+    let served = stdio::run(options).await;
+    if served.is_ok() {
+        // The runtime would wait for a read of standard input that may never return. All else has ended.
+        std::process::exit(0);
+    }
+    served
+}
+
+/// The checkout that this program lies in, else the working folder: clients start it in any.
+fn checkout() -> Result<PathBuf> {
+    let program = std::env::current_exe()?.canonicalize()?;
+    let mut folders = program.ancestors();
+    let checkout = folders.find(|folder| folder.join("spin.toml").is_file());
+    Ok(checkout.map_or_else(std::env::current_dir, |folder| Ok(folder.to_path_buf()))?)
 }
 
 async fn walk(demo: Demo) -> Result<()> {

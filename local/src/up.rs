@@ -10,19 +10,15 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use tokio::process::{Child, Command};
 
-use crate::cluster::{Cluster, ClusterOptions};
-use crate::host::{Environment, Host, HostOptions, Runtime};
-use crate::manifest::Manifest;
+use crate::host::Output;
 use crate::server::Server;
 use crate::settings::{self, Variables};
-use crate::worker::{Worker, WorkerOptions};
+use crate::stack::{self, Stack, StackOptions};
 
 /// The oldest Spin that runs the component.
 const OLDEST_SPIN: (u32, u32) = (4, 1);
 /// How long Spin may take to its first answer.
 const SPIN_LIMIT: Duration = Duration::from_secs(60);
-/// The database of the private Postgres.
-const DATABASE: &str = "planexe";
 
 /// What runs the component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -73,41 +69,14 @@ pub async fn run(options: UpOptions) -> Result<()> {
     let listener = Server::bind(address)
         .await
         .map_err(|error| explain_bind(error, address))?;
-    settings::adopt_database_uri(&mut variables)?;
-    let mut cluster = None;
-    let mut worker = None;
-    if settings::names_database(&variables) {
-        say("Using the database of your environment. No sample worker is started beside it.");
-    } else {
-        say("Starting a private Postgres for this checkout ...");
-        let started = start_cluster(&project, fresh).await?;
-        say(&format!(
-            "  listening on 127.0.0.1:{}, data in {}",
-            started.port(),
-            started.folder().display()
-        ));
-        for (name, value) in [
-            ("PLANEXE_POSTGRES_HOST", "127.0.0.1".to_owned()),
-            ("PLANEXE_POSTGRES_PORT", started.port().to_string()),
-            ("PLANEXE_POSTGRES_DB", DATABASE.to_owned()),
-            ("PLANEXE_POSTGRES_USER", "planexe".to_owned()),
-            ("PLANEXE_POSTGRES_PASSWORD", "planexe".to_owned()),
-        ] {
-            variables.insert(name.to_owned(), value);
-        }
-        let mut worker_options = WorkerOptions::new(started.url(DATABASE));
-        worker_options.step = step;
-        worker_options.serve = serve;
-        worker_options.claim = plans;
-        let started_worker = Worker::start(worker_options).await?;
-        say(&format!(
-            "Started the sample worker at {} (it makes sample plans, without an LLM).",
-            started_worker.url()
-        ));
-        variables.insert("PLANEXE_WORKER_PLAN_URL".to_owned(), started_worker.url());
-        worker = Some(started_worker);
-        cluster = Some(started);
-    }
+    let stack = StackOptions {
+        project: project.clone(),
+        fresh,
+        step,
+        serve,
+        plans,
+    };
+    let stack = Stack::start(stack, &mut variables, say).await?;
     let served = match choose(engine).await? {
         Engine::Spin => {
             drop(listener);
@@ -116,47 +85,19 @@ pub async fn run(options: UpOptions) -> Result<()> {
         Engine::Auto | Engine::Local => serve_here(&project, &variables, listener).await,
     };
     say("Ending ...");
-    if let Some(worker) = worker {
-        worker.stop().await;
-    }
-    if let Some(cluster) = cluster {
-        cluster.stop().await;
-    }
+    stack.stop().await;
     served
 }
 
 /// Serves with the local host until asked to end.
 async fn serve_here(project: &Path, variables: &Variables, listener: Server) -> Result<()> {
-    let manifest = manifest(project)?;
     say("Compiling the component to machine code (cached for the next start) ...");
-    let cache = project.join("target/component-cache");
-    let runtime = tokio::task::spawn_blocking({
-        let manifest = manifest.clone();
-        move || Runtime::load(&manifest, Some(&cache))
-    })
-    .await??;
-    let options = HostOptions {
-        environment: Environment::Fixed(variables.clone()),
-        ..HostOptions::default()
-    };
-    let host = Host::new(&runtime, &manifest, options)?;
+    let host = stack::load(project, variables, Output::Inherit).await?;
     welcome(listener.local_addr(), variables, "the local host");
     listener
         .with_grace(Duration::from_secs(2))
         .serve(host, end_signal())
         .await
-}
-
-/// The application's manifest with the runtime configuration beside it.
-///
-/// # Errors
-/// When one of them cannot be read.
-pub fn manifest(project: &Path) -> Result<Manifest> {
-    let runtime_config = project.join("runtime-config.toml");
-    Manifest::load(
-        &project.join("spin.toml"),
-        runtime_config.is_file().then_some(&*runtime_config),
-    )
 }
 
 /// Serves with Spin until asked to end, or until Spin ends.
@@ -215,25 +156,6 @@ async fn wait_for_answer(address: SocketAddr) -> Result<()> {
     tokio::time::timeout(SPIN_LIMIT, attempts)
         .await
         .context("spin does not answer")
-}
-
-async fn start_cluster(project: &Path, fresh: bool) -> Result<Cluster> {
-    let folder = project.join(".local/postgres");
-    let cluster = Cluster::start(
-        &folder,
-        ClusterOptions {
-            fresh,
-            ..ClusterOptions::default()
-        },
-    )
-    .await?;
-    if let Some(note) = cluster.note() {
-        say(&format!("  {note}"));
-    }
-    if !cluster.has_database(DATABASE).await? {
-        cluster.create_database(DATABASE, Some("planexe_template")).await?;
-    }
-    Ok(cluster)
 }
 
 /// Which of the two runs the component.
@@ -295,7 +217,7 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 }
 
 /// Ctrl-C, or the signal that service managers send.
-async fn end_signal() {
+pub(crate) async fn end_signal() {
     let terminate = async {
         match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
             Ok(mut signal) => _ = signal.recv().await,

@@ -131,6 +131,11 @@ impl Worker {
         format!("http://{}", self.address)
     }
 
+    /// The same as an address to listen on.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// The handle that makes the HTTP half misbehave.
     pub fn faults(&self) -> &Faults {
         &self.faults

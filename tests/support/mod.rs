@@ -3,6 +3,7 @@
 
 mod faults;
 mod stage;
+pub mod stdio;
 mod users;
 pub mod wire;
 pub mod zips;

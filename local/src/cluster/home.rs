@@ -12,11 +12,45 @@
 use super::account::Account;
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
+use std::fmt;
 use std::fs::{File, TryLockError};
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+/// Another process runs the cluster of this folder.
+#[derive(Debug)]
+pub struct InUse {
+    folder: PathBuf,
+    holder: String,
+}
+
+impl InUse {
+    /// The port of that cluster; `None` when its process has not said it yet.
+    pub(crate) fn port(&self) -> Option<u16> {
+        let text = std::fs::read_to_string(self.folder.join("port")).ok()?;
+        text.trim().parse().ok().filter(|port| *port != 0)
+    }
+
+    /// The id of that process.
+    pub(crate) fn holder(&self) -> &str {
+        &self.holder
+    }
+}
+
+impl fmt::Display for InUse {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "the database folder {} is in use by process {}: stop that one, or choose another folder",
+            self.folder.display(),
+            self.holder
+        )
+    }
+}
+
+impl std::error::Error for InUse {}
 
 /// The folder, held for this process until dropped.
 pub(super) struct Home {
@@ -175,11 +209,11 @@ fn hold(folder: &Path) -> Result<File> {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let holder = std::fs::read_to_string(&path).unwrap_or_default();
-            bail!(
-                "the database folder {} is in use by process {}: stop that one, or choose another folder",
-                folder.display(),
-                holder.trim()
-            );
+            return Err(InUse {
+                folder: folder.to_path_buf(),
+                holder: holder.trim().to_owned(),
+            }
+            .into());
         }
         Err(TryLockError::Error(error)) => {
             return Err(error).with_context(|| format!("cannot lock {}", path.display()));

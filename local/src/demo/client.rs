@@ -2,16 +2,14 @@
 //!
 //! Knows no tool by name.
 
+use crate::https::{self, HttpsClient};
 use anyhow::{Context, Result, anyhow, bail};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use hyper::{Request, Response, StatusCode, Uri};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::{Client, Error};
-use hyper_util::rt::TokioExecutor;
+use hyper_util::client::legacy::Error;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::fmt;
@@ -63,7 +61,7 @@ impl std::error::Error for Refusal {}
 
 /// A conversation with one server.
 pub(super) struct Session {
-    http: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    http: HttpsClient,
     base: String,
     api_key: Option<String>,
     /// What the server agreed to, and its id of this conversation if it gave one.
@@ -85,15 +83,8 @@ impl Session {
         if !is_address {
             bail!("“{base_url}” is no address of a server: give one such as http://127.0.0.1:3000");
         }
-        let connector = HttpsConnectorBuilder::new()
-            .with_provider_and_webpki_roots(rustls::crypto::ring::default_provider())
-            .context("cannot set up TLS")?
-            .https_or_http()
-            .enable_http1()
-            .build();
-        let http = Client::builder(TokioExecutor::new()).build(connector);
         Ok(Self {
-            http,
+            http: https::client()?,
             base,
             api_key: api_key.filter(|key| !key.is_empty()),
             headers: Vec::new(),
