@@ -1,11 +1,11 @@
 // The command line of the MCP Inspector: a process for each request. The mode is its --protocol-era.
 
 import { execFile } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { key, mode, url, walk } from "./steps.mjs";
+import { command, key, mode, url, walk } from "./steps.mjs";
 
 const folder = fileURLToPath(new URL("./node_modules/@modelcontextprotocol/inspector", import.meta.url));
 const { version } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
@@ -13,14 +13,26 @@ const { version } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"
 const home = mkdtempSync(join(tmpdir(), "inspector."));
 process.on("exit", () => rmSync(home, { recursive: true, force: true }));
 
+/** Its options for the server. */
+const server = command
+  ? ["--config", configuration(), "--server", "planexe"]
+  : [url, "--transport", "http", "--header", `X-API-Key: ${key}`, "--stored-auth-only"];
+
+/** A file that names the process to start, of the form that most clients share. */
+function configuration() {
+  const file = join(home, "mcp.json");
+  const { stderr, ...planexe } = command;
+  writeFileSync(file, JSON.stringify({ mcpServers: { planexe } }));
+  return file;
+}
+
 /** Its exit status for a result with `isError`. */
 const TOOL_ERROR = 5;
 
 /** Runs it once; the result that it prints, and how it ended. */
 function inspect(method, ...options) {
   const program = join(folder, "clients/launcher/build/index.js");
-  const server = ["--cli", url, "--transport", "http", "--header", `X-API-Key: ${key}`, "--stored-auth-only"];
-  const args = [program, ...server, "--protocol-era", mode, "--format", "json", "--method", method, ...options];
+  const args = [program, "--cli", ...server, "--protocol-era", mode, "--format", "json", "--method", method, ...options];
   return new Promise((resolve, reject) => {
     execFile(process.execPath, args, { env: { ...process.env, HOME: home } }, (error, stdout, stderr) => {
       const status = error ? error.code : 0;
@@ -51,5 +63,6 @@ await walk(
       return (await inspect("prompts/get", "--prompt-name", name, "--prompt-args", ...pairs)).result;
     },
     async close() {},
+    isBrief: true,
   },
 );

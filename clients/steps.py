@@ -11,11 +11,15 @@ import sys
 import urllib.request
 import uuid
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, Protocol
 
-# What the program was called with: its server, the server's key, and the mode of the client.
-URL, MODE = sys.argv[1:3]
+# What the program was called with: its server, the server's key, and the way there with the mode of the client.
+URL, _GIVEN = sys.argv[1:3]
 KEY = os.environ["MCP_KEY"]
+# The way: over HTTP, or through a process, which is the server or a bridge to it.
+WAY = next((way for way in ("stdio", "bridge") if _GIVEN.split("-")[0] == way), "http")
+MODE = _GIVEN if WAY == "http" else _GIVEN.removeprefix(WAY).removeprefix("-")
 
 # How long a client may take for everything, in seconds.
 LIMIT = 120
@@ -24,11 +28,26 @@ POLL = 0.1
 TOOLS = {"prompt_examples", "task_create", "task_status", "task_stop", "task_file_info"}
 
 
+def command() -> dict[str, Any]:
+    """The process to start, where the way is one."""
+    bridge = WAY == "bridge"
+    return {
+        "command": os.environ["STDIO"],
+        "args": ["--url", URL] if bridge else ["--project", os.environ["PROJECT"], "--step", "10"],
+        "env": {"PLANEXE_PATH": os.environ["PLANS"]} | ({"PLANEXE_MCP_API_KEY": KEY} if bridge else {}),
+    }
+
+
+Progress = Callable[[float, float | None, str | None], Awaitable[None]]
+
+
 class Client(Protocol):
     """An SDK's client that has connected, reduced to what the steps need. Results and tools are as on the wire."""
 
     async def tools(self) -> list[dict[str, Any]]: ...
-    async def call(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]: ...
+    async def call(
+        self, name: str, arguments: dict[str, Any], progress: Progress | None = None
+    ) -> dict[str, Any]: ...
     async def prompts(self) -> list[dict[str, Any]]: ...
     async def prompt(self, name: str, arguments: dict[str, str]) -> dict[str, Any]: ...
 
@@ -81,10 +100,18 @@ def download(info: dict[str, Any]) -> None:
     check(hashlib.sha256(content).hexdigest() == info["sha256"], "the download has another SHA-256")
 
 
+def check_saved(saved: dict[str, Any]) -> None:
+    """Compares a file that was saved with its description."""
+    content = Path(saved["saved_path"]).read_bytes()
+    check(len(content) == saved["download_size"], "the saved file has another size")
+    check(hashlib.sha256(content).hexdigest() == saved["sha256"], "the saved file has another SHA-256")
+
+
 async def _walk(client: Client) -> None:
     async def list_tools() -> None:
         tools = await client.tools()
-        missing = TOOLS - {tool["name"] for tool in tools}
+        wanted = TOOLS if WAY == "http" else TOOLS | {"task_download"}
+        missing = wanted - {tool["name"] for tool in tools}
         check(not missing, f"not listed: {missing}")
         for tool in tools:
             schemas = (tool["inputSchema"], tool["outputSchema"])
@@ -127,12 +154,30 @@ async def _walk(client: Client) -> None:
         again = good(await client.call("task_create", request))
         check(task_id and again["task_id"] == task_id and again["repeated"], "a repeated call made a second task")
 
+    async def save() -> None:
+        request = {"prompt": f"Open a café. {uuid.uuid4()}"}
+        task_id = good(await client.call("task_create", request))["task_id"]
+        told: list[float] = []
+
+        async def progress(value: float, total: float | None, message: str | None) -> None:
+            told.append(value)
+
+        wait = {"task_id": task_id, "wait_seconds": LIMIT}
+        check_saved(good(await client.call("task_download", wait, progress)))
+        check(told, "no progress is told")
+        check(told == sorted(set(told)), "the progress goes back")
+        again = good(await client.call("task_download", {"task_id": task_id}))
+        check(again["already_saved"], "the file is saved twice")
+        check_saved(good(await client.call("task_download", {"task_id": task_id, "artifact": "zip"})))
+
     await step("list", list_tools)
     await step("good", good_call)
     await step("bad", bad_call)
     await step("prompt", prompt)
     await step("plan", plan)
     await step("retry", retry)
+    if WAY != "http":
+        await step("save", save)
 
 
 async def walk(about: dict[str, str], connect: Callable[[Use], Awaitable[None]]) -> None:
@@ -140,7 +185,8 @@ async def walk(about: dict[str, str], connect: Callable[[Use], Awaitable[None]])
 
     `connect` connects, calls its argument with the revision that was agreed on and the client, and disconnects.
     """
-    say(step="start", ok=True, mode=MODE, **about)
+    place = {"http": about["key"], "stdio": "none", "bridge": "environment"}[WAY]
+    say(step="start", ok=True, **about | {"mode": _GIVEN, "key": place})
     connected = False
 
     async def use(revision: str, client: Client) -> None:

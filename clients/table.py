@@ -8,8 +8,10 @@ import json
 import sys
 from pathlib import Path
 
-COLUMNS = tuple("client|version|mode|key in|connection|list|good call|bad call|prompt|plan|retry".split("|"))
-STEPS = ("list", "good", "bad", "prompt", "plan", "retry")
+COLUMNS = tuple("client|version|mode|key in|connection|list|good call|bad call|prompt|plan|retry|save".split("|"))
+STEPS = ("list", "good", "bad", "prompt", "plan", "retry", "save")
+# Modes that start a process: task_download is there only.
+PROCESSES = {"stdio", "bridge"}
 # What a client has nothing to send for.
 ABSENT = {"mcp_local": {"list", "prompt"}}
 
@@ -23,6 +25,10 @@ as announced. **Retry**: `task_create` again with the same `client_request_id` r
 PlanExe's own proxy, is reproduced request for request. It has its own list and no prompts, and repeats requests by
 itself without an id: for it, the answer to `task_create` is lost twice, as a 502, a timeout and a cut connection, and
 three attempts buy one plan.
+
+In the modes `stdio` the client starts `scripts/stdio`, which is the server; in the modes `bridge` the process stands in
+front of the server that the other rows ask, with the key in its environment. There, **Save**: `task_download` waits for
+a plan, tells the progress (which the Inspector does not show), and saves the report and the zip as announced, once.
 """
 
 
@@ -36,6 +42,7 @@ def row(name: str, steps: dict[str, dict]) -> tuple[list[str], list[str]]:
     """The cells of a row, and the complaints."""
     start = steps.get("start", {"client": name, "version": "", "mode": "", "key": ""})
     absent = ABSENT.get(start["client"], set())
+    none = absent | (set() if start["mode"].split("-")[0] in PROCESSES else {"save"})
     complaints = []
 
     def cell(*names: str, good: str = "yes") -> str:
@@ -48,7 +55,7 @@ def row(name: str, steps: dict[str, dict]) -> tuple[list[str], list[str]]:
     revision = steps.get("connect", {}).get("revision", "yes")
     # What connects at all has a revision; mcp_local speaks none.
     connection = cell("end", good="none") if absent else cell("connect", "end", good=revision)
-    marks = ["–" if step in absent else cell(step) for step in STEPS]
+    marks = ["–" if step in none else cell(step) for step in STEPS]
     mode = "" if start["mode"] == "-" else start["mode"]
     version = "" if start["version"] == "-" else start["version"]
     return [start["client"], version, mode, start["key"], connection, *marks], complaints

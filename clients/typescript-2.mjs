@@ -2,7 +2,8 @@
 
 import { readFileSync } from "node:fs";
 import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
-import { key, mode, url, walk } from "./steps.mjs";
+import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
+import { command, key, mode, url, walk } from "./steps.mjs";
 
 const about = new URL("./node_modules/@modelcontextprotocol/client/package.json", import.meta.url);
 const { version } = JSON.parse(readFileSync(about, "utf8"));
@@ -12,7 +13,10 @@ const client = new Client(
 );
 const complaints = [];
 client.onerror = (error) => complaints.push(error.message);
-const transport = new StreamableHTTPClientTransport(new URL(url), { requestInit: { headers: { "X-API-Key": key } } });
+const requestInit = { headers: { "X-API-Key": key } };
+const transport = command
+  ? new StdioClientTransport(command)
+  : new StreamableHTTPClientTransport(new URL(url), { requestInit });
 
 await walk(
   { client: "TypeScript SDK 2", version, key: "X-API-Key" },
@@ -22,7 +26,7 @@ await walk(
       return client.getNegotiatedProtocolVersion();
     },
     tools: async () => (await client.listTools()).tools,
-    call: (name, args) => client.callTool({ name, arguments: args }),
+    call: (name, args, onprogress) => client.callTool({ name, arguments: args }, { onprogress }),
     prompts: async () => (await client.listPrompts()).prompts,
     prompt: (name, args) => client.getPrompt({ name, arguments: args }),
     async close() {
