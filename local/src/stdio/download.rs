@@ -147,15 +147,20 @@ pub(super) async fn call(request: &Request, bridge: &Bridge) -> Result<ToolAnswe
     let folder = folder(bridge.folder.as_deref())?;
     let info = json!({ "task_id": id.to_string(), "artifact": arguments.artifact.name() });
     let mut answer = bridge.call_tool(request, "task_file_info", &info).await?;
+    let mut told = -1.0;
     if arguments.wait_seconds > 0 && is_on_its_way(&answer) {
         let end = Instant::now() + Duration::from_secs(arguments.wait_seconds);
-        wait(id, end, request, bridge).await?;
+        told = wait(id, end, request, bridge).await?;
         answer = bridge.call_tool(request, "task_file_info", &info).await?;
     }
     let word = |name: &str| answer.content.get(name).and_then(Value::as_str).map(ToOwned::to_owned);
     let Some(url) = word("download_url") else {
         return Err(End::Passed(answer));
     };
+    // Also where the plan was there before anybody looked.
+    if let Some(token) = request.params.progress_token().filter(|_| told < 100.0) {
+        bridge.progress(&token, 100.0, "Saving the plan.").await;
+    }
     let size = answer.content.get("download_size").and_then(Value::as_u64);
     let (Some(sha256), Some(size)) = (word("sha256"), size) else {
         let text = "The server does not say size and SHA-256 of the file, so that it cannot be checked. Nothing was \
@@ -252,8 +257,8 @@ fn is_final(state: &str) -> bool {
     matches!(state, "stopping" | "stopped" | "completed" | "failed")
 }
 
-/// Waits until the task has ended or the time is over, and tells the client how far it is.
-async fn wait(id: Uuid, end: Instant, request: &Request, bridge: &Bridge) -> Result<(), End> {
+/// Waits until the task has ended or the time is over, and tells the client how far it is; the last percentage told.
+async fn wait(id: Uuid, end: Instant, request: &Request, bridge: &Bridge) -> Result<f64, End> {
     let token = request.params.progress_token();
     let (mut pause, mut told, mut failures) = (PAUSES.0, -1.0, 0);
     loop {
@@ -271,7 +276,7 @@ async fn wait(id: Uuid, end: Instant, request: &Request, bridge: &Bridge) -> Res
                     bridge.progress(token, percentage, word("progress_message")).await;
                 }
                 if is_final(word("state")) {
-                    return Ok(());
+                    return Ok(told);
                 }
             }
             // A server that is away for a moment is no reason to give up a wait of many minutes.
@@ -281,7 +286,7 @@ async fn wait(id: Uuid, end: Instant, request: &Request, bridge: &Bridge) -> Res
         }
         let left = end.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            return Ok(());
+            return Ok(told);
         }
         sleep(pause.min(left)).await;
         pause = pause.mul_f32(1.5).min(PAUSES.1);
