@@ -5,19 +5,26 @@ becomes of it; a block without one fails the check:
 
     <!-- run -->                           run here and now, in the checkout, by `bash -euo pipefail`. Of a console
                                            block the lines behind `$ ` are run one by one, and each has to print the
-                                           lines that follow it; a line of `…` stands for any lines.
+                                           lines that follow it; a line of `…` stands for any lines, and `…` within a
+                                           line for any text.
+    <!-- run with: server -->              the same, with a server of its own in the place of http://127.0.0.1:3000;
+                                           its key is PLANEXE_MCP_API_KEY, the address of its database DATABASE.
     <!-- run by: FILE -->                  that file of the project runs it: every command has to stand there, word by
                                            word (a trailing comment and the arguments in angle brackets left out).
     <!-- not run: why it cannot be run --> nobody runs it, for this reason.
+
+Blocks in json and toml have to be that: people paste them into the configurations of their clients.
 
 Links: a relative one leads to a file of the project, and its anchor to a heading there; one to elsewhere has a scheme
 and a host. Whether that one answers is not asked: this check needs no network.
 """
 
+import json
 import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -25,8 +32,13 @@ from markdown_it import MarkdownIt
 
 ROOT = Path(__file__).resolve().parent.parent
 SHELLS = {"sh", "bash", "shell", "console"}
+PARSERS = {"json": json.loads, "toml": tomllib.loads}
 LIMIT = 600
-MARK = re.compile(r"<!--\s*(run|run by:\s*(?P<file>\S+)|not run:\s*(?P<reason>\S.*?))\s*-->", re.DOTALL)
+# The server in the documents; the one of scripts/docs-check stands for it.
+SERVER = "http://127.0.0.1:3000"
+MARK = re.compile(
+    r"<!--\s*(run|run with:\s*(?P<fixture>server)|run by:\s*(?P<file>\S+)|not run:\s*(?P<reason>\S.*?))\s*-->", re.DOTALL
+)
 MARKDOWN = MarkdownIt("commonmark").enable("table")
 
 
@@ -94,6 +106,11 @@ def shell(script: str) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
+def line_pattern(line: str) -> str:
+    """What a line of a console block stands for."""
+    return r"(?:.*\n)*" if line == "…" else ".*".join(map(re.escape, line.split("…"))) + r"\n"
+
+
 def run_block(language: str, block: str) -> str | None:
     """Runs a block; what went wrong, if something did."""
     steps = console(block) if language == "console" else [(block, ["…"])]
@@ -106,7 +123,7 @@ def run_block(language: str, block: str) -> str | None:
             return f"{command.strip()!r} did not end in {LIMIT} s"
         if status:
             return f"{command.strip()!r} ended with {status}: {printed.strip()[-500:]}"
-        pattern = "".join(r"(?:.*\n)*" if line == "…" else re.escape(line) + r"\n" for line in expected)
+        pattern = "".join(line_pattern(line) for line in expected)
         if not re.fullmatch(pattern, printed if printed.endswith("\n") or not printed else printed + "\n"):
             return f"{command.strip()!r} printed {printed!r}"
     return None
@@ -125,9 +142,12 @@ def block_fault(language: str, block: str, before: str) -> str | None:
     """What is wrong with a command block, if something is."""
     mark = MARK.fullmatch(before.strip())
     if not mark:
-        return "no comment before it: <!-- run -->, <!-- run by: FILE --> or <!-- not run: REASON -->"
+        return "no comment before it: <!-- run -->, <!-- run with: server -->, <!-- run by: FILE --> or <!-- not run: REASON -->"
     if mark["reason"]:
         return None
+    if mark["fixture"]:
+        address = os.environ.get("SERVER")
+        return run_block(language, block.replace(SERVER, address)) if address else "scripts/docs-check starts its server"
     if not mark["file"]:
         return run_block(language, block)
     runner = ROOT / mark["file"]
@@ -145,7 +165,7 @@ def main() -> None:
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], stdout=subprocess.PIPE, check=True, text=True
     )
     known = {ROOT / name for name in listed.stdout.split("\0") if name}
-    faults, counts = [], {"documents": 0, "links": 0, "run": 0, "run elsewhere": 0, "not run": 0}
+    faults, counts = [], {"documents": 0, "links": 0, "run": 0, "run elsewhere": 0, "not run": 0, "parsed": 0}
     for document in sorted(path for path in known if path.suffix == ".md" and path.exists()):
         name, tokens = document.relative_to(ROOT), MARKDOWN.parse(document.read_text())
         counts["documents"] += 1
@@ -155,6 +175,12 @@ def main() -> None:
                 faults.append(f"{name}: link to {target}: {fault}")
         for index, token in enumerate(tokens):
             language = token.info.split(" ")[0] if token.type == "fence" else ""
+            if parse := PARSERS.get(language):
+                counts["parsed"] += 1
+                try:
+                    parse(token.content)
+                except ValueError as error:
+                    faults.append(f"{name}:{token.map[0] + 1}: {language} block: {error}")
             if language not in SHELLS:
                 continue
             previous = tokens[index - 1] if index else None
