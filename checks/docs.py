@@ -146,7 +146,7 @@ def block_fault(language: str, block: str, before: str) -> str | None:
     if mark["reason"]:
         return None
     if mark["fixture"]:
-        address = os.environ.get("SERVER")
+        address = os.environ.get("ADDRESS")
         return run_block(language, block.replace(SERVER, address)) if address else "scripts/docs-check starts its server"
     if not mark["file"]:
         return run_block(language, block)

@@ -32,8 +32,14 @@ fn tool_row(tool: &Value, place: &str) -> String {
         .into_iter()
         .map(|(name, schema)| {
             let choices = schema["enum"].as_array().into_iter().flatten();
-            let choices: Vec<_> = choices.map(|choice| format!("`{}`", choice.as_str().expect("text"))).collect();
-            let choices = if choices.is_empty() { String::new() } else { format!(": {}", choices.join(", ")) };
+            let choices: Vec<_> = choices
+                .map(|choice| format!("`{}`", choice.as_str().expect("text")))
+                .collect();
+            let choices = if choices.is_empty() {
+                String::new()
+            } else {
+                format!(": {}", choices.join(", "))
+            };
             let optional = if is_required(name) { "" } else { "?" };
             format!("`{name}`{optional}{choices}")
         })
@@ -55,13 +61,19 @@ fn the_tools_are_those_that_clients_see() {
     let snapshot = text("tests/snapshots/task_download.snap");
     let (_, download) = snapshot.split_once("\n---\n").expect("a snapshot");
     let download: Value = serde_json::from_str(download).expect("JSON");
-    let mut rows = vec!["| tool | arguments | does | effect |".to_owned(), "| --- | --- | --- | --- |".to_owned()];
+    let mut rows = vec![
+        "| tool | arguments | does | effect |".to_owned(),
+        "| --- | --- | --- | --- |".to_owned(),
+    ];
     rows.extend(tools.as_array().expect("tools").iter().map(|tool| tool_row(tool, "")));
     rows.push(tool_row(&download, " (stdio)"));
     let readme = text("README.md");
     let (shown, rows) = (between(&readme, "tools"), rows.join("\n"));
     if std::env::var_os("UPDATE_LISTS").is_some() {
-        write(project().join("README.md"), readme.replace(shown, &rows)).expect("a writable file");
+        let (before, rest) = readme.split_once("<!-- tools -->\n").expect("the marker");
+        let (_, after) = rest.split_once("<!-- /tools -->").expect("the marker");
+        let readme = format!("{before}<!-- tools -->\n{rows}\n<!-- /tools -->{after}");
+        write(project().join("README.md"), readme).expect("a writable file");
         return;
     }
     assert_eq!(shown, rows, "run UPDATE_LISTS=1 cargo test --test component readme");
