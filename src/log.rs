@@ -237,10 +237,28 @@ pub fn warning(text: &str) {
 fn write(entry: &impl Serialize) {
     let mut line = render::to_json(entry);
     line.push('\n');
+    #[cfg(target_family = "wasm")]
+    if write_at_once(line.as_bytes()) {
+        return;
+    }
     #[expect(clippy::print_stderr, reason = "stderr is the host's log")]
     {
         eprint!("{line}");
     }
+}
+
+/// Writes a line when the host takes all of it now; false when it does not. The standard library's way waits for the
+/// host instead, which costs an answer a tenth of its time even when there is nothing to wait for.
+#[cfg(target_family = "wasm")]
+fn write_at_once(line: &[u8]) -> bool {
+    use wasip2::{cli::stderr::get_stderr, io::streams::OutputStream};
+    thread_local! {
+        static STDERR: OutputStream = get_stderr();
+    }
+    STDERR.with(|stderr| {
+        let fits = stderr.check_write().is_ok_and(|room| line.len() as u64 <= room);
+        fits && stderr.write(line).is_ok()
+    })
 }
 
 /// Milliseconds with one decimal.

@@ -149,7 +149,7 @@ async fn route(
     let query = uri.query().unwrap_or_default();
     match (route, method) {
         (Route::Index, Method::GET) => Ok(routes::index::get()),
-        (Route::Healthcheck, Method::GET) => Ok(routes::healthcheck::get(query, &access, record).await),
+        (Route::Healthcheck, Method::GET) => Ok(Box::pin(routes::healthcheck::get(query, &access, record)).await),
         (Route::Download { id, file }, Method::GET) => {
             let wanted = routes::download::Wanted {
                 is_head: request.method() == Method::HEAD,
@@ -157,7 +157,8 @@ async fn route(
                 file,
                 query,
             };
-            routes::download::get(wanted, request.headers(), &access, record).await
+            // On the heap, since every other request would carry room for it.
+            Box::pin(routes::download::get(wanted, request.headers(), &access, record)).await
         }
         (route, method) if route.is_mcp() => {
             let context = context(&request, access, record).await?;

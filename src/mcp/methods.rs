@@ -69,7 +69,8 @@ pub(super) async fn call(method: &str, params: &Params<'_>, spoken: Spoken, cont
         ("prompts/get", _) => get_prompt(params, era),
         ("resources/list", _) => list_resources(params, era),
         ("resources/templates/list", _) => list_templates(params, era),
-        ("resources/read", _) => read_resource(params, era, context).await,
+        // On the heap: it holds a whole transfer, and every other call would carry room for it.
+        ("resources/read", _) => Box::pin(read_resource(params, era, context)).await,
         _ => Err(Failure::UnknownMethod),
     }
 }
