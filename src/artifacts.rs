@@ -96,8 +96,17 @@ pub async fn newest_files(
     files.retain(|file| file.name != "log.txt");
     // Where times are missing or equal, a later stage of the pipeline has the higher number in front of its name.
     files.sort_by(|a, b| (&b.updated_at, &b.name).cmp(&(&a.updated_at, &a.name)));
-    files.truncate(limit);
-    files
+    // Of two with the same name, as archives may have them, one counts.
+    let mut newest: Vec<File> = Vec::with_capacity(limit);
+    for file in files {
+        if newest.len() == limit {
+            break;
+        }
+        if newest.iter().all(|other| other.name != file.name) {
+            newest.push(file);
+        }
+    }
+    newest
 }
 
 async fn list(database: &Database, archive: Option<ArchiveEnd>, status: &Status) -> Result<Vec<File>, Error> {

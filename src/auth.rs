@@ -152,7 +152,10 @@ pub fn user_key_hash(key: &str, secret: &str) -> String {
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
     let digit = |half: u8| char::from_digit(half.into(), 16).unwrap_or_default();
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+    bytes
+        .iter()
+        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
+        .collect()
 }
 
 /// Whether a page of `origin` may call, by the comma-separated list of the settings.

@@ -2,12 +2,12 @@
 
 use std::{
     cell::Cell,
-    io::{self, Read, Seek, SeekFrom},
+    io::{self, Write as _},
     ops::Range,
 };
 
 use futures::StreamExt as _;
-use zip::{CompressionMethod, ZipArchive, read::ZipFileEntry};
+use rawzip::{RECOMMENDED_BUFFER_SIZE, ReaderAt, ZipFileHeaderRecord, ZipLocator, time::DosDateTime};
 
 use super::{
     File, Moment,
@@ -103,8 +103,8 @@ pub(super) async fn directory(
         read += now;
         length *= 2;
         reader.add(missing, bytes);
-        match ZipArchive::new(&mut reader) {
-            Ok(archive) => return Ok(plain_files(&archive)),
+        match entries(&reader, size) {
+            Ok(entries) => return Ok(plain_files(entries)),
             Err(_) => match reader.missing.take() {
                 Some(offset) => missing = offset,
                 None => return Err(Unavailable::ArchiveBroken.into()),
@@ -114,37 +114,56 @@ pub(super) async fn directory(
     Err(Unavailable::ArchiveBroken.into())
 }
 
+/// The directory of an archive, as far as its pieces are here.
+fn entries(reader: &Sparse, size: u64) -> Result<Vec<Entry>, rawzip::Error> {
+    let mut buffer = vec![0; RECOMMENDED_BUFFER_SIZE];
+    let located = ZipLocator::new().locate_in_reader(reader, &mut buffer, size);
+    let archive = located.map_err(|(_, error)| error)?;
+    let mut entries = Vec::new();
+    let mut records = archive.entries(&mut buffer);
+    while let Some(record) = records.next_entry()? {
+        entries.push(Entry::new(&record));
+    }
+    Ok(entries)
+}
+
+/// When a file was last changed; `None` for what is no date.
+fn moment(time: DosDateTime) -> Option<Moment> {
+    let (date, clock) = (time.packed_date(), time.packed_time());
+    let is_date = (1..=12).contains(&((date >> 5) & 15)) && date & 31 > 0;
+    let is_time = clock >> 11 < 24 && (clock >> 5) & 63 < 60 && clock & 31 < 30;
+    (is_date && is_time).then(|| Moment {
+        year: time.year(),
+        month: time.month(),
+        day: time.day(),
+        hour: time.hour(),
+        minute: time.minute(),
+        second: time.second(),
+    })
+}
+
 impl Entry {
-    fn new(entry: &ZipFileEntry<'_>) -> Option<Self> {
+    fn new(record: &ZipFileHeaderRecord<'_>) -> Self {
         // Names are UTF-8 on most systems, whether or not the archive says so.
-        let (name, raw_name) = match std::str::from_utf8(entry.name_raw()) {
+        let path = record.file_path();
+        let (name, raw_name) = match std::str::from_utf8(path.as_ref()) {
             Ok(name) => (name.to_owned(), None),
-            Err(_) => (entry.name().ok()?.into_owned(), Some(entry.name_raw().to_vec())),
+            Err(_) => (
+                String::from_utf8_lossy(path.as_ref()).into_owned(),
+                Some(path.as_ref().to_vec()),
+            ),
         };
-        let updated_at = entry.last_modified().map(|time| Moment {
-            year: time.year(),
-            month: time.month(),
-            day: time.day(),
-            hour: time.hour(),
-            minute: time.minute(),
-            second: time.second(),
-        });
-        let method = match entry.compression() {
-            CompressionMethod::Stored => Method::of(0, entry.encrypted()),
-            CompressionMethod::Deflated => Method::of(8, entry.encrypted()),
-            _ => Err(Unavailable::EntryUnsupported),
-        };
-        Some(Self {
+        Self {
             name,
             inner: 0,
             raw_name,
-            updated_at,
-            header_start: entry.header_start(),
-            compressed: entry.compressed_size(),
-            size: entry.size(),
-            crc: entry.crc32(),
-            method,
-        })
+            updated_at: moment(record.last_modified_dos()),
+            header_start: record.local_header_offset(),
+            compressed: record.compressed_size_hint(),
+            size: record.uncompressed_size_hint(),
+            crc: record.crc32(),
+            method: Method::of(record.compression_method().as_u16(), record.flags().is_encrypted()),
+        }
     }
 
     /// The name as callers know it.
@@ -215,14 +234,8 @@ pub(super) fn is_clutter(name: &str) -> bool {
 
 /// The files of an archive: takes the single top folder off that people's archives have, and leaves out what is no
 /// file inside the run.
-fn plain_files<R>(archive: &ZipArchive<R>) -> Vec<Entry>
-where
-    R: Read + Seek,
-{
-    let mut entries: Vec<Entry> = (0..archive.len())
-        .filter_map(|index| Entry::new(&archive.by_index_data(index).ok()?))
-        .filter(|entry| !is_clutter(&entry.name))
-        .collect();
+fn plain_files(mut entries: Vec<Entry>) -> Vec<Entry> {
+    entries.retain(|entry| !is_clutter(&entry.name));
     let top = entries
         .first()
         .and_then(|entry| entry.name.split_once('/'))
@@ -238,57 +251,42 @@ where
     entries
 }
 
-/// A reader over a file of which only some pieces are here. Reading elsewhere fails and says where.
+/// A file of which only some pieces are here. Reading elsewhere fails and notes where.
 struct Sparse {
     size: u64,
-    position: u64,
     pieces: Vec<(u64, Vec<u8>)>,
-    missing: Option<u64>,
+    missing: Cell<Option<u64>>,
 }
 
 impl Sparse {
     fn new(size: u64) -> Self {
         Self {
             size,
-            position: 0,
             pieces: Vec::new(),
-            missing: None,
+            missing: Cell::new(None),
         }
     }
 
     fn add(&mut self, offset: u64, bytes: Vec<u8>) {
-        self.position = 0;
         self.pieces.push((offset, bytes));
     }
 }
 
-impl Read for Sparse {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.position >= self.size || buffer.is_empty() {
+impl ReaderAt for Sparse {
+    fn read_at(&self, mut buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        if offset >= self.size || buffer.is_empty() {
             return Ok(0);
         }
-        let here = self.pieces.iter().find_map(|(offset, bytes)| {
-            let start = usize::try_from(self.position.checked_sub(*offset)?).ok()?;
+        let here = self.pieces.iter().find_map(|(start, bytes)| {
+            let start = usize::try_from(offset.checked_sub(*start)?).ok()?;
             bytes.get(start..).filter(|rest| !rest.is_empty())
         });
-        let Some(mut rest) = here else {
-            self.missing = Some(self.position);
+        let Some(rest) = here else {
+            self.missing.set(Some(offset));
             return Err(io::Error::other("this piece is not here"));
         };
-        let read = rest.read(buffer)?;
-        self.position += read as u64;
-        Ok(read)
-    }
-}
-
-impl Seek for Sparse {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let position = match to {
-            SeekFrom::Start(position) => Some(position),
-            SeekFrom::End(offset) => self.size.checked_add_signed(offset),
-            SeekFrom::Current(offset) => self.position.checked_add_signed(offset),
-        };
-        self.position = position.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-        Ok(self.position)
+        let length = rest.len().min(buffer.len());
+        buffer.write_all(rest.get(..length).unwrap_or_default())?;
+        Ok(length)
     }
 }

@@ -131,7 +131,10 @@ pub fn key_id(headers: &HeaderMap) -> Option<String> {
 #[must_use]
 pub fn normalise(key: &str) -> String {
     // Nearly every key: letters, digits and what joins them.
-    if key.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.~+/=".contains(&b)) {
+    if key
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b"-_.~+/=".contains(&b))
+    {
         return key.to_owned();
     }
     let visible: String = key.chars().filter(|c| !is_invisible(*c)).collect();

@@ -16,9 +16,8 @@ use crate::{
 /// # Errors
 /// Those of a caller who is not who they say.
 pub async fn list(context: &Context) -> Result<Response, Error> {
-    const BODY: &str = concat!("{\"tools\":", include_str!("../tools/list.json"), "}");
     settle(&context.caller, &context.record).await?;
-    Ok(render::json(StatusCode::OK, BODY))
+    Ok(render::json(StatusCode::OK, format!("{{\"tools\":{}}}", tools::LIST)))
 }
 
 #[derive(Deserialize)]

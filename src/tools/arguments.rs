@@ -13,7 +13,16 @@ use crate::error::{Error, Problem};
 /// # Errors
 /// [`Error::InvalidArguments`] with every problem there is.
 pub(super) fn parse<T: DeserializeOwned>(text: &str, schema: &Value) -> Result<T, Error> {
-    let invalid = |text: String| Error::InvalidArguments(vec![problem("arguments", text)]);
+    serde_json::from_value(Value::Object(checked(text, schema)?))
+        .map_err(|error| invalid(format!("The arguments do not fit: {error}.")))
+}
+
+fn invalid(text: String) -> Error {
+    Error::InvalidArguments(vec![problem("arguments", text)])
+}
+
+/// The arguments, which fit the schema. Apart from `parse`, so that there is one of it for all tools.
+fn checked(text: &str, schema: &Value) -> Result<Map<String, Value>, Error> {
     let mut arguments: Map<String, Value> =
         serde_json::from_str(text).map_err(|_| invalid("The arguments cannot be read as a JSON object.".to_owned()))?;
     // Models write null for what they leave out.
@@ -22,8 +31,7 @@ pub(super) fn parse<T: DeserializeOwned>(text: &str, schema: &Value) -> Result<T
     if !problems.is_empty() {
         return Err(Error::InvalidArguments(problems));
     }
-    serde_json::from_value(Value::Object(arguments))
-        .map_err(|error| invalid(format!("The arguments do not fit: {error}.")))
+    Ok(arguments)
 }
 
 fn is_required(schema: &Value, name: &str) -> bool {
