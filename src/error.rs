@@ -56,6 +56,9 @@ pub enum Error {
         /// Whether the same call again would find what the first one did.
         repeatable: bool,
     },
+    /// The files of `GET /openapi.json` and `GET /docs` are not beside the component.
+    #[error("pages missing: {0}")]
+    PagesMissing(String),
     /// A bug, or a setting that cannot work.
     #[error("internal error: {0}")]
     Internal(String),
@@ -162,6 +165,7 @@ impl Error {
             Self::InvalidUserKey => "INVALID_USER_API_KEY",
             Self::InsufficientCredits { .. } => "INSUFFICIENT_CREDITS",
             Self::DatabaseUnavailable(_) | Self::OutcomeUnknown { .. } => "DATABASE_UNAVAILABLE",
+            Self::PagesMissing(_) => "PAGES_MISSING",
             Self::Internal(_) => "INTERNAL_ERROR",
             Self::ApiKeyMissing => "API_KEY_MISSING",
             Self::ApiKeyWrong => "API_KEY_WRONG",
@@ -226,6 +230,11 @@ impl Error {
                  call had no client_request_id: calling again may make and charge a second plan, so ask the user first."
                     .to_owned()
             }
+            Self::PagesMissing(_) => {
+                "This server was deployed without its pages. The operator puts the folder pages/ of the release beside \
+                 the component and names it in files of spin.toml: { source = \"pages\", destination = \"/pages\" }."
+                    .to_owned()
+            }
             Self::Internal(_) => {
                 "The server met an error of its own. Try again; if it stays, tell the operator the time of the call."
                     .to_owned()
@@ -262,7 +271,9 @@ impl Error {
     #[must_use]
     pub fn is_fault(&self) -> bool {
         match self {
-            Self::DatabaseUnavailable(_) | Self::OutcomeUnknown { .. } | Self::Internal(_) => true,
+            Self::DatabaseUnavailable(_) | Self::OutcomeUnknown { .. } | Self::PagesMissing(_) | Self::Internal(_) => {
+                true
+            }
             Self::ContentUnavailable(reason) => *reason != Unavailable::NoSuchFile,
             _ => false,
         }

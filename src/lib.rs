@@ -15,6 +15,7 @@
 //! | [`config`] | settings |
 //! | [`clock`] | time limits and dates |
 //! | [`error`], [`render`] | every error, and what callers see of it |
+//! | `openapi` | the description of the routes, made where the project is tested; not part of the component |
 //! | [`log`] | lines for the operator |
 //!
 //! Calls go one way: routes → mcp → tools → artifacts, db, `worker_plan` → plan.
@@ -28,6 +29,8 @@ pub mod db;
 pub mod error;
 pub mod log;
 pub mod mcp;
+#[cfg(not(target_family = "wasm"))]
+pub mod openapi;
 pub mod plan;
 pub mod render;
 pub mod router;

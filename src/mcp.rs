@@ -17,6 +17,8 @@ use frame::{Id, Incoming, NOT_JSON, PARSE_ERROR, Request, answer, read, refusal}
 use methods::{Failure, unknown_method};
 pub use revision::Envelope;
 use revision::{BATCHES, Era, spoken};
+#[cfg(not(target_family = "wasm"))]
+pub(crate) use {methods::METHODS, revision::SUPPORTED};
 
 use crate::tools::Context;
 

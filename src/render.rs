@@ -10,8 +10,9 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use http_body_util::{Either, Full};
 pub use page::page;
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::{
     error::{Error, Unavailable},
@@ -58,11 +59,23 @@ pub fn to_json(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_else(|_| "null".to_owned())
 }
 
+/// The body of an error on a plain route.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Detail {
+    /// What happened and what to do about it.
+    pub detail: String,
+}
+
 /// The answer of a plain HTTP route: `{"detail": …}` with the status and headers that the error calls for.
 #[must_use]
 pub fn http(error: &Error) -> Response {
     let status = http_status(error);
-    let mut response = json(status, to_json(&serde_json::json!({ "detail": error.message() })));
+    let mut response = json(
+        status,
+        to_json(&Detail {
+            detail: error.message(),
+        }),
+    );
     let headers = response.headers_mut();
     if status == StatusCode::UNAUTHORIZED {
         // RFC 9110 section 11.6.1 and RFC 6750 section 3.
@@ -102,7 +115,7 @@ fn http_status(error: &Error) -> StatusCode {
         Error::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
         Error::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
         Error::ContentTypeRefused => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        Error::PagesMissing(_) | Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         Error::ContentUnavailable(
             Unavailable::WorkerUnreachable
             | Unavailable::WorkerStatus(_)
@@ -142,7 +155,9 @@ pub fn json_rpc(error: &Error) -> mcp::Fault {
         | Error::BodyTooLarge(_)
         | Error::BodyUnreadable(_)
         | Error::BodyTooSlow => mcp::INVALID_REQUEST,
-        Error::DatabaseUnavailable(_) | Error::OutcomeUnknown { .. } | Error::Internal(_) => mcp::INTERNAL_ERROR,
+        Error::DatabaseUnavailable(_) | Error::OutcomeUnknown { .. } | Error::PagesMissing(_) | Error::Internal(_) => {
+            mcp::INTERNAL_ERROR
+        }
     };
     mcp::Fault::new(code, error.message())
 }
@@ -155,7 +170,7 @@ pub struct ErrorBody {
 }
 
 /// The error of a tool.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ErrorObject {
     /// Stable code.
     pub code: &'static str,
@@ -163,6 +178,7 @@ pub struct ErrorObject {
     pub message: String,
     /// What a program can make use of.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Map<String, Value>")]
     pub details: Option<Value>,
 }
 
@@ -187,6 +203,7 @@ pub fn tool_result(error: &Error) -> ErrorBody {
         | Error::ContentUnavailable(_)
         | Error::UserKeyRequired
         | Error::InvalidUserKey
+        | Error::PagesMissing(_)
         | Error::Internal(_)
         | Error::ApiKeyMissing
         | Error::ApiKeyWrong
@@ -212,3 +229,5 @@ pub fn tool_result(error: &Error) -> ErrorBody {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::every_error;

@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// The routes, as `GET /` shows them.
-pub const TABLE: [&str; 9] = [
+pub const TABLE: [&str; 11] = [
     "GET /",
     "GET /healthcheck",
     "POST /mcp",
@@ -35,6 +35,8 @@ pub const TABLE: [&str; 9] = [
     "GET /download/{task_id}/030-report.html",
     "GET /download/{task_id}/run.zip",
     "GET /download/{task_id}/{file}",
+    "GET /openapi.json",
+    "GET /docs",
     "OPTIONS *",
 ];
 
@@ -47,6 +49,8 @@ enum Route<'a> {
     Tools,
     ToolsCall,
     Download { id: &'a str, file: &'a str },
+    OpenApi,
+    Docs,
 }
 
 impl<'a> Route<'a> {
@@ -62,6 +66,8 @@ impl<'a> Route<'a> {
             ["mcp"] => Self::Mcp,
             ["mcp", "tools"] => Self::Tools,
             ["mcp", "tools", "call"] => Self::ToolsCall,
+            ["openapi.json"] => Self::OpenApi,
+            ["docs"] => Self::Docs,
             _ => return None,
         })
     }
@@ -75,6 +81,8 @@ impl<'a> Route<'a> {
             Self::Tools => "/mcp/tools",
             Self::ToolsCall => "/mcp/tools/call",
             Self::Download { .. } => "/download/{task_id}/{file}",
+            Self::OpenApi => "/openapi.json",
+            Self::Docs => "/docs",
         }
     }
 
@@ -82,7 +90,9 @@ impl<'a> Route<'a> {
     fn allow(self) -> &'static str {
         match self {
             Self::Mcp | Self::ToolsCall => "POST",
-            Self::Index | Self::Healthcheck | Self::Tools | Self::Download { .. } => "GET, HEAD",
+            Self::Index | Self::Healthcheck | Self::Tools | Self::Download { .. } | Self::OpenApi | Self::Docs => {
+                "GET, HEAD"
+            }
         }
     }
 
@@ -97,8 +107,10 @@ impl<'a> Route<'a> {
 pub async fn handle(request: Request) -> Response {
     let record = Rc::new(Record::begin(request.method(), request.headers()));
     let is_head = request.method() == Method::HEAD;
-    let for_people = matches!(Route::find(request.uri().path()), Some(Route::Download { .. }))
-        && routes::download::prefers_page(request.headers());
+    let for_people = matches!(
+        Route::find(request.uri().path()),
+        Some(Route::Download { .. } | Route::Docs)
+    ) && routes::download::prefers_page(request.headers());
     let origin = request.headers().get(header::ORIGIN).cloned();
     let access = Access::read().await;
     let cors = match (&origin, &access) {
@@ -150,6 +162,8 @@ async fn route(
     match (route, method) {
         (Route::Index, Method::GET) => Ok(routes::index::get()),
         (Route::Healthcheck, Method::GET) => Ok(Box::pin(routes::healthcheck::get(query, &access, record)).await),
+        (Route::OpenApi, Method::GET) => routes::docs::openapi(request.headers()),
+        (Route::Docs, Method::GET) => routes::docs::get(request.headers()),
         (Route::Download { id, file }, Method::GET) => {
             let wanted = routes::download::Wanted {
                 is_head: request.method() == Method::HEAD,
@@ -326,6 +340,9 @@ mod tests {
             ("/mcp/tools/call", Some(Route::ToolsCall)),
             ("/mcp/tools/list", None),
             ("/healthcheck/", Some(Route::Healthcheck)),
+            ("/openapi.json", Some(Route::OpenApi)),
+            ("/docs/", Some(Route::Docs)),
+            ("/docs/x", None),
             (
                 "/download/a/run.zip",
                 Some(Route::Download {

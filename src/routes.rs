@@ -1,5 +1,6 @@
 //! The routes: each parses its request, calls, and renders. What they have in common is here.
 
+pub mod docs;
 pub mod download;
 pub mod healthcheck;
 pub mod index;

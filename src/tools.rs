@@ -83,7 +83,7 @@ trait Definition: 'static {
 }
 
 /// Hints to clients that decide whether to ask a person first (2025-03-26, tool annotations).
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Annotations {
     /// Changes nothing.

@@ -3,6 +3,7 @@
 //! Values stay in their JSON text until somebody needs them, so that an id comes back exactly as it was sent: `7`
 //! is not `"7"`, and numbers beyond 2^53 keep their digits.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
@@ -20,7 +21,7 @@ pub const INVALID_PARAMS: i64 = -32602;
 pub const INTERNAL_ERROR: i64 = -32603;
 
 /// The error member of an answer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Fault {
     /// One of the codes of JSON-RPC 2.0 or MCP.
     pub code: i64,
@@ -28,6 +29,7 @@ pub struct Fault {
     pub message: String,
     /// What a program can make use of.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "serde_json::Value")]
     pub data: Option<serde_json::Value>,
 }
 

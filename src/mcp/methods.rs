@@ -38,22 +38,23 @@ pub(super) enum Failure {
     Fault(Fault),
 }
 
+/// The methods of all revisions.
+pub(crate) const METHODS: [&str; 10] = [
+    "initialize",
+    "ping",
+    "server/discover",
+    "tools/list",
+    "tools/call",
+    "prompts/list",
+    "prompts/get",
+    "resources/list",
+    "resources/read",
+    "resources/templates/list",
+];
+
 /// The name of a method as the log shows it: callers' own words do not go there.
 pub(super) fn known(method: &str) -> &'static str {
-    let mut known = [
-        "initialize",
-        "ping",
-        "server/discover",
-        "tools/list",
-        "tools/call",
-        "prompts/list",
-        "prompts/get",
-        "resources/list",
-        "resources/read",
-        "resources/templates/list",
-    ]
-    .into_iter();
-    known.find(|known| *known == method).unwrap_or("unknown")
+    METHODS.into_iter().find(|known| *known == method).unwrap_or("unknown")
 }
 
 /// Serves one request.

@@ -19,7 +19,7 @@ pub(super) const BATCHES: &str = "2025-03-26";
 /// it here exchange the same messages.
 const LEGACY: [&str; 4] = [LATEST_LEGACY, "2025-06-18", BATCHES, "2024-11-05"];
 /// What is announced as served.
-pub(super) const SUPPORTED: [&str; 4] = [MODERN, LATEST_LEGACY, "2025-06-18", BATCHES];
+pub(crate) const SUPPORTED: [&str; 4] = [MODERN, LATEST_LEGACY, "2025-06-18", BATCHES];
 
 /// A header that the request needs is missing or says something else than the body.
 const HEADER_MISMATCH: i64 = -32020;

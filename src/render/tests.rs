@@ -6,13 +6,13 @@ use crate::{
     render::{http, json_rpc, tool_result},
 };
 
-#[test]
-fn every_error_has_its_three_renderings() {
+/// Every error with its HTTP status, its JSON-RPC code and its public code.
+pub(crate) fn every_error() -> Vec<(Error, u16, i64, &'static str)> {
     let problem = Problem {
         field: "prompt".to_owned(),
         problem: "prompt is missing.".to_owned(),
     };
-    let table: Vec<(Error, u16, i64, &str)> = vec![
+    vec![
         (Error::InvalidArguments(vec![problem]), 400, -32602, "INVALID_ARGUMENT"),
         (Error::UnknownTool("x".to_owned()), 404, -32602, "INVALID_TOOL"),
         (Error::TaskNotFound, 404, -32602, "TASK_NOT_FOUND"),
@@ -107,6 +107,12 @@ fn every_error_has_its_three_renderings() {
             "DATABASE_UNAVAILABLE",
         ),
         (Error::BodyTooSlow, 408, -32600, "BODY_TOO_SLOW"),
+        (
+            Error::PagesMissing("secret-host".to_owned()),
+            500,
+            -32603,
+            "PAGES_MISSING",
+        ),
         (Error::Internal("secret-host".to_owned()), 500, -32603, "INTERNAL_ERROR"),
         (Error::ApiKeyMissing, 401, -32600, "API_KEY_MISSING"),
         (Error::ApiKeyWrong, 403, -32600, "API_KEY_WRONG"),
@@ -125,8 +131,12 @@ fn every_error_has_its_three_renderings() {
             "BODY_UNREADABLE",
         ),
         (Error::BadRequest("Send an object."), 400, -32602, "BAD_REQUEST"),
-    ];
-    for (error, status, rpc_code, code) in table {
+    ]
+}
+
+#[test]
+fn every_error_has_its_three_renderings() {
+    for (error, status, rpc_code, code) in every_error() {
         assert_eq!(http(&error).status().as_u16(), status, "{error:?}");
         let fault = json_rpc(&error);
         assert_eq!(fault.code, rpc_code, "{error:?}");

@@ -1,6 +1,6 @@
 //! `GET /download/{task_id}/{file}`: the files of a plan.
 
-mod conditions;
+pub(super) mod conditions;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 
@@ -171,7 +171,9 @@ fn streamed(response: Response, pieces: Pieces) -> Response {
 /// A range that begins behind the end of the file.
 fn beyond(size: Option<u64>) -> Response {
     let size = size.unwrap_or_default();
-    let body = serde_json::json!({ "detail": format!("The file has {size} bytes: this range is not among them.") });
+    let body = render::Detail {
+        detail: format!("The file has {size} bytes: this range is not among them."),
+    };
     let mut response = render::json(StatusCode::RANGE_NOT_SATISFIABLE, render::to_json(&body));
     set(&mut response, header::CONTENT_RANGE, &format!("bytes */{size}"));
     response

@@ -4,7 +4,8 @@ use std::{rc::Rc, time::Duration};
 
 use futures::join;
 use http::{HeaderValue, StatusCode, header};
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::{
     config::Access,
@@ -18,14 +19,64 @@ use crate::{
 /// What each neighbour has to answer in.
 const LIMIT: Duration = Duration::from_secs(2);
 
+/// What `GET /healthcheck` answers.
+#[derive(Serialize, JsonSchema)]
+pub struct HealthBody {
+    /// Whether all that was asked for is well.
+    status: Status,
+    /// The kind of server, for programs.
+    service: &'static str,
+    /// Whether calls need a key.
+    api_key_configured: bool,
+    /// Version of the server.
+    version: &'static str,
+    /// With `deep`: `ok`, or what is wrong with the database.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    database: Option<&'static str>,
+    /// With `deep`: `ok`, or what is wrong with the service that keeps the files of runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    worker_plan: Option<&'static str>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Status {
+    Healthy,
+    Unhealthy,
+}
+
+impl HealthBody {
+    /// What a server says that asks no neighbour.
+    #[must_use]
+    pub fn shallow(api_key_configured: bool) -> Self {
+        Self {
+            status: Status::Healthy,
+            service: "planexe-mcp-http",
+            api_key_configured,
+            version: env!("CARGO_PKG_VERSION"),
+            database: None,
+            worker_plan: None,
+        }
+    }
+
+    /// With what the neighbours said.
+    #[must_use]
+    pub fn with_neighbours(self, database: Result<(), &'static str>, worker_plan: Result<(), &'static str>) -> Self {
+        let all_well = database.is_ok() && worker_plan.is_ok();
+        Self {
+            status: if all_well { Status::Healthy } else { Status::Unhealthy },
+            database: Some(database.err().unwrap_or("ok")),
+            worker_plan: Some(worker_plan.err().unwrap_or("ok")),
+            ..self
+        }
+    }
+}
+
 /// Healthy, and whether an API key guards the server. Touches no neighbour unless the query asks for it.
 pub async fn get(query: &str, access: &Access, record: &Rc<Record>) -> Response {
-    let mut body = json!({
-        "status": "healthy",
-        "service": "planexe-mcp-http",
-        "api_key_configured": access.api_key.is_some(),
-        "version": env!("CARGO_PKG_VERSION"),
-    });
+    let body = HealthBody::shallow(access.api_key.is_some());
     let is_deep = query.split('&').any(|pair| matches!(pair, "deep=1" | "deep=true"));
     if !is_deep {
         return render::json(StatusCode::OK, render::to_json(&body));
@@ -35,13 +86,7 @@ pub async fn get(query: &str, access: &Access, record: &Rc<Record>) -> Response 
     if !all_well {
         record.outcome("UNHEALTHY");
     }
-    if let Some(object) = body.as_object_mut() {
-        let status = if all_well { "healthy" } else { "unhealthy" };
-        object.insert("status".to_owned(), status.into());
-        for (name, state) in [("database", database), ("worker_plan", worker_plan)] {
-            object.insert(name.to_owned(), Value::from(state.err().unwrap_or("ok")));
-        }
-    }
+    let body = body.with_neighbours(database, worker_plan);
     if all_well {
         return render::json(StatusCode::OK, render::to_json(&body));
     }

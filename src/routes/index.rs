@@ -1,20 +1,48 @@
 //! `GET /`: what this server is and where its routes are.
 
 use http::StatusCode;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::{
     render::{self, Response},
     router,
 };
 
+/// What `GET /` answers.
+#[derive(Serialize, JsonSchema)]
+pub struct IndexBody {
+    /// The kind of server, for programs.
+    service: &'static str,
+    /// Version of the server.
+    version: &'static str,
+    /// For people.
+    description: &'static str,
+    /// Method and path of each route.
+    #[schemars(with = "Vec<String>")]
+    routes: &'static [&'static str],
+}
+
+impl IndexBody {
+    /// The one answer.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            service: "planexe-mcp-http",
+            version: env!("CARGO_PKG_VERSION"),
+            description: "MCP server for PlanExe. Connect an MCP client to /mcp, or open /docs in a browser.",
+            routes: &router::TABLE,
+        }
+    }
+}
+
+impl Default for IndexBody {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// Name, version, routes.
 pub fn get() -> Response {
-    let body = json!({
-        "service": "planexe-mcp-http",
-        "version": env!("CARGO_PKG_VERSION"),
-        "description": "MCP server for PlanExe. Connect an MCP client to /mcp.",
-        "routes": router::TABLE,
-    });
-    render::json(StatusCode::OK, render::to_json(&body))
+    render::json(StatusCode::OK, render::to_json(&IndexBody::new()))
 }

@@ -1,8 +1,9 @@
 //! `GET /mcp/tools` and `POST /mcp/tools/call`: the tools without MCP around them, for PlanExe's own clients.
 
 use http::StatusCode;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde_json::{Map, Value, value::RawValue};
 
 use super::{expect_json, read_body, settle};
 use crate::{
@@ -20,22 +21,34 @@ pub async fn list(context: &Context) -> Result<Response, Error> {
     Ok(render::json(StatusCode::OK, format!("{{\"tools\":{}}}", tools::LIST)))
 }
 
-#[derive(Deserialize)]
-struct CallBody<'a> {
+/// What a caller is told whose body is no call.
+pub(crate) const FORM: &str = "Send one JSON object: {\"tool\": name, \"arguments\": {…}}.";
+
+/// What `POST /mcp/tools/call` takes.
+#[derive(Deserialize, JsonSchema)]
+pub struct CallBody<'a> {
+    /// Name of the tool.
     tool: String,
+    /// Its arguments.
     #[serde(borrow, default)]
+    #[schemars(with = "Map<String, Value>")]
     arguments: Option<&'a RawValue>,
 }
 
-#[derive(Serialize)]
+/// What `POST /mcp/tools/call` answers.
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct ResultBody<'a> {
+pub struct ResultBody<'a> {
+    /// The result as one text block of JSON.
     content: [TextContent<'a>; 1],
+    /// The result.
+    #[schemars(with = "Map<String, Value>")]
     structured_content: &'a RawValue,
+    /// Why the call failed; null when it did not.
     error: Option<ErrorObject>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct TextContent<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
@@ -48,7 +61,6 @@ struct TextContent<'a> {
 /// # Errors
 /// Those of a body that names no call, and of a caller who is not who they say.
 pub async fn call(request: spin_sdk::http::Request, context: &Context) -> Result<Response, Error> {
-    const FORM: &str = "Send one JSON object: {\"tool\": name, \"arguments\": {…}}.";
     expect_json(request.headers())?;
     let (head, body) = request.into_parts();
     let body = read_body(&head.headers, body, context.access.max_body_bytes).await?;

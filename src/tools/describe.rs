@@ -26,7 +26,7 @@ pub(super) fn tool<D: Definition>() -> Value {
 }
 
 /// The JSON schema (2020-12) of a type: one flat object, since some clients drop tools whose schemas hold references.
-fn schema_of<T: JsonSchema>() -> Value {
+pub(crate) fn schema_of<T: JsonSchema>() -> Value {
     let settings = SchemaSettings::draft2020_12().with(|settings| {
         settings.inline_subschemas = true;
         settings.meta_schema = None;
