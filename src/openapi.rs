@@ -85,6 +85,7 @@ fn with_companions(method: &str, operation: Value) -> Value {
         "operationId": format!("{id}_options"),
         "summary": "What a browser asks before it calls from another origin.",
         "tags": operation.get("tags"),
+        "parameters": operations::path_parameters(&operation),
         "responses": operations::preflight(&operation),
     });
     let mut item = Map::new();

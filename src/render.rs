@@ -178,7 +178,7 @@ pub struct ErrorObject {
     pub message: String,
     /// What a program can make use of.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Map<String, Value>")]
+    #[schemars(with = "Map<String, Value>", default)]
     pub details: Option<Value>,
 }
 

@@ -29,7 +29,7 @@ pub struct Fault {
     pub message: String,
     /// What a program can make use of.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "serde_json::Value")]
+    #[schemars(with = "serde_json::Value", default)]
     pub data: Option<serde_json::Value>,
 }
 

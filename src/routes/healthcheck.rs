@@ -32,11 +32,11 @@ pub struct HealthBody {
     version: &'static str,
     /// With `deep`: `ok`, or what is wrong with the database.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
+    #[schemars(with = "String", default)]
     database: Option<&'static str>,
     /// With `deep`: `ok`, or what is wrong with the service that keeps the files of runs.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
+    #[schemars(with = "String", default)]
     worker_plan: Option<&'static str>,
 }
 

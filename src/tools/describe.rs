@@ -36,20 +36,24 @@ pub(crate) fn schema_of<T: JsonSchema>() -> Value {
         object.remove("title");
         object.remove("description");
     }
-    without_formats(&mut schema);
+    tidy(&mut schema);
     schema
 }
 
-/// Takes the formats off that name Rust's number types: strict validators refuse formats that they do not know.
-fn without_formats(schema: &mut Value) {
+/// Takes off what strict validators refuse: formats that name Rust's number types, and the default null of what is left
+/// out, which its type does not allow.
+fn tidy(schema: &mut Value) {
     match schema {
         Value::Object(object) => {
             if object.get("format").is_some_and(Value::is_string) {
                 object.remove("format");
             }
-            object.values_mut().for_each(without_formats);
+            if object.contains_key("type") && object.get("default").is_some_and(Value::is_null) {
+                object.remove("default");
+            }
+            object.values_mut().for_each(tidy);
         }
-        Value::Array(items) => items.iter_mut().for_each(without_formats),
+        Value::Array(items) => items.iter_mut().for_each(tidy),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
@@ -84,6 +88,13 @@ fn error_schema() -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_default_breaks_its_own_type() {
+        let list = list().to_string();
+        assert!(!list.contains("\"default\":null"), "{list}");
+        assert!(list.contains("\"default\":\"ping\""), "{list}");
+    }
 
     #[test]
     fn the_list_is_as_the_types_have_it() {
