@@ -21,6 +21,7 @@ VERSION = toml("Cargo.toml")["workspace"]["package"]["version"]
 # A further file that repeats the version is one line here.
 REPEATED = {
     "spin.toml": toml("spin.toml")["application"]["version"],
+    "pages/openapi.json": json.loads((ROOT / "pages/openapi.json").read_text())["info"]["version"],
     "server.json": json.loads((ROOT / "server.json").read_text())["version"],
 }
 # And what the deployment pages tell to copy or to push.

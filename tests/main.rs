@@ -29,6 +29,7 @@ mod interfaces;
 mod kill;
 mod leaving;
 mod log;
+mod openapi;
 mod parsers;
 mod properties;
 mod readme;

@@ -7,13 +7,14 @@ use crate::support::{Stage, run};
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Every place that says it: what is asked, and where in the answer it stands. A further one is one line here.
-fn places() -> [(&'static str, Option<Value>, &'static str); 3] {
+fn places() -> [(&'static str, Option<Value>, &'static str); 4] {
     let initialize = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
         "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}
     }});
     [
         ("/", None, "/version"),
         ("/healthcheck", None, "/version"),
+        ("/openapi.json", None, "/info/version"),
         ("/mcp", Some(initialize), "/result/serverInfo/version"),
     ]
 }

@@ -182,7 +182,9 @@ const steps = {
         assert.deepEqual(found.violations.map((one) => [one.id, one.nodes.map((node) => [node.target.join(" "), node.failureSummary])]), []);
         await page.evaluate(() => scrollTo(0, 0));
         await page.screenshot({ path: `${SHOTS}/${theme}-${width}.png`, fullPage: true });
-        await page.screenshot({ path: `${SHOTS}/${theme}-${width}-top.png` });
+        for (const part of ["tool-prompt_examples", "tool-task_create", "tool-task_stop", "routes"]) {
+          await page.locator(`#${part}`).screenshot({ path: `${SHOTS}/${theme}-${width}-${part}.png` });
+        }
         assert.deepEqual(complaints, []);
         await close();
       }

@@ -101,7 +101,10 @@ pub(super) fn path_parameters(operation: &Value) -> Vec<Value> {
     let all = operation.get("parameters").and_then(Value::as_array);
     let in_path = ["task_id", "file"].map(|name| reference("parameters", name));
     let parameters = all.into_iter().flatten();
-    parameters.filter(|parameter| in_path.contains(parameter)).cloned().collect()
+    parameters
+        .filter(|parameter| in_path.contains(parameter))
+        .cloned()
+        .collect()
 }
 
 /// What an `OPTIONS` of the same path answers.
