@@ -254,7 +254,7 @@ impl Error {
                     .to_owned()
             }
             Self::OriginRefused => "Web pages of this origin may not call this server. The operator allows origins in \
-                 PLANEXE_MCP_CORS_ORIGINS."
+                 PLANEXE_MCP_CORS_ORIGINS, and this server's own by PLANEXE_MCP_PUBLIC_BASE_URL."
                 .to_owned(),
             Self::NoSuchRoute => "There is nothing at this path. GET / lists the routes.".to_owned(),
             Self::MethodNotAllowed(allow) => format!("This path takes {allow} only."),

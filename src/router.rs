@@ -17,7 +17,7 @@ use spin_sdk::http::Request;
 
 use crate::{
     auth::{self, caller::Caller},
-    config::Access,
+    config::{self, Access},
     error::Error,
     log::{self, Record},
     render::{self, Response},
@@ -114,7 +114,9 @@ pub async fn handle(request: Request) -> Response {
     let origin = request.headers().get(header::ORIGIN).cloned();
     let access = Access::read().await;
     let cors = match (&origin, &access) {
-        (Some(origin), Ok(access)) if origin_allowed(origin, access) => Some(origin.clone()),
+        (Some(origin), Ok(access)) if origin_allowed(origin, access) || Box::pin(is_own_origin(origin)).await => {
+            Some(origin.clone())
+        }
         _ => None,
     };
     let answered = match access {
@@ -212,6 +214,15 @@ fn request_origin(headers: &HeaderMap, uri: &http::Uri) -> String {
         .and_then(|value| value.to_str().ok());
     let reported = reported.and_then(|url| origin(&url.parse().ok()?));
     reported.or_else(|| origin(uri)).unwrap_or_default()
+}
+
+/// Whether it is the origin that the operator gave this server: that of its own page, `/docs`. The request's `Host` does
+/// not count: DNS rebinding makes that whatever a foreign page wants.
+async fn is_own_origin(origin: &HeaderValue) -> bool {
+    let base = config::Links::read().await.ok().and_then(|links| links.public_base_url);
+    let url = base.and_then(|base| base.parse::<http::Uri>().ok());
+    let own = url.and_then(|url| Some(format!("{}://{}", url.scheme_str()?, url.authority()?)));
+    own.is_some_and(|own| own.as_bytes().eq_ignore_ascii_case(origin.as_bytes()))
 }
 
 fn origin_allowed(origin: &HeaderValue, access: &Access) -> bool {
