@@ -20,6 +20,11 @@ fn tools() -> Vec<Value> {
     }
 }
 
+/// A part of a tool's description.
+fn part(tool: &Value, name: &str) -> Value {
+    tool.get(name).cloned().unwrap_or_default()
+}
+
 /// Puts a schema in the place of a property's.
 fn set_property(schema: &mut Value, name: &str, property: Value) {
     if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
@@ -31,10 +36,10 @@ fn set_property(schema: &mut Value, name: &str, property: Value) {
 pub(super) fn tool_call() -> Value {
     let calls = tools().into_iter().map(|tool| {
         let mut call = schema_of::<CallBody<'_>>();
-        set_property(&mut call, "tool", json!({ "const": tool["name"] }));
-        set_property(&mut call, "arguments", tool["inputSchema"].clone());
+        set_property(&mut call, "tool", json!({ "const": part(&tool, "name") }));
+        set_property(&mut call, "arguments", part(&tool, "inputSchema"));
         if let Some(object) = call.as_object_mut() {
-            object.insert("title".to_owned(), tool["name"].clone());
+            object.insert("title".to_owned(), part(&tool, "name"));
             let needs_arguments = tool.pointer("/inputSchema/required").is_some();
             let required = if needs_arguments {
                 json!(["tool", "arguments"])
@@ -52,9 +57,9 @@ pub(super) fn tool_call() -> Value {
 pub(super) fn tool_result() -> Value {
     let mut result = schema_of::<ResultBody<'_>>();
     let results = tools().into_iter().map(|tool| {
-        let mut schema = tool["outputSchema"].clone();
+        let mut schema = part(&tool, "outputSchema");
         if let Some(object) = schema.as_object_mut() {
-            object.insert("title".to_owned(), tool["name"].clone());
+            object.insert("title".to_owned(), part(&tool, "name"));
         }
         schema
     });

@@ -111,7 +111,7 @@ pub(super) fn add(responses: &mut Map<String, Value>, places: &[Met]) {
             None => {
                 responses.insert(status.to_string(), described);
             }
-            Some(other) => merge(other, described),
+            Some(other) => merge(other, &described),
         }
     }
 }
@@ -162,7 +162,7 @@ fn header_name(name: &str) -> String {
 }
 
 /// One status, two kinds of body.
-fn merge(own: &mut Value, error: Value) {
+fn merge(own: &mut Value, error: &Value) {
     const SCHEMA: &str = "/content/application~1json/schema";
     if let (Some(own), Some(error)) = (own.pointer_mut(SCHEMA), error.pointer(SCHEMA)) {
         *own = json!({ "anyOf": [own.take(), error] });
@@ -201,7 +201,7 @@ mod tests {
     fn two_kinds_of_one_status_are_both_there() {
         let content = json!({ "application/json": { "schema": { "type": "string" }, "examples": { "own": {} } } });
         let mut own = json!({ "description": "Own.", "content": content });
-        merge(&mut own, describe(&[Error::ApiKeyMissing], false));
+        merge(&mut own, &describe(&[Error::ApiKeyMissing], false));
         let content = &own["content"]["application/json"];
         assert_eq!(content["schema"]["anyOf"].as_array().map(Vec::len), Some(2));
         assert!(content["examples"]["API_KEY_MISSING"].is_object() && content["examples"]["own"].is_object());

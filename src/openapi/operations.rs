@@ -48,13 +48,13 @@ pub(super) fn of(route: &str) -> Option<Value> {
             "openapi",
             "This document.",
             "application/json",
-            json!({ "type": "object" }),
+            &json!({ "type": "object" }),
         ),
         "GET /docs" => page(
             "docs",
             "A page to read about the routes and to try the tools.",
             "text/html; charset=utf-8",
-            json!({ "type": "string" }),
+            &json!({ "type": "string" }),
         ),
         _ => return None,
     })
@@ -267,7 +267,7 @@ fn download(id: &str, summary: &str, more: &[&str], types: &[&str]) -> Value {
     })
 }
 
-fn page(id: &str, summary: &str, content_type: &str, schema: Value) -> Value {
+fn page(id: &str, summary: &str, content_type: &str, schema: &Value) -> Value {
     let own = json!({
         "200": {
             "description": summary,
