@@ -22,18 +22,18 @@ const LIMIT: Duration = Duration::from_secs(2);
 /// What `GET /healthcheck` answers.
 #[derive(Serialize, JsonSchema)]
 pub struct HealthBody {
-    /// Whether all that was asked for is well.
-    status: Status,
-    /// The kind of server, for programs.
-    service: &'static str,
     /// Whether calls need a key.
     api_key_configured: bool,
-    /// Version of the server.
-    version: &'static str,
     /// With `deep`: `ok`, or what is wrong with the database.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", default)]
     database: Option<&'static str>,
+    /// The kind of server, for programs.
+    service: &'static str,
+    /// Whether all that was asked for is well.
+    status: Status,
+    /// Version of the server.
+    version: &'static str,
     /// With `deep`: `ok`, or what is wrong with the service that keeps the files of runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", default)]

@@ -12,15 +12,15 @@ use crate::{
 /// What `GET /` answers.
 #[derive(Serialize, JsonSchema)]
 pub struct IndexBody {
-    /// The kind of server, for programs.
-    service: &'static str,
-    /// Version of the server.
-    version: &'static str,
     /// For people.
     description: &'static str,
     /// Method and path of each route.
     #[schemars(with = "Vec<String>")]
     routes: &'static [&'static str],
+    /// The kind of server, for programs.
+    service: &'static str,
+    /// Version of the server.
+    version: &'static str,
 }
 
 impl IndexBody {
