@@ -10,6 +10,7 @@ import sys
 
 import growth
 import report
+import size
 import stage
 import startup
 import workload
@@ -21,6 +22,8 @@ def main():
     options = parse()
     OUT.mkdir(parents=True, exist_ok=True)
     result = {"machine": machine(), "date": datetime.date.today().isoformat()}
+    if "size" in options.parts:
+        result["size"] = size.measure()
     if options.url:
         targets = [remote(text, options) for text in options.url]
         if options.beside:
@@ -30,7 +33,7 @@ def main():
                 result["operations"] = compare([ours, *targets, local.floor(ours)], options)
         else:
             result["operations"] = compare(targets, options)
-    else:
+    elif options.parts != ["size"]:
         with stage.Stage(OUT / "stage") as local:
             local.seed()
             ours = local.server(local.folder / "database")
@@ -51,7 +54,7 @@ def parse():
         "beside any MCP servers. All targets take turns in one run, so that what disturbs the machine disturbs all.",
     )
     parser.add_argument(
-        "parts", nargs="*", help="what to measure: operations, startup, growth [default: operations and startup]"
+        "parts", nargs="*", help="what to measure: operations, startup, size, growth [default: operations and startup]"
     )
     parser.add_argument("--url", action="append", metavar="[NAME=]URL", help="an MCP server's /mcp; may be repeated")
     parser.add_argument("--header", action="append", default=[], metavar="'Name: value'", help="sent to those servers")
@@ -64,7 +67,7 @@ def parse():
     parser.add_argument("--only", help="names of operations, comma-separated")
     parser.add_argument("--chart", type=pathlib.Path, help="write the charts here too")
     options = parser.parse_args()
-    known = ("operations", "startup", "growth")
+    known = ("operations", "startup", "size", "growth")
     options.parts = options.parts or ["operations", "startup"]
     for part in options.parts:
         if part not in known:

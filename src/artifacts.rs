@@ -95,7 +95,7 @@ pub async fn newest_files(
     });
     files.retain(|file| file.name != "log.txt");
     // Where times are missing or equal, a later stage of the pipeline has the higher number in front of its name.
-    files.sort_by(|a, b| (&b.updated_at, &b.name).cmp(&(&a.updated_at, &a.name)));
+    files.sort_unstable_by(|a, b| (&b.updated_at, &b.name).cmp(&(&a.updated_at, &a.name)));
     // Of two with the same name, as archives may have them, one counts.
     let mut newest: Vec<File> = Vec::with_capacity(limit);
     for file in files {

@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use futures::{Stream, stream};
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::BodyExt as _;
 use serde::Deserialize;
 use spin_sdk::{
     http::{EmptyBody, Response},
@@ -88,10 +88,16 @@ impl WorkerPlan {
     /// Why there is no list.
     pub async fn list_files(&self, id: &str) -> Result<Vec<String>, Unavailable> {
         let call = async {
-            let response = self.get(&format!("/runs/{id}/files")).await?;
-            let body = Limited::new(response.into_body(), MAX_LIST_BYTES).collect().await;
-            let body = body.map_err(|_| Unavailable::WorkerBroken)?.to_bytes();
-            serde_json::from_slice::<Listing>(&body).map_err(|_| Unavailable::WorkerBroken)
+            let mut body = self.get(&format!("/runs/{id}/files")).await?.into_body();
+            let mut list = Vec::new();
+            while let Some(frame) = body.frame().await {
+                let frame = frame.map_err(|_| Unavailable::WorkerBroken)?;
+                list.extend_from_slice(frame.data_ref().map(Bytes::as_ref).unwrap_or_default());
+                if list.len() > MAX_LIST_BYTES {
+                    return Err(Unavailable::WorkerBroken);
+                }
+            }
+            serde_json::from_slice::<Listing>(&list).map_err(|_| Unavailable::WorkerBroken)
         };
         let left = LIST_LIMIT.saturating_sub(self.record.worker());
         self.within(left, call).await.map(|listing| listing.files)

@@ -33,3 +33,16 @@ fn the_component_keeps_to_its_world() {
     assert_eq!(exports, declared_exports);
     assert_eq!(imports, declared_imports);
 }
+
+/// A host fetches and compiles the component before its first answer: it shall stay small.
+#[test]
+fn the_component_keeps_to_its_budget() {
+    const BUDGET: u64 = 1_000_000;
+    let file = project().join("target/wasm32-wasip2/release/planexe_mcp.wasm");
+    let size = std::fs::metadata(file).expect("the built component").len();
+    assert!(
+        size <= BUDGET,
+        "the component has {size} bytes, {} more than its budget: scripts/bench size tells which crates they come from",
+        size.saturating_sub(BUDGET)
+    );
+}

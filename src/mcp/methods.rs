@@ -1,8 +1,8 @@
 //! The methods: their results in both lifecycles. What a tool does is the business of `tools`.
 
-use std::{collections::BTreeMap, sync::OnceLock};
+use std::sync::OnceLock;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json, value::RawValue};
 
 use super::{
@@ -148,18 +148,23 @@ struct Page {
 impl Page {
     /// A page whose items are the member `name`.
     fn new(name: &'static str, items: &impl Serialize) -> Self {
-        let items = serde_json::value::to_raw_value(items).unwrap_or_default();
-        let legacy = BTreeMap::from([(name, &*items)]);
+        struct Member<'a, T: Serialize>(&'static str, &'a T);
+        impl<T: Serialize> Serialize for Member<'_, T> {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_map([(self.0, self.1)])
+            }
+        }
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
-        struct Cached<'a> {
+        struct Cached<'a, T: Serialize> {
             #[serde(flatten)]
-            items: &'a BTreeMap<&'static str, &'a RawValue>,
+            items: Member<'a, T>,
             ttl_ms: u32,
             cache_scope: &'static str,
         }
+        let legacy = Member(name, items);
         let cached = Cached {
-            items: &legacy,
+            items: Member(name, items),
             ttl_ms: CACHE_TTL_MS,
             cache_scope: "public",
         };
