@@ -101,7 +101,7 @@ def compare(targets, options):
             target.call(operation)
         for connections in options.connections:
             runs = {target.name: [] for target in serving}
-            for number in range(options.rounds):
+            for number in range(options.rounds if serving else 0):
                 # The first of a round has it easier or harder: each is the first in its turn.
                 turn = number % len(serving)
                 for target in serving[turn:] + serving[:turn]:
@@ -114,6 +114,8 @@ def compare(targets, options):
                         runs[target.name] = None
                         print(f"\nbench: {target.name}: {operation.title}: no result: {error}", file=sys.stderr)
                 serving = [target for target in serving if runs.get(target.name) is not None]
+                if not serving:
+                    break
             row = {"operation": operation.name, "title": operation.title, "connections": connections, "targets": {}}
             for name, figures in runs.items():
                 row["targets"][name] = figures and summary(figures)

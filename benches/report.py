@@ -40,7 +40,8 @@ def write(result, folder, chart_folder):
     """The JSON of the run, and its charts."""
     for row in result.get("operations", []):
         row["ratios"] = {name: ratios(row, name) for name in row["targets"] if ratios(row, name)}
-    path = folder / "result.json"
+    parts = [name for name in result if name not in ("machine", "date")]
+    path = folder / f"{'-'.join(parts)}.json"
     path.write_text(json.dumps(result, indent=1) + "\n")
     charts = []
     for target in filter(None, (folder, chart_folder)):

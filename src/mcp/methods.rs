@@ -1,6 +1,6 @@
 //! The methods: their results in both lifecycles. What a tool does is the business of `tools`.
 
-use std::sync::OnceLock;
+use std::{borrow::Cow, sync::OnceLock};
 
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json, value::RawValue};
@@ -27,7 +27,7 @@ const INSTRUCTIONS: &str = "PlanExe turns a goal in plain English into a project
     download_url. task_stop ends a plan that nobody wants any more.";
 
 /// A result as JSON, or the fault in its place.
-pub(super) type Outcome = Result<String, Failure>;
+pub(super) type Outcome = Result<Cow<'static, str>, Failure>;
 
 /// Why a request has no result.
 #[derive(Debug)]
@@ -61,9 +61,9 @@ pub(super) fn known(method: &str) -> &'static str {
 pub(super) async fn call(method: &str, params: &Params<'_>, spoken: Spoken, context: &Context) -> Outcome {
     let era = spoken.era;
     match (method, era) {
-        ("initialize", Era::Legacy) => Ok(initialize(params)),
-        ("ping", Era::Legacy) => Ok("{}".to_owned()),
-        ("server/discover", Era::Modern) => Ok(discover().to_owned()),
+        ("initialize", Era::Legacy) => Ok(initialize(params).into()),
+        ("ping", Era::Legacy) => Ok("{}".into()),
+        ("server/discover", Era::Modern) => Ok(discover().into()),
         ("tools/list", _) => list_tools(params, era),
         ("tools/call", _) => call_tool(params, spoken, context).await,
         ("prompts/list", _) => list_prompts(params, era),
@@ -175,16 +175,13 @@ impl Page {
     }
 
     /// The page, for a request without a cursor: a cursor can only come from somewhere else.
-    fn answer(&self, params: &Params<'_>, era: Era) -> Outcome {
+    fn answer(&'static self, params: &Params<'_>, era: Era) -> Outcome {
         if params.cursor.is_some() {
             let text = "Unknown cursor. The list has one page: ask for it without a cursor.";
             return Err(Failure::Fault(Fault::new(INVALID_PARAMS, text)));
         }
-        Ok(if era == Era::Modern {
-            self.modern.clone()
-        } else {
-            self.legacy.clone()
-        })
+        let page = if era == Era::Modern { &self.modern } else { &self.legacy };
+        Ok(page.as_str().into())
     }
 }
 
@@ -211,7 +208,7 @@ fn get_prompt(params: &Params<'_>, era: Era) -> Outcome {
         return Err(Failure::Fault(Fault::new(INVALID_PARAMS, text)));
     };
     let filled = prompts::get(&name, params.arguments).map_err(Failure::Fault)?;
-    Ok(complete(&filled, era))
+    Ok(complete(&filled, era).into())
 }
 
 fn list_resources(params: &Params<'_>, era: Era) -> Outcome {
@@ -232,7 +229,7 @@ async fn read_resource(params: &Params<'_>, era: Era, context: &Context) -> Outc
         return Err(Failure::Fault(Fault::new(INVALID_PARAMS, text)));
     };
     let read = resources::read(&uri, era, context).await.map_err(Failure::Fault)?;
-    Ok(complete(&read, era))
+    Ok(complete(&read, era).into())
 }
 
 /// The result of a call: the tool's object, once as such and once as text for clients that know no other.
@@ -260,6 +257,15 @@ async fn call_tool(params: &Params<'_>, spoken: Spoken, context: &Context) -> Ou
     if !arguments.starts_with('{') {
         return invalid("params.arguments must be an object.");
     }
+    // The result of a tool that always says the same, made once for each instance and lifecycle.
+    static PREPARED: [OnceLock<String>; 2] = [const { OnceLock::new() }; 2];
+    let [legacy, modern] = &PREPARED;
+    let prepared = if spoken.era == Era::Modern { modern } else { legacy };
+    let says_the_same = tools::says_the_same(&name, arguments);
+    if let Some(known) = prepared.get().filter(|_| says_the_same) {
+        context.record.tool(tools::PROMPT_EXAMPLES);
+        return Ok(known.as_str().into());
+    }
     let (outcome, is_error) = match tools::call(&name, arguments, context).await {
         Ok(outcome) => (outcome, false),
         // A tool that does not exist is a mistake in the protocol; all else is a result that the agent can act on.
@@ -281,14 +287,19 @@ async fn call_tool(params: &Params<'_>, spoken: Spoken, context: &Context) -> Ou
             .filter(|_| spoken.knows_resource_links())
             .map(Content::ResourceLink),
     );
-    Ok(complete(
+    let result = complete(
         &CallResult {
             content,
             structured_content: &outcome.result,
             is_error,
         },
         spoken.era,
-    ))
+    );
+    Ok(if says_the_same && !is_error {
+        prepared.get_or_init(|| result).as_str().into()
+    } else {
+        result.into()
+    })
 }
 
 /// The fault for a method that is not served.
