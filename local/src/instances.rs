@@ -182,7 +182,8 @@ impl WorkerState for Worker {
     }
 
     fn drop(&self, store: Store<InstanceState>, result: Result<(), wasmtime::Error>) {
-        if self.killed.has_changed().unwrap_or_default() {
+        // An error means that whoever killed has not waited for this end.
+        if !matches!(self.killed.has_changed(), Ok(false)) {
             self.component.shared.counters.kills.fetch_add(1, Relaxed);
         } else if let Err(error) = result {
             // The handler says the same words when the async runtime ends under an instance: that is no failure.
