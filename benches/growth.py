@@ -114,7 +114,7 @@ def tasks(local, ours, options):
             FROM generate_series({there} + 1, {count}) number,
                 LATERAL (SELECT now() AT TIME ZONE 'UTC' - number * interval '1 minute' AS moment) moments;
             """)
-        local.sql("VACUUM ANALYZE task_item; CHECKPOINT")
+        local.sql("VACUUM ANALYZE task_item")
         there = count
         for name in ("status_running", "status_completed", "file_info", "task_create"):
             asked = operation(name)
