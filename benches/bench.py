@@ -100,8 +100,10 @@ def compare(targets, options):
         for target in serving:
             target.call(operation)
         for connections in options.connections:
+            if not serving:
+                break
             runs = {target.name: [] for target in serving}
-            for number in range(options.rounds if serving else 0):
+            for number in range(options.rounds):
                 # The first of a round has it easier or harder: each is the first in its turn.
                 turn = number % len(serving)
                 for target in serving[turn:] + serving[:turn]:

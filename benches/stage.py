@@ -74,7 +74,6 @@ class Stage:
         self.processes = []
         self.ids = IDS
         self.sizes = {}
-        self.versions = {}
 
     def __enter__(self):
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -107,6 +106,7 @@ class Stage:
             if re.search(words, said) and "Serving MCP at" in said:
                 return said
             if process.poll() is not None or time.monotonic() > end:
+                process.terminate()
                 raise SystemExit(f"bench: {name} did not start: {said[-500:]}")
             time.sleep(0.01)
 

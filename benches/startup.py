@@ -37,6 +37,8 @@ def measure(local, rounds):
 
 def own_target(project):
     """A project whose cache of compiled code is its own."""
+    # An earlier run has left a folder where a link is to be made.
+    shutil.rmtree(project, ignore_errors=True)
     stage.link_project(project)
     target = project / "target"
     target.unlink()

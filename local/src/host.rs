@@ -61,7 +61,7 @@ impl Runtime {
     pub fn load(manifest: &Manifest, cache_dir: Option<&Path>) -> anyhow::Result<Self> {
         let mut config = Config::new();
         config.wasm_component_model_async(true).epoch_interruption(true);
-        // For perf: which machine code is which function of the component. See ARCHITECTURE.md.
+        // For perf: which machine code is which function of the component. See docs/performance.md.
         if std::env::var_os("PLANEXE_LOCAL_PERF_MAP").is_some() {
             config.profiler(ProfilingStrategy::PerfMap);
         }
