@@ -21,6 +21,7 @@ pub use whole::{Whole, read};
 
 use crate::{
     auth::{caller::Caller, hex},
+    clock,
     db::{
         Database,
         task::{self, ArchiveEnd, Progress, Status, StoredArchive, StoredArtifact},
@@ -83,11 +84,7 @@ pub async fn newest_files(
     status: &Status,
     limit: usize,
 ) -> Vec<File> {
-    let listed = database
-        .record()
-        .deadline(LIST_LIMIT)
-        .race(list(database, archive, status))
-        .await;
+    let listed = clock::within(database.record().left(LIST_LIMIT), list(database, archive, status)).await;
     let listed = listed.unwrap_or_else(|| Err(Error::Internal("the list of files took too long".to_owned())));
     let mut files = listed.unwrap_or_else(|error| {
         database.record().cause(&error);
@@ -179,7 +176,7 @@ async fn describe_from_worker(database: &Database, id: &str, artifact: Artifact)
     let hashed = bounded(arriving).try_fold((0_u64, Sha256::new()), |(size, hash), piece| async move {
         Ok((size + piece.len() as u64, hash.chain_update(&piece)))
     });
-    let hashed = database.record().deadline(PASSING_LIMIT).race(hashed).await;
+    let hashed = clock::within(database.record().left(PASSING_LIMIT), hashed).await;
     let (size, hash) = hashed.ok_or(Unavailable::WorkerTimeout)??;
     Ok(Description {
         size,
@@ -324,11 +321,11 @@ async fn open_entry(database: &Database, id: TaskId, caller: &Caller, name: &str
                 progress: progress.percentage,
             });
         }
-        let found = database
-            .record()
-            .deadline(PASSING_LIMIT)
-            .race(find_at_worker(database, &progress.id, name))
-            .await;
+        let found = clock::within(
+            database.record().left(PASSING_LIMIT),
+            find_at_worker(database, &progress.id, name),
+        )
+        .await;
         return found.ok_or(Unavailable::WorkerTimeout)?;
     };
     let entries = Archive {

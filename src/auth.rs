@@ -3,7 +3,7 @@
 pub mod caller;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
@@ -17,7 +17,7 @@ use crate::{
 pub const LINK_LIFETIME: u64 = 15 * 60;
 
 /// The key that a request carries: `Authorization: Bearer <key>` (RFC 6750), `X-API-Key: <key>` or `API_KEY: <key>`.
-pub(crate) fn presented_key(headers: &HeaderMap) -> Option<&[u8]> {
+fn presented_key(headers: &HeaderMap) -> Option<&[u8]> {
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| {
         let (scheme, key) = value.as_bytes().split_at_checked(b"Bearer ".len())?;
         scheme.eq_ignore_ascii_case(b"Bearer ").then(|| key.trim_ascii())
@@ -29,11 +29,6 @@ pub(crate) fn presented_key(headers: &HeaderMap) -> Option<&[u8]> {
             .map(|v| v.as_bytes().trim_ascii())
     };
     bearer.or_else(plain).filter(|key| !key.is_empty())
-}
-
-/// Compares secrets in constant time; their hashes are compared, so that not even the length shows.
-fn same(one: &[u8], other: &[u8]) -> bool {
-    Sha256::digest(one).ct_eq(&Sha256::digest(other)).into()
 }
 
 /// Makes and checks the signatures of download links.
@@ -90,6 +85,42 @@ impl LinkKey {
     }
 }
 
+/// The address of a request, as Spin reports it.
+const SPIN_FULL_URL: HeaderName = HeaderName::from_static("spin-full-url");
+
+/// Where a caller reached the server. Read when somebody asks, since few requests lead to a link.
+#[derive(Debug)]
+pub struct RequestOrigin {
+    /// The address of the request as the host reports it.
+    reported: Option<HeaderValue>,
+    uri: Uri,
+}
+
+impl RequestOrigin {
+    /// That of a request.
+    #[must_use]
+    pub fn of(headers: &HeaderMap, uri: &Uri) -> Self {
+        Self {
+            // A client may send the header too: the host's copy is last.
+            reported: headers.get_all(&SPIN_FULL_URL).iter().next_back().cloned(),
+            uri: uri.clone(),
+        }
+    }
+
+    /// Scheme and host, as in `https://host:port`; blank when unknown.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let origin = |url: &Uri| {
+            // A blank scheme parses too, and would make a link that leads nowhere.
+            let scheme = url.scheme_str().filter(|scheme| ["http", "https"].contains(scheme))?;
+            Some(format!("{scheme}://{}", url.authority()?))
+        };
+        let reported = self.reported.as_ref().and_then(|value| value.to_str().ok());
+        let reported = reported.and_then(|url| origin(&url.parse().ok()?));
+        reported.or_else(|| origin(&self.uri)).unwrap_or_default()
+    }
+}
+
 /// The address of a file that opens without a key, for a while.
 #[derive(Debug)]
 pub struct SignedLink {
@@ -105,11 +136,11 @@ impl SignedLink {
     ///
     /// # Errors
     /// [`Error::Internal`] when the host cannot resolve the settings.
-    pub async fn to(id: &str, file: &str, api_key: Option<&str>, request_origin: &str) -> Result<Self, Error> {
+    pub async fn to(id: &str, file: &str, api_key: Option<&str>, origin: &RequestOrigin) -> Result<Self, Error> {
         let links = config::Links::read().await?;
         let expires = clock::unix_time() + LINK_LIFETIME;
         let query = LinkKey::new(&links, api_key).query(id, file, expires);
-        let base = links.public_base_url.as_deref().unwrap_or(request_origin);
+        let base = links.public_base_url.unwrap_or_else(|| origin.text());
         let base = base.trim_end_matches('/');
         let file = utf8_percent_encode(file, PATH);
         Ok(Self {
@@ -173,8 +204,6 @@ pub fn origin_allowed(origin: &str, allowed: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -270,5 +299,22 @@ mod tests {
             assert!(!origin_allowed(origin, allowed), "{origin}");
         }
         assert!(origin_allowed("https://anything.example", "*"));
+    }
+
+    #[test]
+    fn the_hosts_own_header_counts() {
+        let mut headers = HeaderMap::new();
+        let uri = http::Uri::from_static("http://127.0.0.1:3000/mcp");
+        assert_eq!(RequestOrigin::of(&headers, &uri).text(), "http://127.0.0.1:3000");
+        for none in ["/mcp", "://127.0.0.1:3000/mcp", "ftp://127.0.0.1/mcp"] {
+            let uri = http::Uri::from_static(none);
+            assert_eq!(RequestOrigin::of(&headers, &uri).text(), "", "{none}");
+        }
+        headers.append("spin-full-url", HeaderValue::from_static("http://evil.example/mcp"));
+        headers.append(
+            "spin-full-url",
+            HeaderValue::from_static("http://127.0.0.1:3000/mcp?x=1"),
+        );
+        assert_eq!(RequestOrigin::of(&headers, &uri).text(), "http://127.0.0.1:3000");
     }
 }

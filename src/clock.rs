@@ -1,6 +1,7 @@
 //! Time limits: races a call against the clock, since the host waits far longer than a caller does.
 
 use std::{
+    cell::Cell,
     future::Future,
     pin::pin,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -8,25 +9,32 @@ use std::{
 
 use futures::future::{Either, select};
 
-/// A point in time that no call may outlast.
-#[derive(Debug, Clone, Copy)]
-pub struct Deadline(Instant);
-
-impl Deadline {
-    /// The point in time `limit` from now.
-    #[must_use]
-    pub fn after(limit: Duration) -> Self {
-        Self(Instant::now() + limit)
+/// Runs a call that may take `limit`; `None` when it took longer. The call is then dropped, which the host takes as its
+/// end.
+pub async fn within<T>(limit: Duration, call: impl Future<Output = T>) -> Option<T> {
+    match select(pin!(call), pin!(spin_sdk::time::sleep(limit))).await {
+        Either::Left((output, _)) => Some(output),
+        Either::Right(((), _)) => None,
     }
+}
 
-    /// Runs a call; `None` when the deadline came first. The call is then dropped, which the host takes as its end.
-    pub async fn race<T>(self, call: impl Future<Output = T>) -> Option<T> {
-        let rest = self.0.saturating_duration_since(Instant::now());
-        match select(pin!(call), pin!(spin_sdk::time::sleep(rest))).await {
-            Either::Left((output, _)) => Some(output),
-            Either::Right(((), _)) => None,
+/// What time it is, to measure with and to show. The host is asked for the second once a second only; in between it
+/// is the first that counts on.
+#[must_use]
+pub fn now() -> (Instant, SystemTime) {
+    thread_local! {
+        static ASKED: Cell<Option<(Instant, SystemTime)>> = const { Cell::new(None) };
+    }
+    let now = Instant::now();
+    if let Some((then, time)) = ASKED.get() {
+        let since = now.saturating_duration_since(then);
+        if since < Duration::from_secs(1) {
+            return (now, time + since);
         }
     }
+    let time = SystemTime::now();
+    ASKED.set(Some((now, time)));
+    (now, time)
 }
 
 /// Seconds since 1970-01-01T00:00:00Z.
@@ -35,10 +43,10 @@ pub fn unix_time() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
 }
 
-/// A Unix time with milliseconds: `2026-01-31T12:00:00.123Z`.
+/// A time with milliseconds: `2026-01-31T12:00:00.123Z`.
 #[must_use]
-pub fn rfc3339_millis(since_1970: Duration) -> String {
-    humantime::format_rfc3339_millis(UNIX_EPOCH + since_1970).to_string()
+pub fn rfc3339_millis(time: SystemTime) -> String {
+    humantime::format_rfc3339_millis(time.max(UNIX_EPOCH)).to_string()
 }
 
 /// A Unix time as people and JSON write it: `2026-01-31T12:00:00Z` (RFC 3339, UTC, whole seconds). Blank beyond the
@@ -74,6 +82,6 @@ mod tests {
             assert_eq!((rfc3339(none), http_date(none)), (String::new(), String::new()));
         }
         let millis = Duration::from_millis(784_111_777_042);
-        assert_eq!(rfc3339_millis(millis), "1994-11-06T08:49:37.042Z");
+        assert_eq!(rfc3339_millis(UNIX_EPOCH + millis), "1994-11-06T08:49:37.042Z");
     }
 }

@@ -8,20 +8,44 @@ pub mod fuzzing;
 
 use std::{
     cell::RefCell,
-    collections::HashMap,
     rc::Rc,
     time::{Duration, Instant},
 };
 
+use sha2::{Digest as _, Sha256, digest::Output};
+
 use crate::error::Error;
 
-/// How long a value is used before the host is asked for it again. Each question is a call out of the instance, and
+/// How long values are used before the host is asked for them again. Each question is a call out of the instance, and
 /// together they would cost an answer more than its statement costs us.
 const FRESH: Duration = Duration::from_secs(1);
 
+/// What this instance knows of the settings, and what it has made of them.
+#[derive(Default)]
+struct Known {
+    since: Option<Instant>,
+    values: Vec<(&'static str, Rc<str>)>,
+    access: Option<Rc<Access>>,
+    database_address: Option<Rc<str>>,
+}
+
 thread_local! {
-    /// The values of this instance, with the time at which each was asked for.
-    static VALUES: RefCell<HashMap<&'static str, (Instant, Rc<str>)>> = RefCell::default();
+    static KNOWN: RefCell<Known> = RefCell::default();
+}
+
+/// Forgets what is older than a second. To be called when a request begins.
+pub fn refresh(now: Instant) {
+    KNOWN.with_borrow_mut(|known| {
+        if known
+            .since
+            .is_none_or(|since| now.saturating_duration_since(since) >= FRESH)
+        {
+            *known = Known {
+                since: Some(now),
+                ..Known::default()
+            };
+        }
+    });
 }
 
 /// Settings that guard the door: needed by nearly every request.
@@ -29,6 +53,8 @@ thread_local! {
 pub struct Access {
     /// The API key of the server; `None` leaves it open.
     pub api_key: Option<String>,
+    /// SHA-256 of it: keys are compared by their hashes, so that not even the length shows.
+    pub api_key_hash: Option<Output<Sha256>>,
     /// Origins that web pages may call from.
     pub cors_origins: String,
     /// Upper bound of a request body, in bytes.
@@ -41,22 +67,17 @@ impl Access {
     /// # Errors
     /// [`Error::Internal`] when the host cannot resolve a variable or a number is none.
     pub async fn read() -> Result<Rc<Self>, Error> {
-        thread_local! {
-            static READ: RefCell<Option<(Instant, Rc<Access>)>> = const { RefCell::new(None) };
-        }
-        let known = READ.with_borrow(|read| {
-            let (asked, access) = read.as_ref()?;
-            (asked.elapsed() < FRESH).then(|| Rc::clone(access))
-        });
-        if let Some(access) = known {
+        if let Some(access) = KNOWN.with_borrow(|known| known.access.clone()) {
             return Ok(access);
         }
+        let api_key = optional("mcp_api_key").await?;
         let access = Rc::new(Self {
-            api_key: optional("mcp_api_key").await?,
+            api_key_hash: api_key.as_deref().map(Sha256::digest),
+            api_key,
             cors_origins: text("mcp_cors_origins").await?,
             max_body_bytes: number("mcp_max_body_bytes").await?,
         });
-        READ.set(Some((Instant::now(), Rc::clone(&access))));
+        KNOWN.with_borrow_mut(|known| known.access = Some(Rc::clone(&access)));
         Ok(access)
     }
 }
@@ -131,17 +152,23 @@ impl Accounts {
 ///
 /// # Errors
 /// [`Error::Internal`] when the host cannot resolve a variable or `SQLALCHEMY_DATABASE_URI` is no Postgres address.
-pub async fn database_address() -> Result<String, Error> {
-    if let Some(uri) = optional("sqlalchemy_database_uri").await? {
-        return normalise_database_uri(&uri);
+pub async fn database_address() -> Result<Rc<str>, Error> {
+    if let Some(address) = KNOWN.with_borrow(|known| known.database_address.clone()) {
+        return Ok(address);
     }
-    Ok(database_uri(
-        &text("postgres_user").await?,
-        &text("postgres_password").await?,
-        &text("postgres_host").await?,
-        &text("postgres_port").await?,
-        &text("postgres_db").await?,
-    ))
+    let address: Rc<str> = match optional("sqlalchemy_database_uri").await? {
+        Some(uri) => normalise_database_uri(&uri)?,
+        None => database_uri(
+            &value("postgres_user").await?,
+            &value("postgres_password").await?,
+            &value("postgres_host").await?,
+            &value("postgres_port").await?,
+            &value("postgres_db").await?,
+        ),
+    }
+    .into();
+    KNOWN.with_borrow_mut(|known| known.database_address = Some(Rc::clone(&address)));
+    Ok(address)
 }
 
 /// The base address of `worker_plan`, without a slash at the end.
@@ -195,9 +222,11 @@ const UNRESERVED: &percent_encoding::AsciiSet = &percent_encoding::NON_ALPHANUME
 
 /// A variable's value, blank when it is unset.
 async fn value(name: &'static str) -> Result<Rc<str>, Error> {
-    let known = VALUES.with_borrow(|values| {
-        let (asked, value) = values.get(name)?;
-        (asked.elapsed() < FRESH).then(|| Rc::clone(value))
+    let known = KNOWN.with_borrow(|known| {
+        let mut values = known.values.iter();
+        values
+            .find(|(known, _)| *known == name)
+            .map(|(_, value)| Rc::clone(value))
     });
     if let Some(value) = known {
         return Ok(value);
@@ -206,7 +235,7 @@ async fn value(name: &'static str) -> Result<Rc<str>, Error> {
     // The host's error may repeat the value of a variable: only its kind is kept.
     let value = value.map_err(|_| Error::Internal(format!("variable {name} cannot be resolved; see spin.toml")))?;
     let value: Rc<str> = value.into();
-    VALUES.with_borrow_mut(|values| values.insert(name, (Instant::now(), Rc::clone(&value))));
+    KNOWN.with_borrow_mut(|known| known.values.push((name, Rc::clone(&value))));
     Ok(value)
 }
 

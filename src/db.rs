@@ -14,7 +14,7 @@ use std::{
 
 use spin_sdk::pg::{Connection, DbValue, ParameterValue, PgError, QueryError};
 
-use crate::{clock::Deadline, config, error::Error, log::Record};
+use crate::{clock, config, error::Error, log::Record};
 
 /// What all database calls of one request may take together. The caller hears from us within three seconds.
 const LIMIT: Duration = Duration::from_millis(2_500);
@@ -23,7 +23,7 @@ const LIMIT: Duration = Duration::from_millis(2_500);
 /// that is held while a client reads slowly would be missing there.
 #[derive(Debug, Clone)]
 pub struct Database {
-    address: String,
+    address: Rc<str>,
     record: Rc<Record>,
     /// What the request may have spent with the database in the end.
     allowance: Duration,
@@ -139,7 +139,7 @@ impl Database {
     async fn attempt(&self, statement: &str, parameters: Vec<ParameterValue>) -> Result<Vec<Row>, Failure> {
         let sent = Cell::new(false);
         let call = async {
-            let connection = Connection::open(self.address.as_str()).await;
+            let connection = Connection::open(&*self.address).await;
             let connection = connection.map_err(|error| Failure::Undone(from_sdk(error)))?;
             sent.set(true);
             let result = connection
@@ -160,7 +160,7 @@ impl Database {
         };
         let begun = Instant::now();
         let left = self.allowance.saturating_sub(self.record.database());
-        let result = Deadline::after(left).race(call).await;
+        let result = clock::within(left, call).await;
         self.record.add_database(begun.elapsed());
         match result {
             Some(result) => result,

@@ -7,19 +7,17 @@ pub mod fuzzing;
 use std::{
     borrow::Cow,
     cell::{Cell, RefCell},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime},
 };
 
-use http::{HeaderMap, Method, StatusCode};
-use serde::Serialize;
+use http::{HeaderMap, HeaderName, Method, StatusCode};
+use uuid::Uuid;
 
-use crate::{
-    auth::caller,
-    clock::{self, Deadline},
-    error::Error,
-    plan::TaskId,
-    render,
-};
+use crate::{auth::caller::Key, clock, error::Error, render};
+
+/// The id of a request: the caller's own, and in every answer.
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// An answer begins within this time, or within what a last statement may take beyond it.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -32,7 +30,8 @@ const MAX_CAUSE: usize = 300;
 /// the answer, or when the caller has gone.
 #[derive(Debug)]
 pub struct Record {
-    begun: (SystemTime, Instant),
+    begun: Instant,
+    time: SystemTime,
     id: String,
     method: &'static str,
     key: Option<String>,
@@ -52,12 +51,14 @@ pub struct Record {
 impl Record {
     /// The record of a request that begins now.
     #[must_use]
-    pub fn begin(method: &Method, headers: &HeaderMap) -> Self {
+    pub fn begin(method: &Method, headers: &HeaderMap, key: Option<&Key>) -> Self {
+        let (begun, time) = clock::now();
         Self {
-            begun: (SystemTime::now(), Instant::now()),
-            id: request_id(headers),
+            begun,
+            time,
+            id: request_id(headers, key),
             method: known_method(method),
-            key: caller::key_id(headers),
+            key: key.map(Key::id),
             route: Cell::new("unknown"),
             rpc: Cell::new(None),
             tool: Cell::new(None),
@@ -78,10 +79,16 @@ impl Record {
         &self.id
     }
 
-    /// The end of a wait that may take `limit`, but not longer than the whole request may.
+    /// When the request began.
     #[must_use]
-    pub fn deadline(&self, limit: Duration) -> Deadline {
-        Deadline::after(limit.min(LIMIT.saturating_sub(self.begun.1.elapsed())))
+    pub fn begun(&self) -> Instant {
+        self.begun
+    }
+
+    /// How long a call may take that begins now: `limit`, but not longer than the whole request may.
+    #[must_use]
+    pub fn left(&self, limit: Duration) -> Duration {
+        limit.min(LIMIT.saturating_sub(self.begun.elapsed()))
     }
 
     /// Notes the route, by its template.
@@ -174,52 +181,31 @@ impl Record {
             (None, Some(_)) => "ok",
         };
         let causes = self.causes.borrow();
-        write(&Line {
-            time: clock::rfc3339_millis(self.begun.0.duration_since(UNIX_EPOCH).unwrap_or_default()),
-            level: if causes.is_empty() { "info" } else { "error" },
-            request_id: &self.id,
-            method: self.method,
-            route: self.route.get(),
-            rpc: self.rpc.get(),
-            tool: self.tool.get(),
-            key: self.key.as_deref(),
-            status: status.map(|status| status.as_u16()),
-            outcome,
-            ms: millis(self.begun.1.elapsed()),
-            database_ms: millis(self.database.get()),
-            statements: self.statements.get(),
-            worker_ms: millis(self.worker.get()),
-            sent_bytes: self.sent.get(),
-            causes: &causes,
-        });
+        let mut line = Line::new();
+        line.word("time", clock::rfc3339_millis(self.time));
+        line.word("level", if causes.is_empty() { "info" } else { "error" });
+        line.word("request_id", &self.id);
+        line.word("method", self.method);
+        line.word("route", self.route.get());
+        line.word_if("rpc", self.rpc.get());
+        line.word_if("tool", self.tool.get());
+        line.word_if("key", self.key.as_deref());
+        if let Some(status) = status {
+            line.value("status", status.as_str());
+        }
+        line.word("outcome", outcome);
+        line.millis("ms", self.begun.elapsed());
+        line.millis("database_ms", self.database.get());
+        line.value("statements", &self.statements.get().to_string());
+        line.millis("worker_ms", self.worker.get());
+        if let Some(sent) = self.sent.get() {
+            line.value("sent_bytes", &sent.to_string());
+        }
+        if !causes.is_empty() {
+            line.value("causes", &render::to_json(&*causes));
+        }
+        line.write();
     }
-}
-
-/// The line of a request.
-#[derive(Serialize)]
-struct Line<'a> {
-    time: String,
-    level: &'static str,
-    request_id: &'a str,
-    method: &'static str,
-    route: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rpc: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tool: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    status: Option<u16>,
-    outcome: &'a str,
-    ms: f64,
-    database_ms: f64,
-    statements: u32,
-    worker_ms: f64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sent_bytes: Option<u64>,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    causes: &'a [String],
 }
 
 impl Drop for Record {
@@ -230,20 +216,68 @@ impl Drop for Record {
 
 /// Something that is allowed but unwise.
 pub fn warning(text: &str) {
-    write(&serde_json::json!({ "level": "warning", "message": text }));
+    let mut line = Line::new();
+    line.word("level", "warning");
+    line.value("message", &render::to_json(&text));
+    line.write();
 }
 
-/// In one call of the host, so that lines of requests that run side by side do not mix.
-fn write(entry: &impl Serialize) {
-    let mut line = render::to_json(entry);
-    line.push('\n');
-    #[cfg(target_family = "wasm")]
-    if write_at_once(line.as_bytes()) {
-        return;
+/// A line of JSON in the making. It is put together by hand: what it holds is known, and to look for what is to be
+/// escaped, and to format numbers in every way there is, costs more than the rest of the line.
+struct Line(String);
+
+impl Line {
+    fn new() -> Self {
+        Self(String::with_capacity(400))
     }
-    #[expect(clippy::print_stderr, reason = "stderr is the host's log")]
-    {
-        eprint!("{line}");
+
+    /// A member of which the JSON text is known.
+    fn value(&mut self, name: &str, json: &str) {
+        self.add(["\"", name, "\":", json, ""]);
+    }
+
+    /// A member that is a string of letters, digits and what else needs no escape: a name of ours, or an id.
+    fn word(&mut self, name: &str, word: impl AsRef<str>) {
+        let word = word.as_ref();
+        debug_assert!(
+            !word.contains(['"', '\\']) && !word.contains(char::is_control),
+            "{word:?}"
+        );
+        self.add(["\"", name, "\":\"", word, "\""]);
+    }
+
+    fn word_if(&mut self, name: &str, word: Option<&str>) {
+        if let Some(word) = word {
+            self.word(name, word);
+        }
+    }
+
+    /// Milliseconds with one decimal.
+    fn millis(&mut self, name: &str, time: Duration) {
+        let tenths = time.as_secs() * 10_000 + u64::from((time.subsec_nanos() + 50_000) / 100_000);
+        let (whole, part) = ((tenths / 10).to_string(), (tenths % 10).to_string());
+        self.add(["\"", name, "\":", &whole, "."]);
+        self.0.push_str(&part);
+    }
+
+    fn add(&mut self, parts: [&str; 5]) {
+        self.0.push(if self.0.is_empty() { '{' } else { ',' });
+        for part in parts {
+            self.0.push_str(part);
+        }
+    }
+
+    /// In one call of the host, so that lines of requests that run side by side do not mix.
+    fn write(mut self) {
+        self.0.push_str("}\n");
+        #[cfg(target_family = "wasm")]
+        if write_at_once(self.0.as_bytes()) {
+            return;
+        }
+        #[expect(clippy::print_stderr, reason = "stderr is the host's log")]
+        {
+            eprint!("{}", self.0);
+        }
     }
 }
 
@@ -261,32 +295,37 @@ fn write_at_once(line: &[u8]) -> bool {
     })
 }
 
-/// Milliseconds with one decimal.
-fn millis(time: Duration) -> f64 {
-    (time.as_secs_f64() * 10_000.0).round() / 10.0
-}
-
 /// `X-Request-Id` when it is one, else the trace id of `traceparent` (W3C Trace Context section 3.2), else a new one.
-fn request_id(headers: &HeaderMap) -> String {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+fn request_id(headers: &HeaderMap, key: Option<&Key>) -> String {
+    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let sane = |id: &&str| {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._:-".contains(&b);
         (1..=64).contains(&id.len()) && id.bytes().all(allowed)
     };
-    // A client that puts its key there by mistake shall not have it logged, however either was copied.
-    let plain = |key: &[u8]| caller::normalise(&String::from_utf8_lossy(key));
-    let key = super::auth::presented_key(headers).map(plain);
-    let no_key = |id: &&str| key.as_deref() != Some(plain(id.as_bytes()).as_str());
-    let own = text("x-request-id").filter(sane);
+    // A client that puts its key there by mistake shall not have it logged.
+    let no_key = |id: &&str| !key.is_some_and(|key| key.is_in(id));
+    let own = text(&X_REQUEST_ID).filter(sane);
     let trace = || {
-        let id = text("traceparent")?.split('-').nth(1)?;
+        let id = text(&TRACEPARENT)?.split('-').nth(1)?;
         let hexadecimal = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
         let valid = id.len() == 32 && id.bytes().all(hexadecimal) && id.bytes().any(|b| b != b'0');
         valid.then_some(id)
     };
     own.filter(no_key)
         .or_else(|| trace().filter(no_key))
-        .map_or_else(|| TaskId::random().to_string(), str::to_owned)
+        .map_or_else(next_id, str::to_owned)
+}
+
+/// An id that no other request has, of the form of a UUID: a random one for each instance, counted on from request to
+/// request. Unlike the ids of tasks it may be guessed, so that the host need not be asked for each.
+fn next_id() -> String {
+    thread_local! {
+        static LAST: Cell<Option<u128>> = const { Cell::new(None) };
+    }
+    let random = || Uuid::new_v4().as_u128();
+    let id = LAST.get().map_or_else(random, |last| last.wrapping_add(1));
+    LAST.set(Some(id));
+    Uuid::from_u128(id).to_string()
 }
 
 fn known_method(method: &Method) -> &'static str {
@@ -309,13 +348,28 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_line_is_json() {
+        let mut line = Line::new();
+        line.word("outcome", "ok");
+        line.word_if("tool", None);
+        line.value("status", "200");
+        line.millis("ms", Duration::from_micros(12_349));
+        line.millis("worker_ms", Duration::from_micros(49));
+        line.value("causes", &render::to_json(&["a \"b\"\n"]));
+        assert_eq!(
+            line.0,
+            r#"{"outcome":"ok","status":200,"ms":12.3,"worker_ms":0.0,"causes":["a \"b\"\n"]"#
+        );
+    }
+
+    #[test]
     fn the_callers_id_is_taken_when_it_is_sane() {
         let id = |pairs: &[(&'static str, &'static str)]| {
             let mut headers = HeaderMap::new();
             for (name, value) in pairs {
                 headers.insert(*name, HeaderValue::from_static(value));
             }
-            request_id(&headers)
+            request_id(&headers, Key::presented(&headers).as_ref())
         };
         let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         assert_eq!(id(&[("x-request-id", "call-7.a:b_c")]), "call-7.a:b_c");

@@ -10,13 +10,16 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::{Either, Full};
 use spin_sdk::http::Request;
 
 use crate::{
-    auth::{self, caller::Caller},
+    auth::{
+        self, RequestOrigin,
+        caller::{Caller, Key},
+    },
     config::{self, Access},
     error::Error,
     log::{self, Record},
@@ -60,14 +63,14 @@ impl<'a> Route<'a> {
         if let Some((id, file)) = path.strip_prefix("/download/").and_then(|rest| rest.split_once('/')) {
             return Some(Self::Download { id, file });
         }
-        Some(match path.split('/').skip(1).collect::<Vec<_>>().as_slice() {
-            [] => Self::Index,
-            ["healthcheck"] => Self::Healthcheck,
-            ["mcp"] => Self::Mcp,
-            ["mcp", "tools"] => Self::Tools,
-            ["mcp", "tools", "call"] => Self::ToolsCall,
-            ["openapi.json"] => Self::OpenApi,
-            ["docs"] => Self::Docs,
+        Some(match path {
+            "" => Self::Index,
+            "/healthcheck" => Self::Healthcheck,
+            "/mcp" => Self::Mcp,
+            "/mcp/tools" => Self::Tools,
+            "/mcp/tools/call" => Self::ToolsCall,
+            "/openapi.json" => Self::OpenApi,
+            "/docs" => Self::Docs,
             _ => return None,
         })
     }
@@ -105,7 +108,9 @@ impl<'a> Route<'a> {
 
 /// Answers a request. Cannot fail: every error has an answer.
 pub async fn handle(request: Request) -> Response {
-    let record = Rc::new(Record::begin(request.method(), request.headers()));
+    let key = Key::presented(request.headers());
+    let record = Rc::new(Record::begin(request.method(), request.headers(), key.as_ref()));
+    config::refresh(record.begun());
     let is_head = request.method() == Method::HEAD;
     let for_people = matches!(
         Route::find(request.uri().path()),
@@ -120,7 +125,10 @@ pub async fn handle(request: Request) -> Response {
         _ => None,
     };
     let answered = match access {
-        Ok(access) => route(request, access, origin.is_none() || cors.is_some(), &record).await,
+        Ok(access) => {
+            let origin_allowed = origin.is_none() || cors.is_some();
+            route(request, key.as_ref(), access, origin_allowed, &record).await
+        }
         Err(error) => Err(error),
     };
     let mut response = answered.unwrap_or_else(|error| {
@@ -139,6 +147,7 @@ pub async fn handle(request: Request) -> Response {
 /// The table.
 async fn route(
     request: Request,
+    key: Option<&Key>,
     access: Rc<Access>,
     origin_allowed: bool,
     record: &Rc<Record>,
@@ -174,10 +183,10 @@ async fn route(
                 query,
             };
             // On the heap, since every other request would carry room for it.
-            Box::pin(routes::download::get(wanted, request.headers(), &access, record)).await
+            Box::pin(routes::download::get(wanted, request.headers(), key, &access, record)).await
         }
         (route, method) if route.is_mcp() => {
-            let context = context(&request, access, record).await?;
+            let context = context(&request, key, access, record).await?;
             match (route, method) {
                 (Route::Mcp, Method::POST) => routes::mcp::post(request, &context).await,
                 (Route::Tools, Method::GET) => routes::tools::list(&context).await,
@@ -189,31 +198,20 @@ async fn route(
     }
 }
 
-async fn context(request: &Request, access: Rc<Access>, record: &Rc<Record>) -> Result<Context, Error> {
-    let caller = Caller::identify(request.headers(), access.api_key.as_deref()).await?;
+async fn context(
+    request: &Request,
+    key: Option<&Key>,
+    access: Rc<Access>,
+    record: &Rc<Record>,
+) -> Result<Context, Error> {
+    let caller = Caller::identify(key, &access).await?;
     warn_if_open(&access);
     Ok(Context {
         caller,
         record: Rc::clone(record),
         access,
-        request_origin: request_origin(request.headers(), request.uri()),
+        request_origin: RequestOrigin::of(request.headers(), request.uri()),
     })
-}
-
-/// Scheme and host of the request as the host reports them. A client may send the header too: the host's copy is last.
-fn request_origin(headers: &HeaderMap, uri: &http::Uri) -> String {
-    let origin = |url: &http::Uri| {
-        // A blank scheme parses too, and would make a link that leads nowhere.
-        let scheme = url.scheme_str().filter(|scheme| ["http", "https"].contains(scheme))?;
-        Some(format!("{scheme}://{}", url.authority()?))
-    };
-    let reported = headers
-        .get_all("spin-full-url")
-        .iter()
-        .next_back()
-        .and_then(|value| value.to_str().ok());
-    let reported = reported.and_then(|url| origin(&url.parse().ok()?));
-    reported.or_else(|| origin(uri)).unwrap_or_default()
 }
 
 /// Whether it is the origin that the operator gave this server: that of its own page, `/docs`. The request's `Host` does
@@ -285,9 +283,7 @@ fn finish(response: &mut Response, cors: Option<HeaderValue>, is_head: bool) {
 fn observe(response: &mut Response, record: &Rc<Record>) {
     record.status(response.status());
     if let Ok(id) = HeaderValue::from_str(record.id()) {
-        response
-            .headers_mut()
-            .insert(HeaderName::from_static("x-request-id"), id);
+        response.headers_mut().insert(log::X_REQUEST_ID, id);
     }
     let body = std::mem::replace(response.body_mut(), Either::Left(Full::default()));
     *response.body_mut() = match body {
@@ -368,21 +364,5 @@ mod tests {
         ] {
             assert_eq!(Route::find(path), route, "{path}");
         }
-    }
-
-    #[test]
-    fn the_hosts_own_header_counts() {
-        let mut headers = HeaderMap::new();
-        let uri = http::Uri::from_static("http://127.0.0.1:3000/mcp");
-        assert_eq!(request_origin(&headers, &uri), "http://127.0.0.1:3000");
-        for none in ["/mcp", "://127.0.0.1:3000/mcp", "ftp://127.0.0.1/mcp"] {
-            assert_eq!(request_origin(&headers, &http::Uri::from_static(none)), "", "{none}");
-        }
-        headers.append("spin-full-url", HeaderValue::from_static("http://evil.example/mcp"));
-        headers.append(
-            "spin-full-url",
-            HeaderValue::from_static("http://127.0.0.1:3000/mcp?x=1"),
-        );
-        assert_eq!(request_origin(&headers, &uri), "http://127.0.0.1:3000");
     }
 }

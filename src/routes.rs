@@ -16,7 +16,7 @@ use http_body_util::BodyExt as _;
 
 use crate::{
     auth::caller::{Caller, Standing},
-    clock::Deadline,
+    clock,
     db::{self, Database},
     error::Error,
     log::Record,
@@ -60,7 +60,10 @@ where
     let capacity = announced.map_or(0, |length| usize::try_from(length).unwrap_or(FIRST_CAPACITY));
     let reading = async {
         let mut read = Vec::with_capacity(capacity.min(FIRST_CAPACITY));
-        while let Some(frame) = body.frame().await {
+        // What is announced is all: the host reads no further, and asking it whether that was the end costs as much
+        // as the body itself.
+        while announced.is_none_or(|length| length != read.len() as u64) {
+            let Some(frame) = body.frame().await else { break };
             let frame = frame.map_err(|code| Error::BodyUnreadable(code.to_string()))?;
             let Ok(data) = frame.into_data() else { continue };
             if (read.len() + data.len()) as u64 > limit {
@@ -70,12 +73,29 @@ where
         }
         Ok(read)
     };
-    let read = Deadline::after(BODY_LIMIT).race(reading).await;
+    let read = clock::within(BODY_LIMIT, reading).await;
     let read = read.ok_or(Error::BodyTooSlow)??;
     if announced.is_some_and(|length| length != read.len() as u64) {
         return Err(Error::BodyUnreadable("shorter than announced".to_owned()));
     }
     Ok(read)
+}
+
+/// How much a client wants a media type, in thousandths: the weight among the parameters of a range of `Accept`, 1000
+/// where there is none or none that can be read (RFC 9110 section 12.4.2).
+fn weight<'a>(mut parameters: impl Iterator<Item = &'a str>) -> u16 {
+    const MOST: u16 = 1000;
+    let read = |value: &str| {
+        let (whole, part) = value.split_once('.').unwrap_or((value, ""));
+        let digits = part.get(..part.len().min(3))?;
+        let part: u16 = format!("{digits:0<3}").parse().ok()?;
+        Some((whole.parse::<u16>().ok()?.saturating_mul(MOST).saturating_add(part)).min(MOST))
+    };
+    let value = parameters.find_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("q").then(|| value.trim())
+    });
+    value.and_then(read).unwrap_or(MOST)
 }
 
 /// A posted body must be JSON by its `Content-Type` (RFC 9110 section 8.3; parameters are allowed).
@@ -86,5 +106,34 @@ fn expect_json(headers: &HeaderMap) -> Result<(), Error> {
         Ok(())
     } else {
         Err(Error::ContentTypeRefused)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_are_read_in_thousandths() {
+        for (range, thousandths) in [
+            ("text/html", 1000),
+            ("text/html;q=0", 0),
+            ("text/html;q=0.", 0),
+            ("text/html; Q=0.000", 0),
+            ("text/html; level=1; q=0.5", 500),
+            ("text/html;q=0.05", 50),
+            ("text/html;q=0.8567", 856),
+            ("text/html;q=1", 1000),
+            ("text/html;q=1.000", 1000),
+            ("text/html;q=7", 1000),
+            ("text/html;q=99999", 1000),
+            ("text/html;q=x", 1000),
+            ("text/html;q=0.x", 1000),
+            ("text/html;q=0.ä", 1000),
+            ("text/html;q=-1", 1000),
+            ("text/html;q", 1000),
+        ] {
+            assert_eq!(weight(range.split(';').skip(1)), thousandths, "{range}");
+        }
     }
 }

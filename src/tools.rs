@@ -24,7 +24,7 @@ use serde_json::{
 };
 
 use crate::{
-    auth::caller::Caller,
+    auth::{RequestOrigin, caller::Caller},
     config::Access,
     error::{Error, Problem},
     log::Record,
@@ -50,8 +50,8 @@ pub struct Context {
     pub caller: Caller,
     /// What is measured of the request.
     pub record: Rc<Record>,
-    /// Scheme and host under which the caller reached the server, as in `https://host:port`; blank when unknown.
-    pub request_origin: String,
+    /// Where the caller reached the server.
+    pub request_origin: RequestOrigin,
 }
 
 /// A tool as its file defines it.

@@ -16,8 +16,7 @@ use spin_sdk::{
 };
 
 use crate::{
-    clock::Deadline,
-    config,
+    clock, config,
     error::{Error, Unavailable},
     log::Record,
     plan::Artifact,
@@ -77,7 +76,7 @@ impl WorkerPlan {
         call: impl Future<Output = Result<T, Unavailable>>,
     ) -> Result<T, Unavailable> {
         let begun = Instant::now();
-        let result = self.record.deadline(limit).race(call).await;
+        let result = clock::within(self.record.left(limit), call).await;
         self.record.add_worker(begun.elapsed());
         result.unwrap_or(Err(Unavailable::WorkerTimeout))
     }
@@ -148,8 +147,7 @@ impl Arriving {
         let state = (self.response.into_body(), self.size, 0_u64);
         stream::try_unfold(state, |(mut body, size, mut received)| async move {
             loop {
-                let frame = Deadline::after(FILE_LIMIT)
-                    .race(body.frame())
+                let frame = clock::within(FILE_LIMIT, body.frame())
                     .await
                     .ok_or(Unavailable::WorkerTimeout)?;
                 match frame {

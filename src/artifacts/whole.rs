@@ -7,6 +7,7 @@ use futures::TryStreamExt as _;
 use super::open;
 use crate::{
     auth::caller::Caller,
+    clock,
     db::Database,
     error::{Error, Unavailable},
     plan::{RunFile, TaskId},
@@ -51,10 +52,7 @@ pub async fn read(database: &Database, id: TaskId, caller: &Caller, file: &RunFi
         }
         Ok(Whole::Content { bytes, is_final })
     };
-    database
-        .record()
-        .deadline(LIMIT)
-        .race(reading)
+    clock::within(database.record().left(LIMIT), reading)
         .await
         .ok_or(Unavailable::WorkerTimeout)?
 }

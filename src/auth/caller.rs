@@ -6,10 +6,58 @@
 use std::cell::Cell;
 
 use http::HeaderMap;
-use sha2::{Digest as _, Sha256};
+use sha2::{Digest as _, Sha256, digest::Output};
+use subtle::ConstantTimeEq as _;
 
-use super::{hex, presented_key, same, user_key_hash};
-use crate::{config::Accounts, error::Error};
+use super::{hex, presented_key, user_key_hash};
+use crate::{
+    config::{Access, Accounts},
+    error::Error,
+};
+
+/// The key that a request carries, hashed once for all who ask.
+#[derive(Debug)]
+pub struct Key {
+    /// Without what copying adds to it.
+    plain: String,
+    /// Hash of the key as it came.
+    hash: Output<Sha256>,
+    /// Hash of the plain key, when that is another.
+    plain_hash: Option<Output<Sha256>>,
+}
+
+impl Key {
+    /// The key in the headers of a request; `None` when there is none.
+    #[must_use]
+    pub fn presented(headers: &HeaderMap) -> Option<Self> {
+        let presented = presented_key(headers)?;
+        let plain = normalise(&String::from_utf8_lossy(presented));
+        Some(Self {
+            hash: Sha256::digest(presented),
+            plain_hash: (plain.as_bytes() != presented).then(|| Sha256::digest(&plain)),
+            plain,
+        })
+    }
+
+    /// A name for the key in the log: the first 8 hex digits of its SHA-256.
+    #[must_use]
+    pub fn id(&self) -> String {
+        let hash = self.plain_hash.as_ref().unwrap_or(&self.hash);
+        hash.get(..4).map(hex).unwrap_or_default()
+    }
+
+    /// Whether a text is this key, however either was copied.
+    #[must_use]
+    pub fn is_in(&self, text: &str) -> bool {
+        normalise(text) == self.plain
+    }
+
+    /// Compares with the hash of an expected key, in constant time.
+    fn is(&self, expected: &Output<Sha256>) -> bool {
+        let is = |hash: &Output<Sha256>| bool::from(hash.ct_eq(expected));
+        is(&self.hash) || self.plain_hash.as_ref().is_some_and(is)
+    }
+}
 
 /// Who calls.
 #[derive(Debug)]
@@ -41,29 +89,26 @@ pub enum Standing {
 }
 
 impl Caller {
-    /// Tells by its headers who sends a request. Users' keys count on servers that require them for plans, there in
+    /// Tells by its key who sends a request. Users' keys count on servers that require them for plans, there in
     /// the place of the API key.
     ///
     /// # Errors
     /// [`Error::ApiKeyMissing`], [`Error::ApiKeyWrong`], and those of the settings.
-    pub async fn identify(headers: &HeaderMap, api_key: Option<&str>) -> Result<Self, Error> {
-        let Some(presented) = presented_key(headers) else {
+    pub async fn identify(key: Option<&Key>, access: &Access) -> Result<Self, Error> {
+        let api_key = access.api_key_hash.as_ref();
+        let Some(key) = key else {
             return if api_key.is_some() {
                 Err(Error::ApiKeyMissing)
             } else {
                 Ok(Self::Operator)
             };
         };
-        if api_key.is_some_and(|expected| same(presented, expected.as_bytes())) {
-            return Ok(Self::Operator);
-        }
-        let plain = normalise(&String::from_utf8_lossy(presented));
-        if api_key.is_some_and(|expected| same(plain.as_bytes(), expected.as_bytes())) {
+        if api_key.is_some_and(|expected| key.is(expected)) {
             return Ok(Self::Operator);
         }
         let accounts = Accounts::read().await?;
         match api_key {
-            _ if accounts.require_user_key => Ok(Self::user(&plain, &accounts)),
+            _ if accounts.require_user_key => Ok(Self::user(&key.plain, &accounts)),
             Some(_) => Err(Error::ApiKeyWrong),
             None => Ok(Self::Operator),
         }
@@ -116,14 +161,6 @@ impl Caller {
             claim.standing.set(Standing::Unanswered);
         }
     }
-}
-
-/// A name for a key in the log: the first 8 hex digits of its SHA-256. `None` when the request carries no key.
-#[must_use]
-pub fn key_id(headers: &HeaderMap) -> Option<String> {
-    let presented = presented_key(headers)?;
-    let plain = normalise(&String::from_utf8_lossy(presented));
-    Sha256::digest(plain.as_bytes()).get(..4).map(hex)
 }
 
 /// A key without what copying adds to it: quotes of all kinds around it, `Bearer` in front of it, line ends, spaces,
@@ -210,10 +247,35 @@ mod tests {
 
     #[test]
     fn the_id_of_a_key_is_short_and_not_the_key() {
-        let mut headers = HeaderMap::new();
-        assert_eq!(key_id(&headers), None);
-        headers.insert("x-api-key", http::HeaderValue::from_static("secret"));
-        assert_eq!(key_id(&headers).as_deref(), Some("2bb80d53"));
+        let id = |key| {
+            let mut headers = HeaderMap::new();
+            headers.insert("x-api-key", http::HeaderValue::from_static(key));
+            Key::presented(&headers).map(|key| key.id())
+        };
+        assert_eq!(id(""), None);
+        for copied in ["secret", "\"secret\"", " secret"] {
+            assert_eq!(id(copied).as_deref(), Some("2bb80d53"), "{copied}");
+        }
+    }
+
+    #[test]
+    fn the_operators_key_is_known_as_it_is_and_as_it_is_copied() {
+        let is = |presented, expected| {
+            let mut headers = HeaderMap::new();
+            headers.insert("x-api-key", http::HeaderValue::from_static(presented));
+            Key::presented(&headers).is_some_and(|key| key.is(&Sha256::digest(expected)))
+        };
+        for (presented, expected, same) in [
+            ("secret", "secret", true),
+            ("\"secret\"", "secret", true),
+            ("\"secret\"", "\"secret\"", true),
+            ("secret", "\"secret\"", false),
+            ("\"", "\"\"", false),
+            ("Secret", "secret", false),
+            ("secret1", "secret", false),
+        ] {
+            assert_eq!(is(presented, expected), same, "{presented} for {expected}");
+        }
     }
 
     #[test]

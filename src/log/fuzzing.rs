@@ -2,8 +2,10 @@
 
 use http::HeaderMap;
 
+use crate::auth::caller::Key;
+
 /// The id under which a request is logged.
 #[must_use]
 pub fn request_id(headers: &HeaderMap) -> String {
-    super::request_id(headers)
+    super::request_id(headers, Key::presented(headers).as_ref())
 }

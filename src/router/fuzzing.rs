@@ -3,6 +3,7 @@
 use http::{HeaderMap, Uri};
 
 use super::Route;
+use crate::auth::RequestOrigin;
 
 /// Where a path leads.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,5 +32,5 @@ pub fn find(path: &str) -> Option<Found<'_>> {
 /// Scheme and host under which a caller reached the server.
 #[must_use]
 pub fn origin(headers: &HeaderMap, uri: &Uri) -> String {
-    super::request_origin(headers, uri)
+    RequestOrigin::of(headers, uri).text()
 }

@@ -13,10 +13,13 @@ use http_body::Frame;
 use http_body_util::{Either, StreamBody};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-use super::settle;
+use super::{settle, weight};
 use crate::{
     artifacts::{self, Pieces},
-    auth::{LinkKey, caller::Caller},
+    auth::{
+        LinkKey,
+        caller::{Caller, Key},
+    },
     clock,
     config::{self, Access},
     db::Database,
@@ -52,12 +55,13 @@ pub struct Wanted<'a> {
 pub async fn get(
     wanted: Wanted<'_>,
     headers: &HeaderMap,
+    key: Option<&Key>,
     access: &Access,
     record: &Rc<Record>,
 ) -> Result<Response, Error> {
     let name = percent_decode_str(wanted.file).decode_utf8();
     let name = name.map_err(|_| Unavailable::NoSuchFile)?;
-    let caller = authorise(wanted, &name, headers, access).await?;
+    let caller = authorise(wanted, &name, key, access).await?;
     let begun = begin(wanted, &name, headers, &caller, record).await;
     settle(&caller, record).await?;
     begun
@@ -108,8 +112,8 @@ async fn begin(
 }
 
 /// A signed link is enough for its own file: it was made for somebody who may see it. All else needs a key.
-async fn authorise(wanted: Wanted<'_>, name: &str, headers: &HeaderMap, access: &Access) -> Result<Caller, Error> {
-    let by_key = Caller::identify(headers, access.api_key.as_deref()).await;
+async fn authorise(wanted: Wanted<'_>, name: &str, key: Option<&Key>, access: &Access) -> Result<Caller, Error> {
+    let by_key = Caller::identify(key, access).await;
     if matches!(by_key, Ok(Caller::Operator)) && access.api_key.is_some() {
         return by_key;
     }
@@ -189,18 +193,12 @@ fn set(response: &mut Response, name: HeaderName, value: &str) {
 /// Whether errors are to be told on a page: browsers name `text/html` first, programs name JSON or nothing.
 pub fn prefers_page(headers: &HeaderMap) -> bool {
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
-    let ranges = accept.unwrap_or_default().split(',').map(|range| {
-        let (name, parameters) = range.split_once(';').unwrap_or((range, ""));
-        let weight = parameters
-            .split(';')
-            .find_map(|p| p.trim().strip_prefix("q=")?.parse::<f32>().ok());
-        (name.trim(), weight.unwrap_or(1.0))
-    });
-    let (mut html, mut json) = (0.0, 0.0);
-    for (name, weight) in ranges {
-        match name {
-            "text/html" | "application/xhtml+xml" => html = weight.max(html),
-            "application/json" => json = weight.max(json),
+    let (mut html, mut json) = (0, 0);
+    for range in accept.unwrap_or_default().split(',') {
+        let mut parts = range.split(';');
+        match parts.next().map(str::trim) {
+            Some("text/html" | "application/xhtml+xml") => html = weight(parts).max(html),
+            Some("application/json") => json = weight(parts).max(json),
             _ => {}
         }
     }

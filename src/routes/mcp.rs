@@ -1,14 +1,18 @@
 //! `POST /mcp`: MCP over Streamable HTTP with plain JSON answers.
 
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderName, StatusCode, header};
 
-use super::{expect_json, read_body, settle};
+use super::{expect_json, read_body, settle, weight};
 use crate::{
     error::Error,
     mcp::{self, Envelope, Reply},
     render::{self, Response},
     tools::Context,
 };
+
+const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+const METHOD: HeaderName = HeaderName::from_static("mcp-method");
+const NAME: HeaderName = HeaderName::from_static("mcp-name");
 
 /// Serves one posted body.
 ///
@@ -22,11 +26,11 @@ pub async fn post(request: spin_sdk::http::Request, context: &Context) -> Result
     let (head, body) = request.into_parts();
     let headers = head.headers;
     let body = read_body(&headers, body, context.access.max_body_bytes).await?;
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let envelope = Envelope {
-        version: text("mcp-protocol-version"),
-        method: text("mcp-method"),
-        name: text("mcp-name"),
+        version: text(&PROTOCOL_VERSION),
+        method: text(&METHOD),
+        name: text(&NAME),
     };
     let reply = mcp::handle(&body, &envelope, context).await;
     settle(&context.caller, &context.record).await?;
@@ -44,20 +48,14 @@ fn accepts_json(headers: &HeaderMap) -> bool {
     let mut ranges = headers
         .get_all(header::ACCEPT)
         .iter()
-        .flat_map(|value| value.as_bytes().split(|b| *b == b','));
+        .flat_map(|value| value.to_str().unwrap_or_default().split(','));
     let mut named = false;
     let fits = ranges.any(|range| {
-        let mut parts = range.split(|b| *b == b';').map(<[u8]>::trim_ascii);
-        let range = parts.next().unwrap_or_default();
+        let mut parts = range.split(';');
+        let range = parts.next().unwrap_or_default().trim();
         named |= !range.is_empty();
-        let refused = parts.any(|parameter| {
-            matches!(
-                parameter.to_ascii_lowercase().as_slice(),
-                b"q=0" | b"q=0." | b"q=0.0" | b"q=0.00" | b"q=0.000"
-            )
-        });
         let covers = ["application/json", "application/*", "*/*"];
-        !refused && covers.iter().any(|cover| range.eq_ignore_ascii_case(cover.as_bytes()))
+        covers.iter().any(|cover| range.eq_ignore_ascii_case(cover)) && weight(parts) > 0
     });
     fits || !named
 }
