@@ -22,7 +22,8 @@ CUSTOM, IMPORTS, CODE, DATA = 0, 2, 10, 11
 def measure():
     """Bytes of the shipped file, and of its parts."""
     environment = {**os.environ, "CARGO_PROFILE_RELEASE_STRIP": "none"}
-    command = ["cargo", "build", "--release", "--target", "wasm32-wasip2", "--locked", "--quiet", "--target-dir", FOLDER]
+    command = ["cargo", "rustc", "--release", "--target", "wasm32-wasip2", "--lib", "--crate-type", "cdylib"]
+    command += ["--locked", "--quiet", "--target-dir", FOLDER]
     subprocess.run(command, cwd=ROOT, env=environment, check=True)
     modules = [body for kind, body in sections((FOLDER / COMPONENT).read_bytes()) if kind == CORE_MODULE]
     by_crate, data = parts(max(modules, key=len))

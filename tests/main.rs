@@ -1,7 +1,7 @@
 //! Tests of the built component in the local host, against a real Postgres and the sample worker: a module for each
 //! route, protocol cases as data in `cases/`.
 //!
-//! Build the component first (`scripts/test` does): `cargo build --release --target wasm32-wasip2`.
+//! Build the component first (`scripts/test` does): `scripts/build`.
 
 #![expect(unreachable_pub, reason = "a test binary has no public interface")]
 #![allow(

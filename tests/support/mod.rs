@@ -87,8 +87,7 @@ pub fn component() -> &'static Runtime {
     static COMPONENT: OnceLock<Runtime> = OnceLock::new();
     COMPONENT.get_or_init(|| {
         let cache = project().join("target/component-cache");
-        Runtime::load(manifest(), Some(&cache))
-            .expect("the built component; run: cargo build --release --target wasm32-wasip2")
+        Runtime::load(manifest(), Some(&cache)).expect("the built component; run scripts/build")
     })
 }
 
