@@ -11,7 +11,7 @@ mod whole;
 use std::{fmt, ops::Range, time::Duration};
 
 pub use archive::END_LENGTH;
-use archive::{Archive, Entry};
+use archive::{Archive, Entry, Names};
 use bytes::Bytes;
 pub use feed::Pieces;
 use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
@@ -27,7 +27,7 @@ use crate::{
         task::{self, ArchiveEnd, Progress, Status, StoredArchive, StoredArtifact},
     },
     error::{Error, Unavailable},
-    plan::{Artifact, RunFile, TaskId, TaskState},
+    plan::{Artifact, RunFile, TaskId, TaskState, is_inside},
     worker_plan::{Arriving, WorkerPlan},
 };
 
@@ -49,29 +49,31 @@ pub struct File {
     pub updated_at: Option<Moment>,
 }
 
-/// Date and time as archives keep them: as the clock of the worker showed them, which runs in UTC. Later ones are
-/// greater.
+/// Date and time as archives keep them, the form of MS-DOS: as the clock of the worker showed them, which runs in UTC.
+/// Later ones are greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment {
-    year: u16,
-    month: u8,
-    day: u8,
-    hour: u8,
-    minute: u8,
-    second: u8,
+    /// From the upper bits on: 7 for the years since 1980, 4 for the month, 5 for the day.
+    date: u16,
+    /// From the upper bits on: 5 for the hour, 6 for the minute, 5 for pairs of seconds.
+    time: u16,
+}
+
+impl Moment {
+    /// `None` for what is no date.
+    fn new(date: u16, time: u16) -> Option<Self> {
+        let is_date = (1..=12).contains(&((date >> 5) & 15)) && date & 31 > 0;
+        let is_time = time >> 11 < 24 && (time >> 5) & 63 < 60 && time & 31 < 30;
+        (is_date && is_time).then_some(Self { date, time })
+    }
 }
 
 /// RFC 3339.
 impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            year,
-            month,
-            day,
-            hour,
-            minute,
-            second,
-        } = self;
+        let Self { date, time } = self;
+        let (year, month, day) = (1980 + (date >> 9), (date >> 5) & 15, date & 31);
+        let (hour, minute, second) = (time >> 11, (time >> 5) & 63, (time & 31) * 2);
         write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
     }
 }
@@ -86,27 +88,47 @@ pub async fn newest_files(
 ) -> Vec<File> {
     let listed = clock::within(database.record().left(LIST_LIMIT), list(database, archive, status)).await;
     let listed = listed.unwrap_or_else(|| Err(Error::Internal("the list of files took too long".to_owned())));
-    let mut files = listed.unwrap_or_else(|error| {
+    let listing = listed.unwrap_or_else(|error| {
         database.record().cause(&error);
-        Vec::new()
+        Listing::Worker(Vec::new())
     });
-    files.retain(|file| file.name != "log.txt");
+    let mut files = listing.files();
     // Where times are missing or equal, a later stage of the pipeline has the higher number in front of its name.
-    files.sort_unstable_by(|a, b| (&b.updated_at, &b.name).cmp(&(&a.updated_at, &a.name)));
-    // Of two with the same name, as archives may have them, one counts.
+    files.sort_unstable_by(|a, b| b.cmp(a));
     let mut newest: Vec<File> = Vec::with_capacity(limit);
-    for file in files {
+    for (updated_at, name) in files {
         if newest.len() == limit {
             break;
         }
-        if newest.iter().all(|other| other.name != file.name) {
-            newest.push(file);
+        let name = String::from_utf8_lossy(name);
+        // What could not be asked for by its name is not shown. Of two with the same name, as archives may have them,
+        // one counts.
+        if name != "log.txt" && is_inside(&name) && newest.iter().all(|other| other.name != name) {
+            newest.push(File {
+                name: name.into_owned(),
+                updated_at,
+            });
         }
     }
     newest
 }
 
-async fn list(database: &Database, archive: Option<ArchiveEnd>, status: &Status) -> Result<Vec<File>, Error> {
+/// The files of a run as their source names them.
+enum Listing {
+    Archive(Names),
+    Worker(Vec<String>),
+}
+
+impl Listing {
+    fn files(&self) -> Vec<(Option<Moment>, &[u8])> {
+        match self {
+            Self::Archive(names) => names.files().collect(),
+            Self::Worker(names) => names.iter().map(|name| (None, name.as_bytes())).collect(),
+        }
+    }
+}
+
+async fn list(database: &Database, archive: Option<ArchiveEnd>, status: &Status) -> Result<Listing, Error> {
     let Progress { id, state, .. } = &status.progress;
     match (archive, state) {
         (Some(ArchiveEnd { size, bytes }), _) => {
@@ -116,21 +138,19 @@ async fn list(database: &Database, archive: Option<ArchiveEnd>, status: &Status)
                 version: &status.version,
                 size,
             };
-            let entries = archive.entries(Some(bytes)).await?;
-            Ok(entries.into_iter().map(Entry::into_file).collect())
+            Ok(Listing::Archive(archive.names(bytes).await?))
         }
         // Nobody has begun.
-        (None, TaskState::Pending) => Ok(Vec::new()),
-        (None, _) => list_from_worker(database, id).await,
+        (None, TaskState::Pending) => Ok(Listing::Worker(Vec::new())),
+        (None, _) => Ok(Listing::Worker(list_from_worker(database, id).await?)),
     }
 }
 
-async fn list_from_worker(database: &Database, id: &str) -> Result<Vec<File>, Error> {
-    let names = match WorkerPlan::configured(database.record()).await?.list_files(id).await {
-        Err(Unavailable::NoSuchFile) => Vec::new(),
-        listed => listed?,
-    };
-    Ok(names.into_iter().map(|name| File { name, updated_at: None }).collect())
+async fn list_from_worker(database: &Database, id: &str) -> Result<Vec<String>, Error> {
+    match WorkerPlan::configured(database.record()).await?.list_files(id).await {
+        Err(Unavailable::NoSuchFile) => Ok(Vec::new()),
+        listed => Ok(listed?),
+    }
 }
 
 /// An artifact, described but not moved through to the caller.
@@ -334,7 +354,7 @@ async fn open_entry(database: &Database, id: TaskId, caller: &Caller, name: &str
         version: &archive.version,
         size: within_bounds(archive.size)?,
     };
-    let mut entries = entries.entries(None).await?.into_iter().rev();
+    let mut entries = entries.entries().await?.into_iter().rev();
     let entry = entries
         .find(|entry| entry.name() == name)
         .ok_or(Unavailable::NoSuchFile)?;

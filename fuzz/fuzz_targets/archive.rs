@@ -10,10 +10,7 @@ use std::io::{Cursor, Read as _};
 use bytes::Bytes;
 use futures::{TryStreamExt as _, executor::block_on};
 use libfuzzer_sys::fuzz_target;
-use planexe_mcp::{
-    artifacts::{MAX_SIZE, Pieces, fuzzing::entries},
-    plan::is_inside,
-};
+use planexe_mcp::artifacts::{MAX_SIZE, Pieces, fuzzing::entries};
 use zip::ZipArchive;
 
 /// More is not read of one file: a few bytes can unpack to many.
@@ -62,7 +59,6 @@ fuzz_target!(|data: &[u8]| {
     }
     let Ok(listed) = sparse.or(whole) else { return };
     for entry in listed.iter().rev().take(3) {
-        assert!(is_inside(entry.name()), "{:?}", entry.name());
         // Each piece is unpacked into a buffer of its own: very small ones are only slower.
         let slice = usize::from(*slice) * 8 + 5;
         let Ok(pieces) = block_on(entry.open(&archive, None, slice)) else {

@@ -7,10 +7,10 @@ use std::{
 };
 
 use futures::StreamExt as _;
-use rawzip::{RECOMMENDED_BUFFER_SIZE, ReaderAt, ZipFileHeaderRecord, ZipLocator, time::DosDateTime};
+use rawzip::{RECOMMENDED_BUFFER_SIZE, ReaderAt, ZipFileHeaderRecord, ZipLocator};
 
 use super::{
-    File, Moment,
+    Moment,
     feed::{Feed, Pieces, window},
     slices,
     unpack::{Content, HEADER_LENGTH, LOCAL_HEADER, LocalHeader, Method, unpacked},
@@ -18,7 +18,7 @@ use super::{
 use crate::{
     db::{Database, task},
     error::{Error, Unavailable},
-    plan::{Artifact, is_inside},
+    plan::Artifact,
 };
 
 /// Bytes of an archive's end that are read first. The directory of an ordinary run fits in: that of 196 files takes
@@ -47,7 +47,6 @@ pub(super) struct Entry {
     inner: usize,
     /// The name as it is written, when that is no UTF-8.
     raw_name: Option<Vec<u8>>,
-    updated_at: Option<Moment>,
     header_start: u64,
     compressed: u64,
     size: u64,
@@ -55,19 +54,62 @@ pub(super) struct Entry {
     method: Result<Method, Unavailable>,
 }
 
+/// The names in an archive and when their files were last changed, without all else that a directory holds: a list is
+/// asked for every few minutes, an entry once.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    /// One after the other.
+    bytes: Vec<u8>,
+    /// Where each begins and ends.
+    files: Vec<(Range<usize>, Option<Moment>)>,
+}
+
+impl Names {
+    fn add(&mut self, record: &ZipFileHeaderRecord<'_>) {
+        let path = record.file_path();
+        if is_clutter(path.as_ref()) {
+            return;
+        }
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(path.as_ref());
+        let modified = record.last_modified_dos();
+        let modified = Moment::new(modified.packed_date(), modified.packed_time());
+        self.files.push((start..self.bytes.len(), modified));
+    }
+
+    /// The files, each with its name as callers know it, which may lead out of the run.
+    pub(super) fn files(&self) -> impl Iterator<Item = (Option<Moment>, &[u8])> {
+        let name = |range: &Range<usize>| self.bytes.get(range.clone()).unwrap_or_default();
+        let inner = top_folder(self.files.iter().map(|(range, _)| name(range)));
+        let files = self.files.iter();
+        files.map(move |(range, modified)| (*modified, name(range).get(inner..).unwrap_or_default()))
+    }
+}
+
 impl Archive<'_> {
-    /// The files of the archive. Of two with the same name the last one counts, as programs that unpack have it.
-    /// `end` holds its last bytes, when somebody has read them already.
+    /// The entries of the archive. Of two with the same name the last one counts, as programs that unpack have it.
     ///
     /// # Errors
     /// [`Error::ContentUnavailable`] when the archive is broken, and those of the database.
-    pub(super) async fn entries(&self, end: Option<Vec<u8>>) -> Result<Vec<Entry>, Error> {
-        let end = Cell::new(end);
+    pub(super) async fn entries(&self) -> Result<Vec<Entry>, Error> {
+        directory(self.size, END_LENGTH.into(), |offset, length| self.read(offset, length)).await
+    }
+
+    /// The names in the archive, of which `end` holds the last bytes.
+    ///
+    /// # Errors
+    /// As [`Archive::entries`].
+    pub(super) async fn names(&self, end: Vec<u8>) -> Result<Names, Error> {
+        let end = Cell::new(Some(end));
         let fetch = async |offset, length| match end.take() {
             Some(bytes) => Ok(bytes),
-            None => task::read_artifact(self.database, self.id, Artifact::Zip, self.version, offset, length).await,
+            None => self.read(offset, length).await,
         };
-        directory(self.size, END_LENGTH.into(), fetch).await
+        records(self.size, END_LENGTH.into(), fetch, Names::add).await
+    }
+
+    async fn read(&self, offset: u64, length: u64) -> Result<Vec<u8>, Error> {
+        task::read_artifact(self.database, self.id, Artifact::Zip, self.version, offset, length).await
     }
 
     /// Begins to read an entry, or a part of it.
@@ -86,13 +128,24 @@ impl Archive<'_> {
     }
 }
 
-/// The files of an archive of which `fetch` reads so many bytes from an offset on: first its last `length` bytes, then
-/// what turns out to be missing.
+/// The entries of an archive, read as [`records`] reads it.
 pub(super) async fn directory(
+    size: u64,
+    length: u64,
+    fetch: impl AsyncFn(u64, u64) -> Result<Vec<u8>, Error>,
+) -> Result<Vec<Entry>, Error> {
+    let add = |entries: &mut Vec<Entry>, record: &ZipFileHeaderRecord<'_>| entries.push(Entry::new(record));
+    Ok(plain_files(records(size, length, fetch, add).await?))
+}
+
+/// What `add` makes of the directory of an archive of which `fetch` reads so many bytes from an offset on: first its
+/// last `length` bytes, then what turns out to be missing.
+async fn records<T: Default>(
     size: u64,
     mut length: u64,
     fetch: impl AsyncFn(u64, u64) -> Result<Vec<u8>, Error>,
-) -> Result<Vec<Entry>, Error> {
+    add: impl Fn(&mut T, &ZipFileHeaderRecord<'_>),
+) -> Result<T, Error> {
     let mut reader = Sparse::new(size);
     // What is beyond the pieces shows when the directory is read: then the piece is fetched and the reading repeated.
     let mut missing = size.saturating_sub(length);
@@ -103,8 +156,8 @@ pub(super) async fn directory(
         read += now;
         length *= 2;
         reader.add(missing, bytes);
-        match entries(&reader, size) {
-            Ok(entries) => return Ok(plain_files(entries)),
+        match read_records(&reader, size, &add) {
+            Ok(read) => return Ok(read),
             Err(_) => match reader.missing.take() {
                 Some(offset) => missing = offset,
                 None => return Err(Unavailable::ArchiveBroken.into()),
@@ -115,31 +168,20 @@ pub(super) async fn directory(
 }
 
 /// The directory of an archive, as far as its pieces are here.
-fn entries(reader: &Sparse, size: u64) -> Result<Vec<Entry>, rawzip::Error> {
+fn read_records<T: Default>(
+    reader: &Sparse,
+    size: u64,
+    add: impl Fn(&mut T, &ZipFileHeaderRecord<'_>),
+) -> Result<T, rawzip::Error> {
     let mut buffer = vec![0; RECOMMENDED_BUFFER_SIZE];
     let located = ZipLocator::new().locate_in_reader(reader, &mut buffer, size);
     let archive = located.map_err(|(_, error)| error)?;
-    let mut entries = Vec::new();
+    let mut read = T::default();
     let mut records = archive.entries(&mut buffer);
     while let Some(record) = records.next_entry()? {
-        entries.push(Entry::new(&record));
+        add(&mut read, &record);
     }
-    Ok(entries)
-}
-
-/// When a file was last changed; `None` for what is no date.
-fn moment(time: DosDateTime) -> Option<Moment> {
-    let (date, clock) = (time.packed_date(), time.packed_time());
-    let is_date = (1..=12).contains(&((date >> 5) & 15)) && date & 31 > 0;
-    let is_time = clock >> 11 < 24 && (clock >> 5) & 63 < 60 && clock & 31 < 30;
-    (is_date && is_time).then(|| Moment {
-        year: time.year(),
-        month: time.month(),
-        day: time.day(),
-        hour: time.hour(),
-        minute: time.minute(),
-        second: time.second(),
-    })
+    Ok(read)
 }
 
 impl Entry {
@@ -157,7 +199,6 @@ impl Entry {
             name,
             inner: 0,
             raw_name,
-            updated_at: moment(record.last_modified_dos()),
             header_start: record.local_header_offset(),
             compressed: record.compressed_size_hint(),
             size: record.uncompressed_size_hint(),
@@ -174,14 +215,6 @@ impl Entry {
     /// The name as it is written.
     fn raw_name(&self) -> &[u8] {
         self.raw_name.as_deref().unwrap_or(self.name.as_bytes())
-    }
-
-    /// What lists show of it.
-    pub(super) fn into_file(mut self) -> File {
-        File {
-            name: self.name.split_off(self.inner),
-            updated_at: self.updated_at,
-        }
     }
 
     /// Begins to read the entry, or a part of it, from the bytes of the archive that `slices` gives: those of a range,
@@ -228,27 +261,32 @@ impl Entry {
 }
 
 /// Whether an entry is a folder or something that operating systems add.
-pub(super) fn is_clutter(name: &str) -> bool {
-    name.ends_with('/') || name.starts_with("__MACOSX/") || name.rsplit('/').next() == Some(".DS_Store")
+pub(super) fn is_clutter(name: &[u8]) -> bool {
+    let is_finders = |folder: &[u8]| folder.is_empty() || folder.ends_with(b"/");
+    name.ends_with(b"/") || name.starts_with(b"__MACOSX/") || name.strip_suffix(b".DS_Store").is_some_and(is_finders)
 }
 
-/// The files of an archive: takes the single top folder off that people's archives have, and leaves out what is no
-/// file inside the run.
+/// The files of an archive: takes the single top folder off that people's archives have. Their names may still lead out
+/// of the run.
 fn plain_files(mut entries: Vec<Entry>) -> Vec<Entry> {
-    entries.retain(|entry| !is_clutter(&entry.name));
-    let top = entries
-        .first()
-        .and_then(|entry| entry.name.split_once('/'))
-        .map(|(top, _)| format!("{top}/"));
-    if let Some(top) = top
-        && entries.iter().all(|entry| entry.name.starts_with(&top))
-    {
-        for entry in &mut entries {
-            entry.inner = top.len();
-        }
+    entries.retain(|entry| !is_clutter(entry.name.as_bytes()));
+    let inner = top_folder(entries.iter().map(|entry| entry.name.as_bytes()));
+    for entry in &mut entries {
+        entry.inner = inner;
     }
-    entries.retain(|entry| is_inside(entry.name()));
     entries
+}
+
+/// The length of the folder that all names are in, with its slash; 0 when there is none.
+fn top_folder<'a>(mut names: impl Iterator<Item = &'a [u8]> + Clone) -> usize {
+    let length = |name: &[u8]| name.iter().position(|b| *b == b'/').map(|slash| slash + 1);
+    let first = names.clone().next().unwrap_or_default();
+    let top = length(first).and_then(|length| first.get(..length)).unwrap_or_default();
+    if names.all(|name| name.starts_with(top)) {
+        top.len()
+    } else {
+        0
+    }
 }
 
 /// A file of which only some pieces are here. Reading elsewhere fails and notes where.

@@ -12,7 +12,7 @@ use super::{
     passing::{self, Passed},
     unpack,
 };
-use crate::error::Error;
+use crate::{error::Error, plan::is_inside};
 
 /// A file in an archive.
 #[derive(Debug)]
@@ -25,7 +25,11 @@ pub struct Entry(archive::Entry);
 pub async fn entries(archive: &Bytes, first: u64) -> Result<Vec<Entry>, Error> {
     let fetch = async |offset, length| Ok(part(archive, &(offset..offset + length)).to_vec());
     let entries = directory(archive.len() as u64, first, fetch).await?;
-    Ok(entries.into_iter().map(Entry).collect())
+    Ok(entries
+        .into_iter()
+        .filter(|entry| is_inside(entry.name()))
+        .map(Entry)
+        .collect())
 }
 
 impl Entry {

@@ -57,7 +57,7 @@ enum Top {
 
 impl Top {
     fn with(self, name: &str) -> Self {
-        if super::archive::is_clutter(name) {
+        if super::archive::is_clutter(name.as_bytes()) {
             return self;
         }
         match (self, name.split_once('/')) {
