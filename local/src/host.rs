@@ -13,7 +13,9 @@ use http::{Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
 use wasmtime::component::Linker;
-use wasmtime::{Cache, CacheConfig, Config, Engine, ProfilingStrategy};
+use wasmtime::{
+    Cache, CacheConfig, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, ProfilingStrategy,
+};
 use wasmtime_wasi_http::handler::{ProxyHandler, TrapOrPanicError};
 use wasmtime_wasi_http::p3::bindings::ServicePre;
 
@@ -38,6 +40,9 @@ pub type Body = UnsyncBoxBody<Bytes, wasmtime_wasi_http::Error>;
 pub fn body(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
 }
+
+/// Instances that there may be at a time.
+const MAX_INSTANCES: u32 = 1000;
 
 /// How often a busy guest gives way to others.
 const TICK: Duration = Duration::from_millis(10);
@@ -72,7 +77,7 @@ impl Runtime {
             cache.with_directory(folder);
             config.cache(Some(Cache::new(cache)?));
         }
-        let engine = Engine::new(&config)?;
+        let engine = engine(config)?;
         tick(&engine)?;
         let mut linker = Linker::new(&engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
@@ -117,6 +122,31 @@ impl Compiled {
         self.services.insert(id.to_owned(), service);
         Ok(())
     }
+}
+
+/// An engine that keeps memories and stacks ready for instances to come, as Spin's does. That takes terabytes of address
+/// space: where they are not to be had, each instance gets its own when it is made, as in Spin.
+fn engine(mut config: Config) -> wasmtime::Result<Engine> {
+    let mut pool = PoolingAllocationConfig::default();
+    pool.total_component_instances(MAX_INSTANCES)
+        .total_memories(MAX_INSTANCES)
+        .total_tables(2 * MAX_INSTANCES)
+        .total_stacks(MAX_INSTANCES)
+        .total_core_instances(4 * MAX_INSTANCES)
+        .table_elements(100_000)
+        .max_component_instance_size(10 << 20)
+        .max_core_instance_size(10 << 20)
+        .max_core_instances_per_component(200)
+        .max_tables_per_component(64)
+        .max_memories_per_component(32)
+        .max_tables_per_module(2)
+        .max_memories_per_module(2)
+        .max_memory_size(4 << 30)
+        .linear_memory_keep_resident(2 << 20)
+        .table_keep_resident(1 << 19);
+    let alone = config.clone();
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    Engine::new(&config).or_else(|_| Engine::new(&alone))
 }
 
 /// Interrupts busy guests for as long as the engine lives.
