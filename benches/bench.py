@@ -65,8 +65,10 @@ def parse():
     parser.add_argument("--seconds", type=int, default=3, help="of each measurement [default: 3]")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each target [default: 3]")
     parser.add_argument("--only", help="names of operations, comma-separated")
-    parser.add_argument("--chart", type=pathlib.Path, help="write the charts here too")
+    parser.add_argument("--chart", type=pathlib.Path, metavar="FOLDER", help="write the charts into this folder too")
     options = parser.parse_args()
+    if options.chart and options.chart.exists() and not options.chart.is_dir():
+        parser.error(f"--chart {options.chart}: that is a file, and the charts go into a folder")
     known = ("operations", "startup", "size", "growth")
     options.parts = options.parts or ["operations", "startup"]
     for part in options.parts:
