@@ -111,7 +111,11 @@ pub async fn newest_files(
         database.record().cause(&error);
         Listing::Worker(Vec::new())
     });
-    let mut files = listing.files();
+    newest(listing.files(), limit)
+}
+
+/// The newest of these files that can be asked for by their names, `limit` at the most.
+fn newest(mut files: Vec<(Option<Moment>, &[u8])>, limit: usize) -> Vec<File> {
     // Where times are missing or equal, a later stage of the pipeline has the higher number in front of its name.
     files.sort_unstable_by(|a, b| b.cmp(a));
     let mut newest: Vec<File> = Vec::with_capacity(limit);

@@ -10,7 +10,13 @@ use std::io::{Cursor, Read as _};
 use bytes::Bytes;
 use futures::{TryStreamExt as _, executor::block_on};
 use libfuzzer_sys::fuzz_target;
-use planexe_mcp::artifacts::{MAX_SIZE, Pieces, fuzzing::entries};
+use planexe_mcp::{
+    artifacts::{
+        MAX_SIZE, Pieces,
+        fuzzing::{entries, newest},
+    },
+    plan::is_inside,
+};
 use zip::ZipArchive;
 
 /// More is not read of one file: a few bytes can unpack to many.
@@ -57,8 +63,16 @@ fuzz_target!(|data: &[u8]| {
     if let (Ok(whole), Ok(sparse)) = (&whole, &sparse) {
         assert_eq!(names(whole), names(sparse), "pieces list the same");
     }
+    let shown = block_on(newest(&archive, u64::from(*slice) + 1, 10));
+    assert_eq!(shown.is_ok(), sparse.is_ok(), "names are read where entries are");
+    let shown = shown.unwrap_or_default();
+    assert!(
+        shown.len() <= 10 && shown.iter().all(|name| is_inside(name)),
+        "{shown:?}"
+    );
     let Ok(listed) = sparse.or(whole) else { return };
     for entry in listed.iter().rev().take(3) {
+        assert!(is_inside(entry.name()), "{:?}", entry.name());
         // Each piece is unpacked into a buffer of its own: very small ones are only slower.
         let slice = usize::from(*slice) * 8 + 5;
         let Ok(pieces) = block_on(entry.open(&archive, None, slice)) else {

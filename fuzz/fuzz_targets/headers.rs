@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use libfuzzer_sys::fuzz_target;
 use percent_encoding::percent_decode_str;
 use planexe_mcp::{
-    auth::caller::{key_id, normalise},
+    auth::caller::{Key, normalise},
     config::fuzzing::{address, normalised},
     log::fuzzing::request_id,
     mcp::fuzzing::name,
@@ -105,8 +105,13 @@ fn keys(case: &Case<'_>) {
     insert(&mut headers, "x-api-key", Some(case.key));
     insert(&mut headers, "x-request-id", case.request_id);
     insert(&mut headers, "traceparent", case.trace);
-    if let Some(id) = key_id(&headers) {
+    if let Some(key) = Key::presented(&headers) {
+        let id = key.id();
         assert!(id.len() == 8 && id.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        assert!(
+            key.is_in(case.key) && key.is_in(&plain),
+            "a key is known however it was copied"
+        );
     }
     let id = request_id(&headers);
     assert!((1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic()));

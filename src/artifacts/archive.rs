@@ -65,7 +65,7 @@ pub(super) struct Names {
 }
 
 impl Names {
-    fn add(&mut self, record: &ZipFileHeaderRecord<'_>) {
+    pub(super) fn add(&mut self, record: &ZipFileHeaderRecord<'_>) {
         let path = record.file_path();
         if is_clutter(path.as_ref()) {
             return;
@@ -140,7 +140,7 @@ pub(super) async fn directory(
 
 /// What `add` makes of the directory of an archive of which `fetch` reads so many bytes from an offset on: first its
 /// last `length` bytes, then what turns out to be missing.
-async fn records<T: Default>(
+pub(super) async fn records<T: Default>(
     size: u64,
     mut length: u64,
     fetch: impl AsyncFn(u64, u64) -> Result<Vec<u8>, Error>,

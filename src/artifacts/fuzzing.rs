@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures::{StreamExt as _, stream};
 
 use super::{
-    archive::{self, directory},
+    archive::{self, Names, directory, records},
     feed::Pieces,
     passing::{self, Passed},
     unpack,
@@ -23,13 +23,31 @@ pub struct Entry(archive::Entry);
 /// # Errors
 /// Those of a broken archive.
 pub async fn entries(archive: &Bytes, first: u64) -> Result<Vec<Entry>, Error> {
-    let fetch = async |offset, length| Ok(part(archive, &(offset..offset + length)).to_vec());
-    let entries = directory(archive.len() as u64, first, fetch).await?;
+    let entries = directory(archive.len() as u64, first, |offset, length| {
+        fetch(archive, offset, length)
+    })
+    .await?;
     Ok(entries
         .into_iter()
         .filter(|entry| is_inside(entry.name()))
         .map(Entry)
         .collect())
+}
+
+/// The names of the newest files of such an archive, as they are shown.
+///
+/// # Errors
+/// Those of a broken archive.
+pub async fn newest(archive: &Bytes, first: u64, limit: usize) -> Result<Vec<String>, Error> {
+    let names = records(
+        archive.len() as u64,
+        first,
+        |offset, length| fetch(archive, offset, length),
+        Names::add,
+    )
+    .await?;
+    let newest = super::newest(names.files().collect(), limit);
+    Ok(newest.into_iter().map(|file| file.name).collect())
 }
 
 impl Entry {
@@ -64,6 +82,10 @@ pub async fn find(archive: Bytes, slice: usize, name: &str) -> Result<Option<(Op
         Passed::Found(feed, content) => Some((content.size(), unpack::unpacked(feed, content))),
         Passed::Absent(_) => None,
     })
+}
+
+async fn fetch(archive: &Bytes, offset: u64, length: u64) -> Result<Vec<u8>, Error> {
+    Ok(part(archive, &(offset..offset + length)).to_vec())
 }
 
 fn part(archive: &Bytes, range: &Range<u64>) -> Bytes {

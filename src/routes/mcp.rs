@@ -48,7 +48,7 @@ fn accepts_json(headers: &HeaderMap) -> bool {
     let mut ranges = headers
         .get_all(header::ACCEPT)
         .iter()
-        .flat_map(|value| value.to_str().unwrap_or_default().split(','));
+        .flat_map(|value| str::from_utf8(value.as_bytes()).unwrap_or_default().split(','));
     let mut named = false;
     let fits = ranges.any(|range| {
         let mut parts = range.split(';');
@@ -79,9 +79,13 @@ mod tests {
             ("text/event-stream", false),
             ("text/html", false),
             ("application/json;q=0", false),
+            ("text/html;version=ä", false),
         ] {
             let mut headers = HeaderMap::new();
-            headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
+            headers.insert(
+                header::ACCEPT,
+                HeaderValue::from_bytes(accept.as_bytes()).expect("valid"),
+            );
             assert_eq!(accepts_json(&headers), accepted, "{accept:?}");
         }
         assert!(accepts_json(&HeaderMap::new()));
