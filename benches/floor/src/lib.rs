@@ -81,7 +81,9 @@ fn operation(name: &str) -> &'static Operation {
     }
     let description = std::fs::read(format!("/operations/{name}.json")).expect("a described operation");
     let mut operation: Operation = serde_json::from_slice(&description).expect("a valid description");
-    operation.answer = std::fs::read(format!("/operations/{name}.answer")).unwrap_or_default().into();
+    operation.answer = std::fs::read(format!("/operations/{name}.answer"))
+        .unwrap_or_default()
+        .into();
     let operation: &'static Operation = Box::leak(Box::new(operation));
     known.insert(name.to_owned(), operation);
     operation
@@ -103,7 +105,10 @@ async fn handle(request: Request) -> Response<AnyBody> {
         std::hint::black_box(answer.into_body().bytes().await.expect("a whole answer"));
     }
     let (length, body) = match &operation.pieces {
-        None => (operation.answer.len(), Box::pin(Full::new(operation.answer.clone())) as AnyBody),
+        None => (
+            operation.answer.len(),
+            Box::pin(Full::new(operation.answer.clone())) as AnyBody,
+        ),
         Some(pieces) => (pieces.size as usize, read(pieces)),
     };
     Response::builder()
@@ -149,20 +154,35 @@ fn new_id() -> String {
     let (state, count) = seeds.get_or_insert_with(|| (RandomState::new(), 0));
     *count += 1;
     let (a, b) = (state.hash_one((*count, 0)), state.hash_one((*count, 1)));
-    format!("{:08x}-{:04x}-4{:03x}-8{:03x}-{:012x}", a >> 32, (a >> 16) & 0xffff, a & 0xfff, b >> 52, b & 0xffff_ffff_ffff)
+    format!(
+        "{:08x}-{:04x}-4{:03x}-8{:03x}-{:012x}",
+        a >> 32,
+        (a >> 16) & 0xffff,
+        a & 0xfff,
+        b >> 52,
+        b & 0xffff_ffff_ffff
+    )
 }
 
 fn read(pieces: &'static Pieces) -> AnyBody {
-    Box::pin(StreamBody::new(stream::unfold(0, move |offset| async move {
-        let length = pieces.length.min(pieces.size - offset);
-        if length <= 0 {
-            return None;
-        }
-        let mut parameters = values(&pieces.parameters, &Bytes::new());
-        parameters.extend([ParameterValue::Int32(offset + 1), ParameterValue::Int32(length)]);
-        let row = query(&address().await, &pieces.sql, parameters).await.into_iter().next().and_then(|row| row.into_iter().next());
-        let Some(DbValue::Binary(bytes)) = row else { panic!("no bytes") };
-        Some((Ok(Frame::data(bytes.into())), offset + length))
-    }))
-    .map_err(|never: Infallible| never))
+    Box::pin(
+        StreamBody::new(stream::unfold(0, move |offset| async move {
+            let length = pieces.length.min(pieces.size - offset);
+            if length <= 0 {
+                return None;
+            }
+            let mut parameters = values(&pieces.parameters, &Bytes::new());
+            parameters.extend([ParameterValue::Int32(offset + 1), ParameterValue::Int32(length)]);
+            let row = query(&address().await, &pieces.sql, parameters)
+                .await
+                .into_iter()
+                .next()
+                .and_then(|row| row.into_iter().next());
+            let Some(DbValue::Binary(bytes)) = row else {
+                panic!("no bytes")
+            };
+            Some((Ok(Frame::data(bytes.into())), offset + length))
+        }))
+        .map_err(|never: Infallible| never),
+    )
 }
