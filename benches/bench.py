@@ -5,6 +5,7 @@ import datetime
 import json
 import os
 import pathlib
+import signal
 import statistics
 import sys
 
@@ -20,6 +21,8 @@ from wrk import OUT, show
 
 def main():
     options = parse()
+    # So that the servers end with it; an interrupt from the keyboard does the same.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: stopped"))
     OUT.mkdir(parents=True, exist_ok=True)
     result = {"machine": machine(), "date": datetime.date.today().isoformat()}
     if "size" in options.parts:

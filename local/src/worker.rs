@@ -6,6 +6,7 @@
 //! Knows the tables and the two services' behaviour; knows nothing of MCP and of the component.
 
 mod archive;
+mod earlier;
 mod faults;
 mod http;
 mod queue;
@@ -16,6 +17,7 @@ pub use faults::{Fault, Faults};
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
+use earlier::Earlier;
 use queue::{Halt, Queue, Step, Task};
 use runs::Runs;
 use sample::Sample;
@@ -105,7 +107,7 @@ impl Worker {
         let (stop, stopping) = watch::channel(false);
         let (faults, runs) = (Faults::default(), Runs::default());
         let queue = Queue::new(&options.database_url, stopping.clone())?;
-        let server = http::Server::new(runs.clone(), faults.clone(), &options.database_url)?;
+        let server = http::Server::new(runs.clone(), faults.clone(), Earlier::new(&options.database_url)?);
         let mut halves = vec![tokio::spawn(server.run(listener, stopping.clone()))];
         if options.claim {
             let claimer = Claimer {

@@ -1,11 +1,11 @@
 //! The HTTP half: the routes of `worker_plan`.
 //!
-//! Makes no files and changes no task; reads runs of earlier workers out of the database.
+//! Makes no files and changes no task.
 
+use super::earlier::Earlier;
 use super::faults::{Body, Faults, distort};
 use super::runs::{RunFiles, Runs};
-use super::{REPORT, archive, queue};
-use anyhow::{Context, Result};
+use super::{REPORT, archive};
 use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, CONTENT_DISPOSITION, CONTENT_TYPE, HeaderName};
@@ -17,22 +17,10 @@ use hyper_util::server::graceful::GracefulShutdown;
 use serde_json::json;
 use std::convert::Infallible;
 use std::time::Duration;
-use time::OffsetDateTime;
-use time::macros::format_description;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
-use tokio_postgres::Config;
 
-/// Archives of tasks that were completed before this worker began: it has no files of those.
-const EARLIER: &str = "
-SELECT run_zip_snapshot
-FROM task_item
-WHERE id::text = $1 AND state = 'completed' AND last_seen_timestamp < $2::text::timestamp
-  AND run_zip_snapshot IS NOT NULL";
-
-/// For a look into the database.
-const EARLIER_LIMIT: Duration = Duration::from_secs(1);
 /// For requests still open when the worker stops.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -41,23 +29,13 @@ const FAREWELL: Duration = Duration::from_secs(1);
 pub(super) struct Server {
     runs: Runs,
     faults: Faults,
-    database: Config,
-    began: String,
+    earlier: Earlier,
 }
 
 impl Server {
     /// A server of these runs.
-    pub(super) fn new(runs: Runs, faults: Faults, database_url: &str) -> Result<Self> {
-        let format = format_description!("[year]-[month]-[day] [hour]:[minute]:[second]");
-        let began = OffsetDateTime::now_utc()
-            .format(format)
-            .context("the clock shows no date")?;
-        Ok(Self {
-            runs,
-            faults,
-            database: queue::config(database_url)?,
-            began,
-        })
+    pub(super) fn new(runs: Runs, faults: Faults, earlier: Earlier) -> Self {
+        Self { runs, faults, earlier }
     }
 
     /// Serves until the worker is to stop.
@@ -129,19 +107,13 @@ impl Server {
         if let Some(files) = self.runs.files(run) {
             return Some(files);
         }
-        let zip = timeout(EARLIER_LIMIT, self.earlier(run)).await.ok()?.ok()??;
+        let zip = self.earlier.archive(run).await?;
         let files = tokio::task::spawn_blocking(move || archive::unpack(&zip))
             .await
             .ok()?
             .ok()?;
         self.runs.add(run, files);
         self.runs.files(run)
-    }
-
-    async fn earlier(&self, run: &str) -> Result<Option<Vec<u8>>> {
-        let client = queue::connect(&self.database).await?;
-        let row = client.query_opt(EARLIER, &[&run, &self.began]).await?;
-        Ok(row.map(|row| row.try_get(0)).transpose()?)
     }
 }
 

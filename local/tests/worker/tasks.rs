@@ -196,6 +196,39 @@ async fn a_stopped_worker_gives_its_task_back_and_a_later_one_serves_the_run() -
 }
 
 #[tokio::test]
+async fn earlier_runs_are_served_again_when_the_database_is_back() -> Result<()> {
+    let cluster = start_cluster("earlier").await?;
+    let database = Database::in_cluster(&cluster, "earlier").await?;
+    let ids = [
+        database.add(PROMPT, "ping_llm").await?,
+        database.add(PROMPT, "ping_llm").await?,
+    ];
+    let first = Worker::start(database.options()).await?;
+    for id in &ids {
+        database.ended(id).await?;
+    }
+    first.stop().await;
+    let sql = "UPDATE task_item SET last_seen_timestamp = last_seen_timestamp - interval '1 hour'";
+    database.client.batch_execute(sql).await?;
+    let worker = Worker::start(WorkerOptions {
+        claim: false,
+        ..database.options()
+    })
+    .await?;
+    let status = async |id: &str| anyhow::Ok(get(&worker, &format!("/runs/{id}/files")).await?.status);
+    assert_eq!(status(&ids[0]).await?, StatusCode::OK);
+    assert_eq!(
+        status("00000000-0000-4000-8000-000000000000").await?,
+        StatusCode::NOT_FOUND
+    );
+    cluster.kill();
+    assert_eq!(status(&ids[1]).await?, StatusCode::NOT_FOUND);
+    cluster.restart().await?;
+    assert_eq!(status(&ids[1]).await?, StatusCode::OK);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_task_that_a_dead_worker_left_is_taken_up() -> Result<()> {
     let database = Database::new("dead").await?;
     let id = database.add(PROMPT, "ping_llm").await?;
