@@ -20,32 +20,34 @@ def line(row):
         cells += [f"{figures['throughput']:9.0f}/s  p50 {figures['p50_ms']:8.2f}  p99 {figures['p99_ms']:8.2f} ms"]
         if "cpu_ms" in figures:
             cells += [f"cpu {figures['cpu_ms']:6.3f} ms  peak {figures['peak_mb']:5.0f} MB"]
-        ratio = ratios(row, name)
-        if ratio:
-            cells += [f"{ratio['throughput']:5.0%} of the floor's throughput, {ratio['p99']:.2f} of its p99"]
+        found = ratios(row, name)
+        if found:
+            cells += [f"{found['throughput']:5.0%} of the floor's throughput, {found['p99']:.2f} of its p99"]
         print("  ".join(cells), flush=True)
 
 
-def ratios(row, name):
-    """Throughput and p99 against the floor; None for the floor itself and where there is none.
+def ratio(ours, floor):
+    """The median of the rounds' ratios: the two measurements of a round lie side by side, while a machine may have
+    slower minutes between rounds."""
+    return statistics.median(one / least for one, least in zip(ours, floor))
 
-    Of each round its own ratio, then the median: the two measurements of a round lie side by side, while a machine may
-    have slower minutes between rounds.
-    """
+
+def ratios(row, name):
+    """Throughput and p99 against the floor; None for the floor itself and where there is none."""
     figures, floor = row["targets"].get(name), row["targets"].get(FLOOR)
     if name == FLOOR or not figures or not floor:
         return None
-    rounds = list(zip(figures["rounds"], floor["rounds"]))
-    return {
-        "throughput": statistics.median(ours["throughput"] / least["throughput"] for ours, least in rounds),
-        "p99": statistics.median(ours["p99_ms"] / least["p99_ms"] for ours, least in rounds),
-    }
+
+    def of(figure):
+        return ratio([run[figure] for run in figures["rounds"]], [run[figure] for run in floor["rounds"]])
+
+    return {"throughput": of("throughput"), "p99": of("p99_ms")}
 
 
 def write(result, folder, chart_folder):
     """The JSON of the run, and its charts."""
     for row in result.get("operations", []):
-        row["ratios"] = {name: ratios(row, name) for name in row["targets"] if ratios(row, name)}
+        row["ratios"] = {name: found for name in row["targets"] if (found := ratios(row, name))}
     parts = [name for name in result if name not in ("machine", "date")]
     path = folder / f"{'-'.join(parts)}.json"
     path.write_text(json.dumps(result, indent=1) + "\n")

@@ -8,6 +8,7 @@ import subprocess
 import time
 import urllib.request
 
+import report
 import stage
 
 FIRST = {"planexe-mcp": "/healthcheck", "floor": "/ping"}
@@ -26,14 +27,16 @@ def measure(local, rounds):
                 taken = once(local, name, project)
                 times.setdefault((name, kind), []).append(taken)
     rows = {}
-    for (name, kind), taken in times.items():
+    for kind in ("cached", "compiling"):
         # The first start fills the caches.
-        rows.setdefault(kind, {})[name] = statistics.median(taken[1:])
-    for kind, taken in rows.items():
-        ours, floor = taken["planexe-mcp"], taken["floor"]
-        pairs = zip(times["planexe-mcp", kind][1:], times["floor", kind][1:])
-        taken["ratio"] = statistics.median(one / least for one, least in pairs)
-        print(f"start-up, {kind}: {ours:.0f} ms, floor {floor:.0f} ms, ratio {taken['ratio']:.2f}")
+        ours, floor = (times[name, kind][1:] for name in ("planexe-mcp", "floor"))
+        row = {
+            "planexe-mcp": statistics.median(ours),
+            "floor": statistics.median(floor),
+            "ratio": report.ratio(ours, floor),
+        }
+        print(f"start-up, {kind}: {row['planexe-mcp']:.0f} ms, floor {row['floor']:.0f} ms, ratio {row['ratio']:.2f}")
+        rows[kind] = row
     return rows
 
 

@@ -33,6 +33,9 @@ ensure_program() {
   die "$what is missing: Debian and Ubuntu: sudo apt-get install $package; $elsewhere"
 }
 
+# For what the fuzz targets are linked with.
+ensure_cxx() { ensure_program "a C++ compiler" g++ "macOS: xcode-select --install" c++; }
+
 # Puts Node.js at the front of PATH; npm stays the machine's.
 ensure_node() {
   local package folder=$PWD/.local/node

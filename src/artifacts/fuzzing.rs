@@ -12,7 +12,7 @@ use super::{
     passing::{self, Passed},
     unpack,
 };
-use crate::{error::Error, plan::is_inside};
+use crate::error::Error;
 
 /// A file in an archive.
 #[derive(Debug)]
@@ -27,11 +27,7 @@ pub async fn entries(archive: &Bytes, first: u64) -> Result<Vec<Entry>, Error> {
         fetch(archive, offset, length)
     })
     .await?;
-    Ok(entries
-        .into_iter()
-        .filter(|entry| is_inside(entry.name()))
-        .map(Entry)
-        .collect())
+    Ok(entries.into_iter().map(Entry).collect())
 }
 
 /// The names of the newest files of such an archive, as they are shown.

@@ -83,6 +83,17 @@ impl Database {
         }
     }
 
+    /// A worker that begins an hour after all that has been done, and claims nothing.
+    pub(crate) async fn later_worker(&self) -> Result<Worker> {
+        let sql = "UPDATE task_item SET last_seen_timestamp = last_seen_timestamp - interval '1 hour'";
+        self.client.batch_execute(sql).await?;
+        Worker::start(WorkerOptions {
+            claim: false,
+            ..self.options()
+        })
+        .await
+    }
+
     /// Waits until a worker is at the task.
     pub(crate) async fn under_way(&self, id: &str) -> Result<Row> {
         self.wait(id, |state, message| state == "processing" && message.contains(" of "))

@@ -3,7 +3,7 @@
 use crate::support::{Database, entries, get, start_cluster};
 use anyhow::Result;
 use hyper::StatusCode;
-use planexe_local::worker::{FAIL_MARKER, REPORT, Worker, WorkerOptions};
+use planexe_local::worker::{FAIL_MARKER, REPORT, Worker};
 use std::time::Duration;
 use tokio::time::sleep;
 use tokio_postgres::NoTls;
@@ -184,13 +184,7 @@ async fn a_stopped_worker_gives_its_task_back_and_a_later_one_serves_the_run() -
         let _second = Worker::start(database.options()).await?;
         database.ended(&id).await?;
     }
-    let sql = "UPDATE task_item SET last_seen_timestamp = last_seen_timestamp - interval '1 hour'";
-    database.client.batch_execute(sql).await?;
-    let third = Worker::start(WorkerOptions {
-        claim: false,
-        ..database.options()
-    })
-    .await?;
+    let third = database.later_worker().await?;
     assert_eq!(get(&third, &format!("/runs/{id}/report")).await?.status, StatusCode::OK);
     Ok(())
 }
@@ -208,13 +202,7 @@ async fn earlier_runs_are_served_again_when_the_database_is_back() -> Result<()>
         database.ended(id).await?;
     }
     first.stop().await;
-    let sql = "UPDATE task_item SET last_seen_timestamp = last_seen_timestamp - interval '1 hour'";
-    database.client.batch_execute(sql).await?;
-    let worker = Worker::start(WorkerOptions {
-        claim: false,
-        ..database.options()
-    })
-    .await?;
+    let worker = database.later_worker().await?;
     let status = async |id: &str| anyhow::Ok(get(&worker, &format!("/runs/{id}/files")).await?.status);
     assert_eq!(status(&ids[0]).await?, StatusCode::OK);
     assert_eq!(
