@@ -13,7 +13,7 @@ use crate::{
     error::{Error, LinkFault},
 };
 
-/// How long a download link holds, in seconds.
+/// How long a download link usually holds, in seconds.
 pub const LINK_LIFETIME: u64 = 15 * 60;
 
 /// The key that a request carries: `Authorization: Bearer <key>` (RFC 6750), `X-API-Key: <key>` or `API_KEY: <key>`.
@@ -131,14 +131,20 @@ pub struct SignedLink {
 }
 
 impl SignedLink {
-    /// A link to `file` of the task `id` that begins with the public base URL of the settings, else with the origin of
-    /// the request.
+    /// A link to `file` of the task `id` that holds for `lifetime` seconds. It begins with the public base URL of the
+    /// settings, else with the origin of the request.
     ///
     /// # Errors
-    /// [`Error::Internal`] when the host cannot resolve the settings.
-    pub async fn to(id: &str, file: &str, api_key: Option<&str>, origin: &RequestOrigin) -> Result<Self, Error> {
+    /// Those of the settings.
+    pub async fn to(
+        id: &str,
+        file: &str,
+        lifetime: u64,
+        api_key: Option<&str>,
+        origin: &RequestOrigin,
+    ) -> Result<Self, Error> {
         let links = config::Links::read().await?;
-        let expires = clock::unix_time() + LINK_LIFETIME;
+        let expires = clock::unix_time() + lifetime;
         let query = LinkKey::new(&links, api_key).query(id, file, expires);
         let base = links.public_base_url.unwrap_or_else(|| origin.text());
         let base = base.trim_end_matches('/');

@@ -16,8 +16,11 @@ use spin_sdk::pg::{Connection, DbValue, ParameterValue, PgError, QueryError};
 
 use crate::{clock, config, error::Error, log::Record};
 
-/// What all database calls of one request may take together. The caller hears from us within three seconds.
+/// Time limit of all database calls of one request together. The caller gets an answer within three seconds.
 const LIMIT: Duration = Duration::from_millis(2_500);
+
+/// The tables that the statements name. PlanExe's web frontend creates them.
+const TABLES: &str = "credit_history,events,nonces,task_item,user_account,user_api_key,workers";
 
 /// The database, for one request. A connection is opened for each statement: the host keeps them in a pool, and one
 /// that is held while a client reads slowly would be missing there.
@@ -110,19 +113,18 @@ impl Database {
         }
     }
 
+    /// Runs a statement, and a second time where that is allowed and promises something.
     async fn run(
         &self,
         statement: &str,
         parameters: Vec<ParameterValue>,
         repeatable: bool,
     ) -> Result<Vec<Row>, Failure> {
-        if !repeatable {
-            return self.attempt(statement, parameters).await;
-        }
-        match self.attempt(statement, parameters.clone()).await {
-            Err(Failure::Unknown { cause, broken: true }) => {
+        let second = repeatable.then(|| parameters.clone());
+        let result = match (self.attempt(statement, parameters).await, second) {
+            (Err(Failure::Unknown { cause, broken: true }), Some(parameters)) => {
                 self.record.note(&format!("tried again after: {cause}"));
-                // What was unknown before stays unknown when the second attempt does not even begin.
+                // If the second attempt cannot connect, the outcome of the first one is still unknown.
                 match self.attempt(statement, parameters).await {
                     Err(Failure::Undone(Error::DatabaseUnavailable(second))) => Err(Failure::Unknown {
                         cause: second,
@@ -131,7 +133,39 @@ impl Database {
                     result => result,
                 }
             }
+            (result, _) => result,
+        };
+        match result {
+            Err(Failure::Undone(Error::TablesMissing(_))) => match self.check_tables().await {
+                Ok(()) => Err(Failure::Undone(Error::DatabaseUnavailable(
+                    "a table was missing and is there now".to_owned(),
+                ))),
+                Err(error) => Err(Failure::Undone(error)),
+            },
             result => result,
+        }
+    }
+
+    /// Asks the database whether all tables are there.
+    ///
+    /// # Errors
+    /// [`Error::TablesMissing`], and those of [`Database::query`].
+    pub async fn check_tables(&self) -> Result<(), Error> {
+        let attempt = self
+            .attempt(include_str!("db/missing_tables.sql"), vec![text(TABLES)])
+            .await;
+        let rows = attempt.map_err(|failure| match failure {
+            Failure::Undone(error) => error,
+            Failure::Unknown { cause, .. } => Error::DatabaseUnavailable(cause),
+        })?;
+        let row = rows.into_iter().next();
+        let missing: String = row
+            .ok_or_else(|| Error::Internal("missing_tables.sql returned no row".to_owned()))?
+            .next("missing")?;
+        if missing.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::TablesMissing(missing))
         }
     }
 
@@ -196,12 +230,6 @@ impl Row {
         let value = self.0.next().and_then(T::from_value);
         value.ok_or_else(|| Error::Internal(format!("column {column} is missing or has another type")))
     }
-
-    /// Whether the next value is NULL.
-    #[must_use]
-    pub fn at_null(&self) -> bool {
-        matches!(self.0.as_slice().first(), Some(DbValue::DbNull))
-    }
 }
 
 /// A Rust type that a database value becomes, without a copy.
@@ -257,6 +285,10 @@ fn from_host(error: PgError) -> Error {
         PgError::ConnectionFailed(text) => Error::DatabaseUnavailable(text),
         PgError::QueryFailed(QueryError::DbError(error)) if is_passing(&error.code) => {
             Error::DatabaseUnavailable(format!("{}: {}", error.code, error.message))
+        }
+        // Which tables are missing is asked afterwards: the text of Postgres depends on its language.
+        PgError::QueryFailed(QueryError::DbError(error)) if error.code == "42P01" => {
+            Error::TablesMissing(String::new())
         }
         // The message of a rejected statement may repeat a value of it: the code tells the operator enough.
         PgError::QueryFailed(QueryError::DbError(error)) => Error::Internal(format!("SQLSTATE {}", error.code)),

@@ -17,10 +17,10 @@ pub enum Error {
     /// No task has this id, or the id is none, or the task is another user's.
     #[error("task not found")]
     TaskNotFound,
-    /// The worker gave up on the plan; the worker's own last message.
+    /// The plan failed: a sentence about how far it came and why, from [`crate::plan::failure`].
     #[error("plan generation failed")]
     GenerationFailed(String),
-    /// The plan is not complete yet.
+    /// The task has not made the file yet; once it is stopped, it never will.
     #[error("not ready: task is {}", .state.name())]
     NotReady {
         /// State of the task.
@@ -48,6 +48,9 @@ pub enum Error {
     /// The database does not answer, or not in time.
     #[error("database unavailable: {0}")]
     DatabaseUnavailable(String),
+    /// The database lacks these tables, a list with commas.
+    #[error("tables missing: {0}")]
+    TablesMissing(String),
     /// The database was lost while a statement ran that changes something, and nobody knows whether it took effect.
     #[error("database lost: {cause}")]
     OutcomeUnknown {
@@ -116,6 +119,12 @@ pub enum Unavailable {
     /// The run has no such file.
     #[error("the run has no such file")]
     NoSuchFile,
+    /// The file is in the archive, but not handed out by itself.
+    #[error("the file is not handed out by itself")]
+    Withheld,
+    /// The plan is complete, but neither the database nor `worker_plan` has the file.
+    #[error("the plan is complete, but its files were not stored")]
+    NotStored,
     /// Nothing answers at the address of `worker_plan`.
     #[error("worker_plan cannot be reached")]
     WorkerUnreachable,
@@ -131,12 +140,15 @@ pub enum Unavailable {
     /// The archive of the run cannot be read.
     #[error("the archive is broken")]
     ArchiveBroken,
-    /// The file lies in the archive in a way that is not read here.
+    /// The file is in the archive in a form that is not read here.
     #[error("the entry is encrypted or packed by an unknown method")]
     EntryUnsupported,
-    /// The archive or the entry in it is larger than the bound.
+    /// The file is larger than the bound.
     #[error("the file is too large")]
     TooLarge,
+    /// The archive around the file is larger than the bound.
+    #[error("the archive is too large")]
+    ArchiveTooLarge,
 }
 
 /// What is wrong with a signed download link.
@@ -164,7 +176,9 @@ impl Error {
             Self::UserKeyRequired => "USER_API_KEY_REQUIRED",
             Self::InvalidUserKey => "INVALID_USER_API_KEY",
             Self::InsufficientCredits { .. } => "INSUFFICIENT_CREDITS",
-            Self::DatabaseUnavailable(_) | Self::OutcomeUnknown { .. } => "DATABASE_UNAVAILABLE",
+            Self::DatabaseUnavailable(_) | Self::TablesMissing(_) | Self::OutcomeUnknown { .. } => {
+                "DATABASE_UNAVAILABLE"
+            }
             Self::PagesMissing(_) => "PAGES_MISSING",
             Self::Internal(_) => "INTERNAL_ERROR",
             Self::ApiKeyMissing => "API_KEY_MISSING",
@@ -197,14 +211,8 @@ impl Error {
             Self::TaskNotFound => {
                 "No task has this task_id. Use the task_id that task_create returned, unchanged.".to_owned()
             }
-            Self::GenerationFailed(message) if message.is_empty() => {
-                "The plan could not be made. Create a new task to try again.".to_owned()
-            }
             Self::GenerationFailed(message) => message.clone(),
-            Self::NotReady { state, progress } => format!(
-                "This file does not exist yet: the task is {}, at {progress} %. Ask task_status until it is completed.",
-                state.name()
-            ),
+            Self::NotReady { state, progress } => not_ready(*state, *progress),
             Self::ContentUnavailable(reason) => reason.message().to_owned(),
             Self::UserKeyRequired => {
                 "This server makes plans for known users only. Pass your PlanExe API key as user_api_key.".to_owned()
@@ -219,6 +227,10 @@ impl Error {
                 "PlanExe's database does not answer at the moment. Nothing was changed; try again in a few seconds."
                     .to_owned()
             }
+            Self::TablesMissing(tables) => format!(
+                "PlanExe's database lacks the tables {tables}. PlanExe's web frontend creates them when it starts: the \
+                 operator starts it once, then this server works."
+            ),
             Self::OutcomeUnknown { repeatable: true, .. } => {
                 "PlanExe's database was lost in the middle of this call, and whether it took effect is not known. Call \
                  again in a few seconds with the same arguments, the same client_request_id above all: if the first \
@@ -271,20 +283,97 @@ impl Error {
     #[must_use]
     pub fn is_fault(&self) -> bool {
         match self {
-            Self::DatabaseUnavailable(_) | Self::OutcomeUnknown { .. } | Self::PagesMissing(_) | Self::Internal(_) => {
-                true
-            }
-            Self::ContentUnavailable(reason) => *reason != Unavailable::NoSuchFile,
+            Self::DatabaseUnavailable(_)
+            | Self::TablesMissing(_)
+            | Self::OutcomeUnknown { .. }
+            | Self::PagesMissing(_)
+            | Self::Internal(_) => true,
+            Self::ContentUnavailable(reason) => !matches!(
+                reason,
+                Unavailable::NoSuchFile | Unavailable::Withheld | Unavailable::NotStored
+            ),
             _ => false,
+        }
+    }
+
+    /// Why a file is not handed out, in one word for programs and for the log; `None` for other errors.
+    #[must_use]
+    pub fn reason(&self) -> Option<&'static str> {
+        match self {
+            Self::GenerationFailed(_) => Some("failed"),
+            Self::NotReady {
+                state: TaskState::Stopped,
+                ..
+            } => Some("stopped"),
+            Self::NotReady { .. } => Some("not_ready"),
+            Self::ContentUnavailable(reason) => Some(reason.word()),
+            _ => None,
         }
     }
 }
 
+/// Why a task has not made a file, and what to do.
+fn not_ready(state: TaskState, progress: f64) -> String {
+    let name = state.name();
+    match state {
+        TaskState::Pending | TaskState::Running | TaskState::Completed => format!(
+            "This file does not exist yet: the task is {name}, at {progress} %. Ask task_status until it is completed."
+        ),
+        TaskState::Stopping => format!(
+            "This file does not exist yet: the task is stopping, at {progress} %. It may still complete; else what has \
+             been made so far will be in the zip. Ask task_status until it has ended."
+        ),
+        TaskState::Stopped | TaskState::Failed => format!(
+            "This file was not made: the task was {name} at {progress} %. What had been made by then is in the zip, \
+             where there is one. Call task_create for a new plan."
+        ),
+    }
+}
+
 impl Unavailable {
-    /// What the caller is told.
+    /// Whether the same request may succeed a few seconds later.
+    #[must_use]
+    pub fn is_temporary(self) -> bool {
+        match self {
+            Self::WorkerUnreachable | Self::WorkerTimeout | Self::WorkerStatus(_) | Self::WorkerBroken => true,
+            Self::NoSuchFile
+            | Self::Withheld
+            | Self::NotStored
+            | Self::ArchiveBroken
+            | Self::EntryUnsupported
+            | Self::TooLarge
+            | Self::ArchiveTooLarge => false,
+        }
+    }
+
+    /// The reason in one word; `docs/troubleshooting.md` lists them.
+    fn word(self) -> &'static str {
+        match self {
+            Self::NoSuchFile => "no_such_file",
+            Self::Withheld => "withheld",
+            Self::NotStored => "not_stored",
+            Self::WorkerUnreachable => "worker_unreachable",
+            Self::WorkerTimeout => "worker_timeout",
+            Self::WorkerStatus(_) | Self::WorkerBroken => "worker_failed",
+            Self::ArchiveBroken => "archive_broken",
+            Self::EntryUnsupported => "unsupported",
+            Self::TooLarge => "too_large",
+            Self::ArchiveTooLarge => "archive_too_large",
+        }
+    }
+
+    /// The message for the caller.
     fn message(self) -> &'static str {
         match self {
             Self::NoSuchFile => "This run has no such file.",
+            Self::Withheld => {
+                "This file holds every prompt and answer of the language models. It is not handed out by itself; it is \
+                 in run.zip."
+            }
+            Self::NotStored => {
+                "The plan is complete, but PlanExe did not store its files, so nobody has them any more. Call \
+                 task_create for a new plan; if that happens again, tell the operator."
+            }
             Self::WorkerUnreachable => {
                 "The service that keeps this file does not answer at the moment. Try again in a few seconds."
             }
@@ -299,6 +388,9 @@ impl Unavailable {
                 "This file is encrypted or packed by a method that this server does not read. Download run.zip instead."
             }
             Self::TooLarge => "This file is larger than the 100,000,000 bytes that this server hands out.",
+            Self::ArchiveTooLarge => {
+                "The archive that this file is in is larger than the 100,000,000 bytes that this server reads."
+            }
         }
     }
 }

@@ -39,6 +39,7 @@ pub struct Record {
     rpc: Cell<Option<&'static str>>,
     tool: Cell<Option<&'static str>>,
     outcome: RefCell<Option<Cow<'static, str>>>,
+    reason: Cell<Option<&'static str>>,
     causes: RefCell<Vec<String>>,
     status: Cell<Option<StatusCode>>,
     database: Cell<Duration>,
@@ -63,6 +64,7 @@ impl Record {
             rpc: Cell::new(None),
             tool: Cell::new(None),
             outcome: RefCell::new(None),
+            reason: Cell::new(None),
             causes: RefCell::default(),
             status: Cell::new(None),
             database: Cell::default(),
@@ -110,6 +112,7 @@ impl Record {
     /// operator has something to look into.
     pub fn error(&self, error: &Error) {
         self.outcome(error.code());
+        self.reason.set(self.reason.get().or(error.reason()));
         self.cause(error);
     }
 
@@ -194,6 +197,7 @@ impl Record {
             line.value("status", status.as_str());
         }
         line.word("outcome", outcome);
+        line.word_if("reason", self.reason.get());
         line.millis("ms", self.begun.elapsed());
         line.millis("database_ms", self.database.get());
         line.value("statements", &self.statements.get().to_string());

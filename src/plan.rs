@@ -4,7 +4,7 @@ mod file;
 
 use std::fmt;
 
-pub use file::{RunFile, is_inside};
+pub use file::{RunFile, is_inside, is_withheld, stage};
 use uuid::Uuid;
 
 /// The id of a task: a UUID, written in lower-case hyphenated form.
@@ -76,6 +76,36 @@ impl TaskState {
             Self::Failed => "failed",
         }
     }
+}
+
+/// What a caller is told about a plan that failed: how far it came, why, and what to do.
+///
+/// `message` is the worker's last progress text, such as `2 of 111. Extra files: 1`; PlanExe's reason is in an event and
+/// may be unknown.
+#[must_use]
+pub fn failure(percentage: f64, message: &str, reason: Option<&str>) -> String {
+    // These texts say only that a worker had begun, or that none had.
+    let is_progress = ![
+        "",
+        "Picked up by server",
+        "Awaiting server to start…",
+        "Stop requested by user.",
+    ]
+    .contains(&message);
+    let progress = if is_progress {
+        format!(" ({})", message.trim_end_matches('.'))
+    } else {
+        String::new()
+    };
+    let reason = reason.map(str::trim).filter(|reason| !reason.is_empty());
+    let reason = reason.map_or_else(
+        || "PlanExe gave no reason.".to_owned(),
+        |reason| format!("PlanExe's reason: {}.", reason.trim_end_matches('.')),
+    );
+    format!(
+        "The plan failed at {percentage} %{progress}. {reason} Call task_create to try again; if that fails too, change \
+         the prompt or tell the operator."
+    )
 }
 
 /// How much work a plan is worth.
@@ -150,6 +180,28 @@ mod tests {
             assert_eq!(state, Some(public), "{database}, stop requested: {stop}");
         }
         assert_eq!(TaskState::from_database("archived", false), None);
+    }
+
+    #[test]
+    fn a_failure_says_how_far_the_plan_came_and_why() {
+        for (percentage, message, reason, text) in [
+            (
+                1.8,
+                "2 of 111",
+                Some("Error. Unable to generate the report."),
+                "The plan failed at 1.8 % (2 of 111). PlanExe's reason: Error. Unable to generate the report. Call ",
+            ),
+            (
+                0.0,
+                "Picked up by server",
+                Some(" "),
+                "The plan failed at 0 %. PlanExe gave no reason. Call ",
+            ),
+            (0.0, "", None, "The plan failed at 0 %. PlanExe gave no reason. Call "),
+        ] {
+            let told = failure(percentage, message, reason);
+            assert!(told.starts_with(text), "{told}");
+        }
     }
 
     #[test]

@@ -73,6 +73,15 @@ trait Definition: 'static {
     /// Its result.
     type Output: Serialize + JsonSchema;
 
+    /// The result in the form that `POST /mcp/tools/call` gives: `PlanExe`'s proxy `mcp_local` hands it to clients that
+    /// refuse members which are not in the proxy's own output schemas.
+    ///
+    /// # Errors
+    /// For a result that the proxy would take for a success.
+    fn plain(output: Self::Output) -> Result<Self::Output, Error> {
+        Ok(output)
+    }
+
     /// A resource that the result points to.
     fn link(_: &Self::Output) -> Option<ResourceLink> {
         None
@@ -104,6 +113,15 @@ impl Annotations {
         idempotent_hint: true,
         open_world_hint: false,
     };
+}
+
+/// Who gets the result of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// A client of MCP.
+    Mcp,
+    /// A caller of `POST /mcp/tools/call`.
+    Plain,
 }
 
 /// What a tool returns.
@@ -156,7 +174,7 @@ type Call<'a> = Pin<Box<dyn Future<Output = Result<Outcome, Error>> + 'a>>;
 pub struct Tool {
     /// Its name.
     pub name: &'static str,
-    call: for<'a> fn(&'a str, &'a Value, &'a Context) -> Call<'a>,
+    call: for<'a> fn(&'a str, &'a Value, Form, &'a Context) -> Call<'a>,
     #[cfg(not(target_family = "wasm"))]
     describe: fn() -> Value,
     #[cfg(fuzzing)]
@@ -167,7 +185,7 @@ impl Tool {
     const fn of<D: Definition>() -> Self {
         Self {
             name: D::NAME,
-            call: |arguments, schema, context| Box::pin(run::<D>(arguments, schema, context)),
+            call: |arguments, schema, form, context| Box::pin(run::<D>(arguments, schema, form, context)),
             #[cfg(not(target_family = "wasm"))]
             describe: describe::tool::<D>,
             #[cfg(fuzzing)]
@@ -185,8 +203,11 @@ pub fn icon() -> Value {
     json!({ "src": SVG, "mimeType": "image/svg+xml", "sizes": ["any"] })
 }
 
-async fn run<D: Definition>(arguments: &str, schema: &Value, context: &Context) -> Result<Outcome, Error> {
-    let output = D::call(arguments::parse(arguments, schema)?, context).await?;
+async fn run<D: Definition>(arguments: &str, schema: &Value, form: Form, context: &Context) -> Result<Outcome, Error> {
+    let mut output = D::call(arguments::parse(arguments, schema)?, context).await?;
+    if form == Form::Plain {
+        output = D::plain(output)?;
+    }
     let result = to_raw_value(&output).map_err(|error| Error::Internal(error.to_string()))?;
     Ok(Outcome {
         result,
@@ -222,14 +243,14 @@ fn input_schemas() -> &'static [Listed] {
 ///
 /// # Errors
 /// [`Error::UnknownTool`], [`Error::InvalidArguments`], and what the tool meets.
-pub async fn call(name: &str, arguments: &str, context: &Context) -> Result<Outcome, Error> {
+pub async fn call(name: &str, arguments: &str, form: Form, context: &Context) -> Result<Outcome, Error> {
     let mut tools = ALL.iter().zip(input_schemas());
     let (tool, listed) = tools
         .find(|(tool, _)| tool.name == name)
         .ok_or_else(|| Error::UnknownTool(name.to_owned()))
         .inspect_err(|error| context.record.error(error))?;
     context.record.tool(tool.name);
-    let result = (tool.call)(arguments, &listed.input_schema, context).await;
+    let result = (tool.call)(arguments, &listed.input_schema, form, context).await;
     result.inspect_err(|error| context.record.error(error))
 }
 

@@ -34,6 +34,7 @@ mod parsers;
 mod properties;
 mod readme;
 mod real_run;
+mod real_services;
 mod resource_links;
 mod resources;
 mod soak;

@@ -172,33 +172,6 @@ fn tasks_of_others_do_not_exist() {
 }
 
 #[test]
-fn legacy_ids_of_others_do_not_exist_either() {
-    run(async {
-        let stage = Stage::builder().with_users().build().await;
-        let (ann, bob) = (stage.user("ann", 5).await, stage.user("bob", 5).await);
-        stage.tool_as(&ann.key, "task_create", json!({ "prompt": "p" })).await;
-        let legacy = "11111111-1111-4111-8111-111111111111";
-        stage
-            .execute(
-                "UPDATE task_item SET parameters = json_build_object('_mcp_task_id', $1::text)",
-                &[&legacy],
-            )
-            .await;
-        let ask = json!({ "task_id": legacy });
-        assert_eq!(
-            stage.tool_as(&ann.key, "task_status", ask.clone()).await["state"],
-            "pending"
-        );
-        assert_eq!(
-            stage.tool_as("secret", "task_status", ask.clone()).await["state"],
-            "pending"
-        );
-        let answer = stage.tool_as(&bob.key, "task_stop", ask).await;
-        assert_eq!(answer["error"]["code"], "TASK_NOT_FOUND");
-    });
-}
-
-#[test]
 fn the_key_in_the_call_pays() {
     run(async {
         let stage = Stage::builder().with_users().build().await;

@@ -36,7 +36,7 @@ pub enum Whole {
 /// As [`open`], and those of a file that breaks off.
 pub async fn read(database: &Database, id: TaskId, caller: &Caller, file: &RunFile, most: u64) -> Result<Whole, Error> {
     let reading = async {
-        let download = open(database, id, caller, file).await?;
+        let download = open(database, id, caller, file, false).await?;
         let size = download.size;
         if size.is_some_and(|size| size > most) {
             return Ok(Whole::TooLarge(size));

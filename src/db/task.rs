@@ -130,20 +130,19 @@ async fn find_created(database: &Database, new: &NewTask<'_>, id: &str) -> Resul
 /// State and progress of a task.
 #[derive(Debug, Clone)]
 pub struct Progress {
-    /// The id under which the task is stored; a legacy id leads here too.
-    pub id: String,
+    /// The task's id.
+    pub id: TaskId,
     /// The public state.
     pub state: TaskState,
-    /// 0 to 100; 100 once it is completed.
+    /// 0 to 100; 100 once the task is completed.
     pub percentage: f64,
-    /// The worker's last message, blank before the first.
+    /// The worker's last message; blank before the first.
     pub message: String,
 }
 
 impl Progress {
-    /// The five columns that every statement about a task begins with.
-    fn decode(row: &mut Row) -> Result<Self, Error> {
-        let id = row.next("id")?;
+    /// The four columns that every statement about a task has after those about the caller.
+    fn decode(row: &mut Row, id: TaskId) -> Result<Self, Error> {
         let state: String = row.next("state")?;
         let state = decode_state(&state, row.next("stop_requested")?)?;
         let percentage: f64 = row.next("progress_percentage")?;
@@ -168,25 +167,29 @@ pub struct Status {
     pub progress: Progress,
     /// RFC 3339, UTC, whole seconds.
     pub created_at: Option<String>,
-    /// Seconds from creation until now, or until the end as far as the database knows it.
+    /// Seconds from the creation until now; of a task that was stopped while pending, until that. `None` for a task that
+    /// a worker has ended: its [`Event`] has the time.
     pub elapsed: Option<f64>,
+    /// Seconds since the last sign of any worker. Only of a pending task.
+    pub any_worker_seen: Option<f64>,
+    /// Seconds since the last sign of a worker that names this task. Only of a task in work.
+    pub own_worker_seen: Option<f64>,
     /// The archive; `None` when the database does not have it.
     pub archive: Option<ArchiveEnd>,
-    /// The row's version, as in [`StoredArtifact`].
-    pub version: String,
+    /// Whether the database has the report.
+    pub has_report: bool,
 }
 
 /// An archive in the database, of which the end has been read.
 #[derive(Debug)]
 pub struct ArchiveEnd {
-    /// Size of the archive in bytes.
-    pub size: u64,
+    /// The archive, without its hash.
+    pub stored: Stored,
     /// Its last bytes.
     pub bytes: Vec<u8>,
 }
 
-/// Finds a task by its id, or by a legacy id when no task has it, among those that the caller sees. Of its archive, the
-/// last `end_length` bytes come along.
+/// Finds a task among those that the caller may see. Of its archive, the last `end_length` bytes come along.
 ///
 /// # Errors
 /// [`Error::TaskNotFound`], [`Error::ApiKeyWrong`], and those of [`Database::query`].
@@ -198,18 +201,66 @@ pub async fn find_status(database: &Database, id: TaskId, caller: &Caller, end_l
         ParameterValue::Int32(i32::try_from(end_length).unwrap_or(i32::MAX)),
     ];
     let mut row = found(database.query(STATEMENT, parameters).await, caller)?;
+    let progress = Progress::decode(&mut row, id)?;
+    let created_at = row.next("timestamp_created")?;
+    let elapsed = row.next("elapsed")?;
+    let any_worker_seen = row.next("any_worker_seen")?;
+    let own_worker_seen = row.next("own_worker_seen")?;
+    let size = unsigned(row.next("size")?);
+    let bytes: Option<Vec<u8>> = row.next("run_zip_snapshot")?;
+    let has_report = row.next("has_report")?;
+    let version: String = row.next("xmin")?;
+    let archive = size.zip(bytes).map(|(size, bytes)| ArchiveEnd {
+        stored: Stored {
+            size,
+            sha256: None,
+            version,
+        },
+        bytes,
+    });
     Ok(Status {
-        progress: Progress::decode(&mut row)?,
-        created_at: row.next("timestamp_created")?,
-        elapsed: row.next("elapsed")?,
-        archive: unsigned(row.next("size")?)
-            .zip(row.next("run_zip_snapshot")?)
-            .map(|(size, bytes)| ArchiveEnd { size, bytes }),
-        version: row.next("xmin")?,
+        progress,
+        created_at,
+        elapsed,
+        any_worker_seen,
+        own_worker_seen,
+        archive,
+        has_report,
     })
 }
 
-/// Asks for the stop of a task; returns the state after the request.
+/// The event of a task's present state: of a task in work its claim, of an ended one its end.
+#[derive(Debug, Default)]
+pub struct Event {
+    /// Unix time; `None` when no event was found.
+    pub at: Option<u64>,
+    /// Seconds from the task's creation to it.
+    pub elapsed: Option<f64>,
+    /// Seconds from it until now.
+    pub age: Option<f64>,
+    /// Why the task failed, in PlanExe's words, at most 300 characters.
+    pub reason: Option<String>,
+}
+
+/// Finds the event of a task's present state. `find_event.sql` says how far it looks.
+///
+/// # Errors
+/// Those of [`Database::query`].
+pub async fn find_event(database: &Database, id: TaskId) -> Result<Event, Error> {
+    let parameters = vec![text(id.to_string())];
+    let row = database
+        .query_optional(include_str!("find_event.sql"), parameters)
+        .await?;
+    let mut row = row.ok_or_else(|| Error::Internal("find_event.sql returned no row".to_owned()))?;
+    Ok(Event {
+        at: unsigned(row.next("at")?),
+        elapsed: row.next("elapsed")?,
+        age: row.next("age")?,
+        reason: row.next("reason")?,
+    })
+}
+
+/// Requests the stop of a task; returns the state after the request.
 ///
 /// # Errors
 /// [`Error::TaskNotFound`], [`Error::ApiKeyWrong`], and those of [`Database::change`].
@@ -217,88 +268,65 @@ pub async fn request_stop(database: &Database, id: TaskId, caller: &Caller) -> R
     const STATEMENT: &str = concat!(include_str!("caller.sql"), include_str!("request_stop.sql"));
     let parameters = vec![text(id.to_string()), optional_text(caller.key_hash())];
     let mut row = found(database.change(STATEMENT, parameters, true).await, caller)?;
-    let _id: String = row.next("id")?;
     let state: String = row.next("state")?;
     decode_state(&state, row.next("stop_requested")?)
 }
 
 /// An artifact in the database, described but not moved.
-#[derive(Debug)]
-pub struct StoredArtifact {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
     /// In bytes.
     pub size: u64,
-    /// Hex SHA-256.
-    pub sha256: String,
-    /// The row's version: another one means other bytes.
+    /// Hex SHA-256; `None` where it was not asked for.
+    pub sha256: Option<String>,
+    /// The row's version. Any update of the row changes it, also one that leaves the artifact as it is.
     pub version: String,
-    /// Unix time of the worker's last write, once the task has ended.
-    pub modified: Option<u64>,
 }
 
-/// The archive of a run in the database.
+/// A task and what the database has of its artifacts.
 #[derive(Debug)]
-pub struct StoredArchive {
-    /// In bytes.
-    pub size: u64,
-    /// As in [`StoredArtifact`].
-    pub version: String,
-    /// As in [`StoredArtifact`].
-    pub modified: Option<u64>,
+pub struct Artifacts {
+    /// State and progress.
+    pub progress: Progress,
+    /// The artifact that was asked for, with its hash; `None` when the database does not have it.
+    pub wanted: Option<Stored>,
+    /// The archive, without its hash; `None` when the database does not have it.
+    pub archive: Option<Stored>,
 }
 
-/// State of a task together with the description of an artifact, `None` when the database does not have it.
+/// Finds a task among those that the caller may see, with the description of an artifact. Hashing takes time that grows
+/// with the artifact: without a wanted artifact nothing is hashed.
 ///
 /// # Errors
 /// [`Error::TaskNotFound`], [`Error::ApiKeyWrong`], and those of [`Database::query`].
-pub async fn find_artifact(
+pub async fn find_artifacts(
     database: &Database,
     id: TaskId,
     caller: &Caller,
-    artifact: Artifact,
-) -> Result<(Progress, Option<StoredArtifact>), Error> {
+    wanted: Option<Artifact>,
+) -> Result<Artifacts, Error> {
     const STATEMENT: &str = concat!(include_str!("caller.sql"), include_str!("find_artifact.sql"));
     let parameters = vec![
         text(id.to_string()),
         optional_text(caller.key_hash()),
-        text(column_choice(artifact)),
+        optional_text(wanted.map(column_choice)),
     ];
     let mut row = found(database.query(STATEMENT, parameters).await, caller)?;
-    let progress = Progress::decode(&mut row)?;
-    let size: Option<i64> = row.next("size")?;
+    let progress = Progress::decode(&mut row, id)?;
+    let size = unsigned(row.next("size")?);
     let sha256: Option<String> = row.next("sha256")?;
-    let version = row.next("xmin")?;
-    let modified = unsigned(row.next("last_seen_timestamp")?);
-    let stored = unsigned(size).zip(sha256).map(|(size, sha256)| StoredArtifact {
+    let archive_size = unsigned(row.next("archive_size")?);
+    let version: String = row.next("xmin")?;
+    let stored = |size, sha256| Stored {
         size,
         sha256,
-        version,
-        modified,
-    });
-    Ok((progress, stored))
-}
-
-/// State of a task together with its archive, `None` when the database does not have it.
-///
-/// # Errors
-/// [`Error::TaskNotFound`], and those of [`Database::query`].
-pub async fn find_archive(
-    database: &Database,
-    id: TaskId,
-    caller: &Caller,
-) -> Result<(Progress, Option<StoredArchive>), Error> {
-    const STATEMENT: &str = concat!(include_str!("caller.sql"), include_str!("find_archive.sql"));
-    let parameters = vec![text(id.to_string()), optional_text(caller.key_hash())];
-    let mut row = found(database.query(STATEMENT, parameters).await, caller)?;
-    let progress = Progress::decode(&mut row)?;
-    let size = unsigned(row.next("run_zip_snapshot")?);
-    let version = row.next("xmin")?;
-    let modified = unsigned(row.next("last_seen_timestamp")?);
-    let stored = size.map(|size| StoredArchive {
-        size,
-        version,
-        modified,
-    });
-    Ok((progress, stored))
+        version: version.clone(),
+    };
+    Ok(Artifacts {
+        progress,
+        wanted: size.zip(sha256).map(|(size, sha256)| stored(size, Some(sha256))),
+        archive: archive_size.map(|size| stored(size, None)),
+    })
 }
 
 /// Sizes and times as the database has them are signed.
@@ -306,38 +334,45 @@ fn unsigned(number: Option<i64>) -> Option<u64> {
     number.and_then(|number| u64::try_from(number).ok())
 }
 
-/// A piece of an artifact, at most `length` bytes from `offset` on. `version` is that of [`StoredArtifact`].
+/// A slice of an artifact, at most `length` bytes from `offset` on; `None` when the row's version is another one than
+/// `stored` has.
 ///
 /// # Errors
-/// [`Error::Internal`] when the row has changed meanwhile, and those of [`Database::query`].
+/// Those of [`Database::query`].
 pub async fn read_artifact(
     database: &Database,
-    id: &str,
+    id: TaskId,
     artifact: Artifact,
-    version: &str,
+    stored: &Stored,
     offset: u64,
     length: u64,
-) -> Result<Vec<u8>, Error> {
-    let range = |number: u64| ParameterValue::Int32(i32::try_from(number).unwrap_or(i32::MAX));
+) -> Result<Option<Vec<u8>>, Error> {
+    let number = |number: u64| ParameterValue::Int32(i32::try_from(number).unwrap_or(i32::MAX));
     let statement = match artifact {
         Artifact::Report => include_str!("read_report.sql"),
         Artifact::Zip => include_str!("read_zip.sql"),
     };
-    let parameters = vec![text(id), text(version), range(offset.saturating_add(1)), range(length)];
+    let parameters = vec![
+        text(id.to_string()),
+        text(&stored.version),
+        number(offset.saturating_add(1)),
+        number(length),
+    ];
     let row = database.query_optional(statement, parameters).await?;
-    let mut row = row.ok_or_else(|| Error::Internal("the artifact changed while it was read".to_owned()))?;
+    let mut row = row.ok_or_else(|| Error::Internal("a slice without a row".to_owned()))?;
     row.next("bytes")
 }
 
-/// The one row of a statement that begins with `caller.sql`: is the caller known, then the task, if it is there.
+/// The one row of a statement that begins with `caller.sql`: whether the caller is known, whether the task is there, then
+/// the task.
 fn found(rows: Result<Vec<Row>, Error>, caller: &Caller) -> Result<Row, Error> {
     let row = rows.inspect_err(|_| caller.unanswered())?.into_iter().next();
     let mut row = row.ok_or_else(|| Error::Internal("no row about the caller".to_owned()))?;
     caller.settle(row.next("known")?)?;
-    if row.at_null() {
-        Err(Error::TaskNotFound)
-    } else {
+    if row.next("found")? {
         Ok(row)
+    } else {
+        Err(Error::TaskNotFound)
     }
 }
 

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     error::Error,
     render,
-    tools::{self, Context, Outcome as ToolOutcome, ResourceLink},
+    tools::{self, Context, Form, Outcome as ToolOutcome, ResourceLink},
 };
 
 /// How long clients may keep the list of tools and the answer of `server/discover`: an hour, in milliseconds.
@@ -266,7 +266,7 @@ async fn call_tool(params: &Params<'_>, spoken: Spoken, context: &Context) -> Ou
         context.record.tool(tools::PROMPT_EXAMPLES);
         return Ok(known.as_str().into());
     }
-    let (outcome, is_error) = match tools::call(&name, arguments, context).await {
+    let (outcome, is_error) = match tools::call(&name, arguments, Form::Mcp, context).await {
         Ok(outcome) => (outcome, false),
         // A tool that does not exist is a mistake in the protocol; all else is a result that the agent can act on.
         Err(error @ Error::UnknownTool(_)) => return Err(Failure::Fault(render::json_rpc(&error))),

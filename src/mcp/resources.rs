@@ -12,10 +12,10 @@ use super::{
 };
 use crate::{
     artifacts::{self, Whole},
-    auth::SignedLink,
+    auth::{LINK_LIFETIME, SignedLink},
     clock,
     db::Database,
-    error::{Error, Unavailable},
+    error::Error,
     plan::{RunFile, TaskId},
     tools::Context,
 };
@@ -150,11 +150,8 @@ fn fault(error: &Error, era: Era, uri: &str, context: &Context) -> Fault {
             let data = json!({ "uri": uri, "state": state.name(), "progress_percentage": progress });
             not_found(era, error.message(), uri).with_data(data)
         }
-        Error::TaskNotFound
-        | Error::GenerationFailed(_)
-        | Error::ContentUnavailable(Unavailable::NoSuchFile | Unavailable::EntryUnsupported) => {
-            not_found(era, error.message(), uri)
-        }
+        Error::TaskNotFound | Error::GenerationFailed(_) => not_found(era, error.message(), uri),
+        Error::ContentUnavailable(reason) if !reason.is_temporary() => not_found(era, error.message(), uri),
         _ => Fault::new(INTERNAL_ERROR, error.message()).with_data(json!({ "uri": uri })),
     }
 }
@@ -162,7 +159,15 @@ fn fault(error: &Error, era: Era, uri: &str, context: &Context) -> Fault {
 /// The way to a file that does not go into an answer.
 async fn too_large(uri: &str, id: TaskId, file: &RunFile, size: Option<u64>, context: &Context) -> Fault {
     let api_key = context.access.api_key.as_deref();
-    match SignedLink::to(&id.to_string(), file.name(), api_key, &context.request_origin).await {
+    match SignedLink::to(
+        &id.to_string(),
+        file.name(),
+        LINK_LIFETIME,
+        api_key,
+        &context.request_origin,
+    )
+    .await
+    {
         Ok(SignedLink { url, expires }) => {
             let text = format!(
                 "This file is larger than the {MAX_SIZE} bytes that resources/read returns. Download it within 15 \

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     error::{Error, LinkFault, Unavailable},
-    plan::TaskState,
+    plan::{self, TaskState},
     render, routes,
 };
 
@@ -45,6 +45,7 @@ fn met(error: &Error) -> &'static [Met] {
         Error::Internal(_) => &[Met::Anywhere],
         Error::OriginRefused => &[Met::UnderMcp],
         Error::ApiKeyMissing | Error::ApiKeyWrong | Error::DatabaseUnavailable(_) => &[Met::UnderMcp, Met::Download],
+        Error::TablesMissing(_) => &[Met::Download],
         Error::ContentTypeRefused | Error::BodyTooLarge(_) | Error::BodyUnreadable(_) | Error::BodyTooSlow => {
             &[Met::WithBody]
         }
@@ -63,21 +64,25 @@ fn met(error: &Error) -> &'static [Met] {
 fn samples() -> Vec<Error> {
     let unavailable = [
         Unavailable::NoSuchFile,
+        Unavailable::Withheld,
+        Unavailable::NotStored,
         Unavailable::WorkerUnreachable,
         Unavailable::WorkerTimeout,
         Unavailable::WorkerBroken,
         Unavailable::ArchiveBroken,
         Unavailable::EntryUnsupported,
         Unavailable::TooLarge,
+        Unavailable::ArchiveTooLarge,
     ];
     let mut samples = vec![
         Error::TaskNotFound,
-        Error::GenerationFailed(String::new()),
+        Error::GenerationFailed(plan::failure(1.8, "2 of 111", None)),
         Error::NotReady {
             state: TaskState::Running,
             progress: 42.0,
         },
         Error::DatabaseUnavailable(String::new()),
+        Error::TablesMissing("events, task_item".to_owned()),
         Error::PagesMissing(String::new()),
         Error::Internal(String::new()),
         Error::ApiKeyMissing,
@@ -131,6 +136,7 @@ fn describe(errors: &[Error], for_people: bool) -> Value {
             .find(|name| !examples.contains_key(name));
         let body = render::Detail {
             detail: error.message(),
+            reason: error.reason(),
         };
         examples.insert(name.unwrap_or_default(), json!({ "value": body }));
         for (name, value) in render::http(error).headers() {

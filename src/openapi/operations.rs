@@ -36,7 +36,7 @@ pub(super) fn of(route: &str) -> Option<Value> {
         "GET /download/{task_id}/run.zip" => download(
             "download_zip",
             "All files of a plan's run.",
-            &[],
+            &["partial"],
             &[Artifact::Zip.content_type()],
         ),
         "GET /download/{task_id}/{file}" => {
@@ -131,8 +131,8 @@ pub(super) fn preflight(operation: &Value) -> Value {
 
 fn healthcheck() -> Value {
     let well = HealthBody::shallow(true);
-    let asked = || HealthBody::shallow(true).with_neighbours(Ok(()), Ok(()));
-    let ill = HealthBody::shallow(true).with_neighbours(Err("refuses connections or statements"), Ok(()));
+    let asked = || HealthBody::shallow(true).with_services(Ok(()), Ok(()));
+    let ill = HealthBody::shallow(true).with_services(Err("refuses connections or statements".into()), Ok(()));
     let own = json!({
         "200": {
             "description": "All that was asked for is well.",
@@ -152,7 +152,7 @@ fn healthcheck() -> Value {
     });
     json!({
         "operationId": "healthcheck", "tags": ["Server"], "summary": "Whether the server is well.",
-        "description": "Needs no key. Without deep it asks no neighbour.",
+        "description": "Needs no key. Without deep it contacts no other service.",
         "parameters": [reference("parameters", "deep")],
         "responses": answers(own, &[]),
     })
@@ -306,6 +306,12 @@ pub(super) fn parameters() -> Value {
             "1 or true: asks the database and the service that keeps the files of runs too, 2 seconds each.",
         ),
         (
+            "partial",
+            "query",
+            text(),
+            "1: while the plan is not finished, the files that there are so far. Else such a plan has no archive.",
+        ),
+        (
             "expires",
             "query",
             text(),
@@ -358,8 +364,8 @@ pub(super) fn parameters() -> Value {
 pub(super) fn headers() -> Value {
     let headers = [
         ("ETag", "Of report and zip, the SHA-256 of the file."),
-        ("Last-Modified", "When the plan was complete."),
-        ("Accept-Ranges", "bytes, or none where there are no parts to be had."),
+        ("Last-Modified", "When the task ended, where that is known."),
+        ("Accept-Ranges", "bytes, or none where the file is sent only whole."),
         ("Cache-Control", "How long a copy may be used without asking."),
         (
             "Content-Disposition",

@@ -16,7 +16,12 @@ pub(crate) fn every_error() -> Vec<(Error, u16, i64, &'static str)> {
         (Error::InvalidArguments(vec![problem]), 400, -32602, "INVALID_ARGUMENT"),
         (Error::UnknownTool("x".to_owned()), 404, -32602, "INVALID_TOOL"),
         (Error::TaskNotFound, 404, -32602, "TASK_NOT_FOUND"),
-        (Error::GenerationFailed(String::new()), 404, -32602, "generation_failed"),
+        (
+            Error::GenerationFailed(crate::plan::failure(1.8, "2 of 111", None)),
+            404,
+            -32602,
+            "generation_failed",
+        ),
         (
             Error::NotReady {
                 state: TaskState::Running,
@@ -58,19 +63,37 @@ pub(crate) fn every_error() -> Vec<(Error, u16, i64, &'static str)> {
         ),
         (
             Error::ContentUnavailable(Unavailable::ArchiveBroken),
-            502,
+            422,
             -32602,
             "content_unavailable",
         ),
         (
             Error::ContentUnavailable(Unavailable::EntryUnsupported),
-            502,
+            422,
             -32602,
             "content_unavailable",
         ),
         (
             Error::ContentUnavailable(Unavailable::TooLarge),
-            502,
+            422,
+            -32602,
+            "content_unavailable",
+        ),
+        (
+            Error::ContentUnavailable(Unavailable::ArchiveTooLarge),
+            422,
+            -32602,
+            "content_unavailable",
+        ),
+        (
+            Error::ContentUnavailable(Unavailable::Withheld),
+            404,
+            -32602,
+            "content_unavailable",
+        ),
+        (
+            Error::ContentUnavailable(Unavailable::NotStored),
+            410,
             -32602,
             "content_unavailable",
         ),
@@ -84,6 +107,12 @@ pub(crate) fn every_error() -> Vec<(Error, u16, i64, &'static str)> {
         ),
         (
             Error::DatabaseUnavailable("secret-host".to_owned()),
+            503,
+            -32603,
+            "DATABASE_UNAVAILABLE",
+        ),
+        (
+            Error::TablesMissing("events, task_item".to_owned()),
             503,
             -32603,
             "DATABASE_UNAVAILABLE",

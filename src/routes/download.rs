@@ -30,7 +30,8 @@ use crate::{
 };
 
 /// Pages of a run are written by language models and served from the API's own origin. They get an origin of
-/// their own, may run inline scripts and the Gantt chart library that the report loads, and reach nothing else.
+/// their own, may run inline scripts and the Gantt chart library that the report loads, and may open other pages, but
+/// cannot send requests.
 const PAGE_POLICY: &str = "sandbox allow-scripts allow-popups; default-src 'none'; \
     script-src 'unsafe-inline' https://cdn.jsdelivr.net; style-src 'unsafe-inline' https://cdn.jsdelivr.net; \
     img-src data: blob:; font-src data: https://cdn.jsdelivr.net; base-uri 'none'; form-action 'none'";
@@ -76,7 +77,8 @@ async fn begin(
 ) -> Result<Response, Error> {
     let id = TaskId::parse(wanted.id).ok_or(Error::TaskNotFound)?;
     let file = RunFile::parse(name).ok_or(Unavailable::NoSuchFile)?;
-    let download = artifacts::open(&Database::configured(record).await?, id, caller, &file).await?;
+    let partial = wanted.query.split('&').any(|pair| pair == "partial=1");
+    let download = artifacts::open(&Database::configured(record).await?, id, caller, &file, partial).await?;
     let etag = download.validator.as_ref().map(|validator| format!("\"{validator}\""));
     let modified = download.modified.map(clock::http_date);
     let known = Known {
@@ -103,6 +105,8 @@ async fn begin(
     };
     set(&mut response, header::ACCEPT_RANGES, ranges);
     set(&mut response, header::CACHE_CONTROL, "private, no-cache");
+    // A page can have links to other sites; the address with its signature must not go there.
+    set(&mut response, header::REFERRER_POLICY, "no-referrer");
     for (name, value) in [(header::ETAG, etag), (header::LAST_MODIFIED, modified)] {
         if let Some(value) = value {
             set(&mut response, name, &value);
@@ -177,6 +181,7 @@ fn beyond(size: Option<u64>) -> Response {
     let size = size.unwrap_or_default();
     let body = render::Detail {
         detail: format!("The file has {size} bytes: this range is not among them."),
+        reason: None,
     };
     let mut response = render::json(StatusCode::RANGE_NOT_SATISFIABLE, render::to_json(&body));
     set(&mut response, header::CONTENT_RANGE, &format!("bytes */{size}"));

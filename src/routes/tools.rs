@@ -9,7 +9,7 @@ use super::{expect_json, read_body, settle};
 use crate::{
     error::Error,
     render::{self, ErrorObject, Response},
-    tools::{self, Context},
+    tools::{self, Context, Form},
 };
 
 /// The tools, as `tools/list` shows them.
@@ -69,7 +69,7 @@ pub async fn call(request: spin_sdk::http::Request, context: &Context) -> Result
     if !arguments.starts_with('{') {
         return Err(Error::BadRequest(FORM));
     }
-    let (result, error) = match tools::call(&call.tool, arguments, context).await {
+    let (result, error) = match tools::call(&call.tool, arguments, Form::Plain, context).await {
         Ok(outcome) => (outcome.result, None),
         Err(error) => (tools::failure(&error), Some(render::tool_result(&error).error)),
     };

@@ -244,11 +244,40 @@ impl Stage {
         }
     }
 
-    /// Completes all tasks with this archive in the database.
+    /// Completes all tasks with this archive in the database, as PlanExe's worker does it at 2026-01-31 12:00.
     pub async fn complete_with_zip(&self, zip: &[u8]) {
         self.execute(
-            "UPDATE task_item SET state = 'completed', run_zip_snapshot = $1, last_seen_timestamp = '2026-01-31 12:00'",
+            "UPDATE task_item SET state = 'completed', run_zip_snapshot = $1, timestamp_created = '2026-01-31 11:45'",
             &[&zip],
+        )
+        .await;
+        self.execute(
+            "INSERT INTO events (timestamp, event_type, message, context) SELECT '2026-01-31 12:00', 'TASK_COMPLETED', \
+             'Processing -> Completed', json_build_object('task_id', id::text) FROM task_item",
+            &[],
+        )
+        .await;
+    }
+
+    /// Writes an event of PlanExe's worker about a task, so many seconds ago.
+    pub async fn event(&self, id: &str, kind: &str, seconds_ago: f64, reason: Option<&str>) {
+        self.execute(
+            "INSERT INTO events (timestamp, event_type, message, context) SELECT \
+             now() AT TIME ZONE 'UTC' - make_interval(secs => $2), $3::text::eventtype, 'Processing -> …', \
+             json_strip_nulls(json_build_object('task_id', $1::text, 'WORKER_ID', '1', 'machai_error_message', $4::text))",
+            &[&id, &seconds_ago, &kind, &reason],
+        )
+        .await;
+    }
+
+    /// Writes the row of a worker that reported so many seconds ago.
+    pub async fn heartbeat(&self, worker: &str, task: Option<&str>, seconds_ago: f64) {
+        self.execute(
+            "INSERT INTO workers (id, started_at, last_heartbeat_at, current_task_id) SELECT $1, at, at, $2 \
+             FROM (SELECT now() AT TIME ZONE 'UTC' - make_interval(secs => $3) AS at) now \
+             ON CONFLICT (id) DO UPDATE SET last_heartbeat_at = excluded.last_heartbeat_at, \
+             current_task_id = excluded.current_task_id",
+            &[&worker, &task, &seconds_ago],
         )
         .await;
     }
