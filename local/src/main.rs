@@ -46,7 +46,7 @@ struct Stdio {
 
 #[derive(Args)]
 struct Up {
-    /// The port to serve on [default: `PORT`, `PLANEXE_MCP_HTTP_PORT` or 3000].
+    /// The port to serve on [default: `PORT`, `PLANEXE_MCP_HTTP_PORT` or 8001].
     #[arg(long)]
     port: Option<u16>,
     /// What runs the component.

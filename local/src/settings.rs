@@ -10,10 +10,10 @@ use anyhow::{Context as _, Result, bail};
 /// An environment: names and values.
 pub type Variables = BTreeMap<String, String>;
 
-/// Where to listen when nobody says: Spin's own default.
+/// The default address to listen on.
 const HOST: &str = "127.0.0.1";
-/// The port that goes with it.
-pub const DEFAULT_PORT: u16 = 3000;
+/// The default port: that of PlanExe's own server, `mcp_cloud`, so that its clients find this one.
+pub const DEFAULT_PORT: u16 = 8001;
 
 /// A value that is set and not blank.
 fn value<'a>(variables: &'a Variables, name: &str) -> Option<&'a str> {
@@ -90,18 +90,18 @@ mod tests {
     #[test]
     fn the_platforms_port_wins() {
         for (pairs, address) in [
-            (&[][..], "127.0.0.1:3000"),
-            (&[("PLANEXE_MCP_HTTP_PORT", "8001")], "127.0.0.1:8001"),
+            (&[][..], "127.0.0.1:8001"),
+            (&[("PLANEXE_MCP_HTTP_PORT", "8002")], "127.0.0.1:8002"),
             (
                 &[
-                    ("PLANEXE_MCP_HTTP_PORT", "8001"),
+                    ("PLANEXE_MCP_HTTP_PORT", "8002"),
                     ("PORT", "80"),
                     ("PLANEXE_MCP_HTTP_HOST", "0.0.0.0"),
                 ],
                 "0.0.0.0:80",
             ),
-            (&[("PLANEXE_MCP_HTTP_HOST", "::1"), ("PORT", "")], "[::1]:3000"),
-            (&[("PLANEXE_MCP_HTTP_HOST", "localhost")], "127.0.0.1:3000"),
+            (&[("PLANEXE_MCP_HTTP_HOST", "::1"), ("PORT", "")], "[::1]:8001"),
+            (&[("PLANEXE_MCP_HTTP_HOST", "localhost")], "127.0.0.1:8001"),
         ] {
             assert_eq!(listener(&variables(pairs)).unwrap().to_string(), address, "{pairs:?}");
         }

@@ -69,6 +69,7 @@ pub async fn run(options: UpOptions) -> Result<()> {
     let listener = Server::bind(address)
         .await
         .map_err(|error| explain_bind(error, address))?;
+    let address = listener.local_addr();
     let stack = StackOptions {
         project: project.clone(),
         fresh,
@@ -193,15 +194,16 @@ fn parse_version(text: &str) -> Option<(u32, u32)> {
 }
 
 fn explain_bind(error: anyhow::Error, address: SocketAddr) -> anyhow::Error {
+    let port = address.port();
     let kind = error
         .chain()
         .find_map(|cause| cause.downcast_ref::<std::io::Error>())
         .map(std::io::Error::kind);
     match kind {
         Some(std::io::ErrorKind::AddrInUse) => anyhow::anyhow!(
-            "port {} is in use by another program: choose another one, for example scripts/up --port {}",
-            address.port(),
-            address.port().wrapping_add(1)
+            "port {port} is in use by another program: end it, or choose another port with scripts/up --port {}, or \
+             with PORT or PLANEXE_MCP_HTTP_PORT",
+            port.wrapping_add(1)
         ),
         _ => error,
     }
@@ -279,6 +281,31 @@ fn say(text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_taken_port_is_told_with_the_settings_that_choose_another() {
+        let taken = Server::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let port = taken.local_addr().port().to_string();
+        for engine in [Engine::Auto, Engine::Spin, Engine::Local] {
+            let options = UpOptions {
+                project: PathBuf::from("nowhere"),
+                variables: Variables::from([("PORT".to_owned(), port.clone())]),
+                engine,
+                fresh: false,
+                step: Duration::ZERO,
+                serve: None,
+                plans: true,
+            };
+            let error = run(options).await.unwrap_err().to_string();
+            for part in [
+                &*format!("port {port} is in use"),
+                "--port",
+                "PORT or PLANEXE_MCP_HTTP_PORT",
+            ] {
+                assert!(error.contains(part), "{engine:?}: {part}: {error}");
+            }
+        }
+    }
 
     #[test]
     fn versions_are_read() {
