@@ -93,7 +93,9 @@ pub fn listener(variables: &Variables) -> Result<SocketAddr> {
         format!("{host}:{port}")
     };
     address.parse().with_context(|| {
-        format!("cannot listen on {address:?}: set PLANEXE_MCP_HTTP_HOST to an IP address and PLANEXE_MCP_HTTP_PORT to a port")
+        format!(
+            "cannot listen on {address:?}: set PLANEXE_MCP_HTTP_HOST to an IP address, and PLANEXE_MCP_HTTP_PORT or PORT to a port"
+        )
     })
 }
 

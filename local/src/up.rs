@@ -203,8 +203,8 @@ fn explain_bind(error: anyhow::Error, address: SocketAddr) -> anyhow::Error {
         .map(std::io::Error::kind);
     match kind {
         Some(std::io::ErrorKind::AddrInUse) => anyhow::anyhow!(
-            "port {port} is in use by another program: end it, or choose another port with scripts/up --port {}, or \
-             with PORT or PLANEXE_MCP_HTTP_PORT in the environment or .env",
+            "port {port} is in use by another program. End it, or choose another port: scripts/up --port {}, or set \
+             PLANEXE_MCP_HTTP_PORT or PORT in the environment or in .env",
             port.wrapping_add(1)
         ),
         _ => error,
@@ -302,7 +302,7 @@ mod tests {
             for part in [
                 &*format!("port {port} is in use"),
                 "--port",
-                "PORT or PLANEXE_MCP_HTTP_PORT",
+                "PLANEXE_MCP_HTTP_PORT or PORT",
             ] {
                 assert!(error.contains(part), "{engine:?}: {part}: {error}");
             }
