@@ -11,7 +11,8 @@ use anyhow::Context as _;
 /// The prefix of Spin's default environment provider, which is always active.
 const DEFAULT_PREFIX: &str = "SPIN_VARIABLE";
 
-/// Where the environment providers read. Unlike Spin's own, they read no `.env` file.
+/// Where the environment providers read. A file `.env`, which Spin's own read as well, is the business of
+/// [`crate::settings`].
 #[derive(Clone, Default)]
 pub enum Environment {
     /// The environment of this process, read anew for each look-up.
