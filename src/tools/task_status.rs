@@ -169,13 +169,17 @@ fn hint(status: &Status, event: &Event) -> Option<String> {
                     .to_owned()
             })
         }
-        TaskState::Running | TaskState::Stopping => {
+        state @ (TaskState::Running | TaskState::Stopping) => {
             let silent = status.own_worker_seen.or(event.age)?;
             (silent > SILENCE_LIMIT).then(|| {
                 let minutes = (silent / 60.0).floor();
+                let advice = match state {
+                    TaskState::Stopping => "It may stay in this state: create it again with task_create.",
+                    _ => "Stop it with task_stop and create it again.",
+                };
                 format!(
                     "The worker of this plan has not reported for {minutes} minutes, and no other worker takes the plan \
-                     up. Stop it with task_stop and create it again."
+                     up. {advice}"
                 )
             })
         }
