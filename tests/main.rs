@@ -38,6 +38,7 @@ mod real_services;
 mod resource_links;
 mod resources;
 mod soak;
+mod statements;
 mod stdio;
 mod stdio_download;
 mod task_create;

@@ -20,7 +20,10 @@ use planexe_local::{
     worker::{Worker, WorkerOptions},
 };
 use serde_json::{Value, json};
-use tokio_postgres::{Client, NoTls, types::ToSql};
+use tokio_postgres::{
+    Client, NoTls,
+    types::{ToSql, Type},
+};
 
 use super::{cluster, component, manifest};
 
@@ -288,6 +291,19 @@ impl Stage {
             .execute(statement, parameters)
             .await
             .expect("a valid statement")
+    }
+
+    /// The types of a statement's parameters.
+    pub async fn parameter_types(&self, statement: &str) -> Vec<Type> {
+        let prepared = self.client.prepare(statement).await.expect("a valid statement");
+        prepared.params().to_vec()
+    }
+
+    /// How many rows a statement returns.
+    pub async fn count_rows(&self, statement: &str, values: &[Box<dyn ToSql + Sync + Send>]) -> usize {
+        let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| &**value as &(dyn ToSql + Sync)).collect();
+        let rows = self.client.query(statement, &values).await;
+        rows.unwrap_or_else(|error| panic!("{error}: {statement}")).len()
     }
 
     /// The one text value of a query.
