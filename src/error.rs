@@ -1,6 +1,6 @@
 //! Every way in which a request can fail, as one closed enum. It knows no HTTP and no JSON-RPC: `render` does.
 
-use crate::plan::TaskState;
+use crate::plan::{Percentage, TaskState};
 
 /// A failed request.
 ///
@@ -25,8 +25,8 @@ pub enum Error {
     NotReady {
         /// State of the task.
         state: TaskState,
-        /// 0 to 100.
-        progress: f64,
+        /// How far the plan is.
+        progress: Percentage,
     },
     /// A file of a run cannot be handed out.
     #[error("content unavailable: {0}")]
@@ -313,7 +313,7 @@ impl Error {
 }
 
 /// Why a task has not made a file, and what to do.
-fn not_ready(state: TaskState, progress: f64) -> String {
+fn not_ready(state: TaskState, progress: Percentage) -> String {
     let name = state.name();
     match state {
         TaskState::Pending | TaskState::Running | TaskState::Completed => format!(

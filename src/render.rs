@@ -203,7 +203,7 @@ pub fn tool_result(error: &Error) -> ErrorBody {
             Some(serde_json::json!({ "credits_balance": balance, "credits_per_plan": price }))
         }
         Error::NotReady { state, progress } => {
-            Some(serde_json::json!({ "state": state.name(), "progress_percentage": progress }))
+            Some(serde_json::json!({ "state": state.name(), "progress_percentage": progress.percent() }))
         }
         Error::DatabaseUnavailable(_) | Error::TablesMissing(_) => {
             Some(serde_json::json!({ "retry_after_sec": RETRY_AFTER }))

@@ -6,7 +6,7 @@ use super::{Database, Row, optional_text, text};
 use crate::{
     auth::caller::Caller,
     error::Error,
-    plan::{Artifact, Detail, TaskId, TaskState},
+    plan::{Artifact, Detail, Percentage, TaskId, TaskState},
 };
 
 /// A task to be created.
@@ -134,8 +134,8 @@ pub struct Progress {
     pub id: TaskId,
     /// The public state.
     pub state: TaskState,
-    /// 0 to 100; 100 once the task is completed.
-    pub percentage: f64,
+    /// How far the plan is; 100 % once the task is completed.
+    pub percentage: Percentage,
     /// The worker's last message; blank before the first.
     pub message: String,
 }
@@ -147,9 +147,9 @@ impl Progress {
         let state = decode_state(&state, row.next("stop_requested")?)?;
         let percentage: f64 = row.next("progress_percentage")?;
         let percentage = if state == TaskState::Completed {
-            100.0
+            Percentage::COMPLETE
         } else {
-            percentage.clamp(0.0, 100.0)
+            Percentage::new(percentage)
         };
         Ok(Self {
             id,

@@ -147,7 +147,7 @@ fn fault(error: &Error, era: Era, uri: &str, context: &Context) -> Fault {
     context.record.error(error);
     match error {
         Error::NotReady { state, progress } => {
-            let data = json!({ "uri": uri, "state": state.name(), "progress_percentage": progress });
+            let data = json!({ "uri": uri, "state": state.name(), "progress_percentage": progress.percent() });
             not_found(era, error.message(), uri).with_data(data)
         }
         Error::TaskNotFound | Error::GenerationFailed(_) => not_found(era, error.message(), uri),

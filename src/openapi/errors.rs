@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     error::{Error, LinkFault, Unavailable},
-    plan::{self, TaskState},
+    plan::{self, Percentage, TaskState},
     render, routes,
 };
 
@@ -76,10 +76,10 @@ fn samples() -> Vec<Error> {
     ];
     let mut samples = vec![
         Error::TaskNotFound,
-        Error::GenerationFailed(plan::failure(1.8, "2 of 111", None)),
+        Error::GenerationFailed(plan::failure(Percentage::new(1.8), "2 of 111", None)),
         Error::NotReady {
             state: TaskState::Running,
-            progress: 42.0,
+            progress: Percentage::new(42.0),
         },
         Error::DatabaseUnavailable(String::new()),
         Error::TablesMissing("events, task_item".to_owned()),

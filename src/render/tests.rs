@@ -2,7 +2,7 @@
 
 use crate::{
     error::{Error, LinkFault, Problem, Unavailable},
-    plan::TaskState,
+    plan::{self, Percentage, TaskState},
     render::{http, json_rpc, tool_result},
 };
 
@@ -17,7 +17,7 @@ pub(crate) fn every_error() -> Vec<(Error, u16, i64, &'static str)> {
         (Error::UnknownTool("x".to_owned()), 404, -32602, "INVALID_TOOL"),
         (Error::TaskNotFound, 404, -32602, "TASK_NOT_FOUND"),
         (
-            Error::GenerationFailed(crate::plan::failure(1.8, "2 of 111", None)),
+            Error::GenerationFailed(plan::failure(Percentage::new(1.8), "2 of 111", None)),
             404,
             -32602,
             "generation_failed",
@@ -25,7 +25,7 @@ pub(crate) fn every_error() -> Vec<(Error, u16, i64, &'static str)> {
         (
             Error::NotReady {
                 state: TaskState::Running,
-                progress: 42.0,
+                progress: Percentage::new(42.0),
             },
             404,
             -32602,

@@ -10,7 +10,7 @@ use crate::{
     clock,
     db::Database,
     error::Error,
-    plan::{Artifact, TaskState},
+    plan::{Artifact, Percentage, TaskState},
 };
 
 /// Seconds that a link holds to a file that only `worker_plan` has: it deletes the files of a completed plan within
@@ -84,9 +84,9 @@ pub(super) struct Output {
     /// What the result points to; not part of it.
     #[serde(skip)]
     link: Option<(Artifact, String, u64)>,
-    /// The state of a task that has not made the file; not part of the result.
+    /// The state of a task that has not made the file, and how far it is; not part of the result.
     #[serde(skip)]
-    not_ready: Option<TaskState>,
+    not_ready: Option<(TaskState, Percentage)>,
 }
 
 impl Definition for TaskFileInfo {
@@ -118,8 +118,8 @@ impl Definition for TaskFileInfo {
                     ready: Some(false),
                     reason: Some(error.message()),
                     state: Some(state.name()),
-                    progress_percentage: Some(progress),
-                    not_ready: Some(state),
+                    progress_percentage: Some(progress.percent()),
+                    not_ready: Some((state, progress)),
                     ..Output::default()
                 });
             }
@@ -148,11 +148,8 @@ impl Definition for TaskFileInfo {
 
     /// The four members that `mcp_local`'s schema of `task_download` allows; a file that is not there is an error.
     fn plain(output: Output) -> Result<Output, Error> {
-        if let Some(state) = output.not_ready {
-            return Err(Error::NotReady {
-                state,
-                progress: output.progress_percentage.unwrap_or_default(),
-            });
+        if let Some((state, progress)) = output.not_ready {
+            return Err(Error::NotReady { state, progress });
         }
         Ok(Output {
             ready: None,

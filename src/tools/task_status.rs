@@ -134,7 +134,7 @@ impl Definition for TaskStatus {
         Ok(Output {
             task_id: id.to_string(),
             state: state.name(),
-            progress_percentage: status.progress.percentage,
+            progress_percentage: status.progress.percentage.percent(),
             progress_message: message(&status.progress, &event),
             hint: hint(&status, &event),
             has_report: status.has_report || listing.has_report(),
@@ -172,7 +172,7 @@ fn hint(status: &Status, event: &Event) -> Option<String> {
         state @ (TaskState::Running | TaskState::Stopping) => {
             let silent = status.own_worker_seen.or(event.age)?;
             (silent > SILENCE_LIMIT).then(|| {
-                let minutes = (silent / 60.0).floor();
+                let minutes = (silent / 60.0) as u64;
                 let advice = match state {
                     TaskState::Stopping => "It may stay in this state: create it again with task_create.",
                     _ => "Stop it with task_stop and create it again.",
@@ -196,7 +196,7 @@ mod tests {
             progress: Progress {
                 id: crate::plan::TaskId::random(),
                 state,
-                percentage: 0.0,
+                percentage: plan::Percentage::new(0.0),
                 message: String::new(),
             },
             created_at: None,
