@@ -124,7 +124,7 @@ pub async fn repeat_window() -> Result<f64, Error> {
     // A longer one would be no window; and what is no number is a mistake, not a reason to sell a plan twice.
     const LONGEST: u32 = 7 * 24 * 3600;
     let Some(value) = optional(NAME).await? else {
-        return Ok(60.0);
+        return Ok(180.0);
     };
     match value.parse::<u32>() {
         Ok(seconds) if seconds <= LONGEST => Ok(seconds.into()),

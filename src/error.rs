@@ -45,6 +45,14 @@ pub enum Error {
         /// Credits that a plan costs.
         price: i64,
     },
+    /// The owner has used this `client_request_id` for another plan.
+    #[error("client_request_id reused")]
+    RequestIdReused {
+        /// Whether the prompt is that of the first plan.
+        same_prompt: bool,
+        /// Whether `speed_vs_detail` is that of the first plan.
+        same_detail: bool,
+    },
     /// The database does not answer, or not in time.
     #[error("database unavailable: {0}")]
     DatabaseUnavailable(String),
@@ -164,6 +172,7 @@ impl Error {
             Self::UserKeyRequired => "USER_API_KEY_REQUIRED",
             Self::InvalidUserKey => "INVALID_USER_API_KEY",
             Self::InsufficientCredits { .. } => "INSUFFICIENT_CREDITS",
+            Self::RequestIdReused { .. } => "CLIENT_REQUEST_ID_REUSED",
             Self::DatabaseUnavailable(_) | Self::OutcomeUnknown { .. } => "DATABASE_UNAVAILABLE",
             Self::PagesMissing(_) => "PAGES_MISSING",
             Self::Internal(_) => "INTERNAL_ERROR",
@@ -215,6 +224,20 @@ impl Error {
             Self::InsufficientCredits { balance, price } => format!(
                 "A plan costs {price} credits and your balance is {balance}. Buy credits on your PlanExe account page."
             ),
+            Self::RequestIdReused {
+                same_prompt,
+                same_detail,
+            } => {
+                let differs = match (same_prompt, same_detail) {
+                    (false, false) => "prompt and speed_vs_detail differ",
+                    (false, true) => "prompt differs",
+                    (true, _) => "speed_vs_detail differs",
+                };
+                format!(
+                    "This client_request_id was used for another plan: {differs}. Nothing was made or charged. Choose a \
+                     new client_request_id for a new plan."
+                )
+            }
             Self::DatabaseUnavailable(_) => {
                 "PlanExe's database does not answer at the moment. Nothing was changed; try again in a few seconds."
                     .to_owned()

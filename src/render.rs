@@ -111,6 +111,7 @@ fn http_status(error: &Error) -> StatusCode {
         | Error::NotReady { .. }
         | Error::NoSuchRoute
         | Error::ContentUnavailable(Unavailable::NoSuchFile) => StatusCode::NOT_FOUND,
+        Error::RequestIdReused { .. } => StatusCode::CONFLICT,
         Error::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
         Error::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
         Error::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
@@ -143,7 +144,8 @@ pub fn json_rpc(error: &Error) -> mcp::Fault {
         | Error::ContentUnavailable(_)
         | Error::UserKeyRequired
         | Error::InvalidUserKey
-        | Error::InsufficientCredits { .. } => mcp::INVALID_PARAMS,
+        | Error::InsufficientCredits { .. }
+        | Error::RequestIdReused { .. } => mcp::INVALID_PARAMS,
         Error::ApiKeyMissing
         | Error::ApiKeyWrong
         | Error::LinkRefused(_)
@@ -190,6 +192,10 @@ pub fn tool_result(error: &Error) -> ErrorBody {
         Error::InsufficientCredits { balance, price } => {
             Some(serde_json::json!({ "credits_balance": balance, "credits_per_plan": price }))
         }
+        Error::RequestIdReused {
+            same_prompt,
+            same_detail,
+        } => Some(serde_json::json!({ "same_prompt": same_prompt, "same_speed_vs_detail": same_detail })),
         Error::NotReady { state, progress } => {
             Some(serde_json::json!({ "state": state.name(), "progress_percentage": progress }))
         }

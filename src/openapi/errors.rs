@@ -39,6 +39,7 @@ fn met(error: &Error) -> &'static [Met] {
         | Error::UserKeyRequired
         | Error::InvalidUserKey
         | Error::InsufficientCredits { .. }
+        | Error::RequestIdReused { .. }
         | Error::OutcomeUnknown { .. } => &[],
         // Of no route of the document.
         Error::NoSuchRoute | Error::MethodNotAllowed(_) => &[],

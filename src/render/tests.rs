@@ -83,6 +83,15 @@ pub(crate) fn every_error() -> Vec<(Error, u16, i64, &'static str)> {
             "INSUFFICIENT_CREDITS",
         ),
         (
+            Error::RequestIdReused {
+                same_prompt: true,
+                same_detail: false,
+            },
+            409,
+            -32602,
+            "CLIENT_REQUEST_ID_REUSED",
+        ),
+        (
             Error::DatabaseUnavailable("secret-host".to_owned()),
             503,
             -32603,

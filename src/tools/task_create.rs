@@ -29,9 +29,10 @@ pub(super) struct Arguments {
     #[serde(default)]
     #[schemars(with = "String", length(max = 500))]
     user_api_key: Option<String>,
-    /// An id of your choice for this request. Calling again with the same id returns the first task and makes and
-    /// charges nothing: use one to retry safely. Without one, the same prompt again within a minute returns the first
-    /// task too; a new id makes a second plan of the same prompt on purpose.
+    /// An id of your choice for this plan. Calling again with the same id and arguments returns the first task and makes
+    /// and charges nothing: use one to retry safely. With another prompt or `speed_vs_detail` the id is refused. Without
+    /// one, the same prompt again within some minutes returns the first task too, unless it was stopped or failed; a new
+    /// id makes a second plan of the same prompt on purpose.
     #[serde(default)]
     #[schemars(with = "String", length(min = 1, max = 200))]
     client_request_id: Option<String>,

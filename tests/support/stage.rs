@@ -20,7 +20,7 @@ use planexe_local::{
     worker::{Worker, WorkerOptions},
 };
 use serde_json::{Value, json};
-use tokio_postgres::{Client, NoTls, types::ToSql};
+use tokio_postgres::{Client, NoTls, Row, types::ToSql};
 
 use super::{cluster, component, manifest};
 
@@ -257,6 +257,14 @@ impl Stage {
     pub async fn execute(&self, statement: &str, parameters: &[&(dyn ToSql + Sync)]) -> u64 {
         self.client
             .execute(statement, parameters)
+            .await
+            .expect("a valid statement")
+    }
+
+    /// The rows of a statement.
+    pub async fn query(&self, statement: &str, parameters: &[&(dyn ToSql + Sync)]) -> Vec<Row> {
+        self.client
+            .query(statement, parameters)
             .await
             .expect("a valid statement")
     }
