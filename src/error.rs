@@ -1,6 +1,6 @@
 //! Every way in which a request can fail, as one closed enum. It knows no HTTP and no JSON-RPC: `render` does.
 
-use crate::plan::TaskState;
+use crate::{config::Misconfigured, plan::TaskState};
 
 /// A failed request.
 ///
@@ -31,7 +31,7 @@ pub enum Error {
     /// A file of a run cannot be handed out.
     #[error("content unavailable: {0}")]
     ContentUnavailable(#[from] Unavailable),
-    /// This server creates tasks for users only, and the call named none.
+    /// This server is for users only, and the call has no user's key.
     #[error("user key missing")]
     UserKeyRequired,
     /// No user has this key, or it is revoked.
@@ -67,7 +67,10 @@ pub enum Error {
     /// The files of `GET /openapi.json` and `GET /docs` are not beside the component.
     #[error("pages missing: {0}")]
     PagesMissing(String),
-    /// A bug, or a setting that cannot work.
+    /// A setting that this call depends on cannot be used.
+    #[error("misconfigured: {0}")]
+    Misconfigured(#[from] Misconfigured),
+    /// A bug.
     #[error("internal error: {0}")]
     Internal(String),
 
@@ -79,7 +82,7 @@ pub enum Error {
     ApiKeyWrong,
     /// A signed download link that does not hold.
     #[error("download link refused: {0}")]
-    LinkRefused(LinkFault),
+    LinkRefused(#[from] LinkFault),
     /// The `Origin` of a browser's request is not allowed.
     #[error("origin refused")]
     OriginRefused,
@@ -156,6 +159,9 @@ pub enum LinkFault {
     /// Its signature is for something else, or for nothing.
     #[error("signature does not match")]
     Signature,
+    /// It has no signature.
+    #[error("signature missing")]
+    Missing,
 }
 
 impl Error {
@@ -175,11 +181,13 @@ impl Error {
             Self::RequestIdReused { .. } => "CLIENT_REQUEST_ID_REUSED",
             Self::DatabaseUnavailable(_) | Self::OutcomeUnknown { .. } => "DATABASE_UNAVAILABLE",
             Self::PagesMissing(_) => "PAGES_MISSING",
+            Self::Misconfigured(_) => "SERVER_MISCONFIGURED",
             Self::Internal(_) => "INTERNAL_ERROR",
             Self::ApiKeyMissing => "API_KEY_MISSING",
             Self::ApiKeyWrong => "API_KEY_WRONG",
             Self::LinkRefused(LinkFault::Expired) => "LINK_EXPIRED",
             Self::LinkRefused(LinkFault::Signature) => "LINK_INVALID",
+            Self::LinkRefused(LinkFault::Missing) => "LINK_REQUIRED",
             Self::OriginRefused => "ORIGIN_REFUSED",
             Self::NoSuchRoute => "NO_SUCH_ROUTE",
             Self::MethodNotAllowed(_) => "METHOD_NOT_ALLOWED",
@@ -216,7 +224,9 @@ impl Error {
             ),
             Self::ContentUnavailable(reason) => reason.message().to_owned(),
             Self::UserKeyRequired => {
-                "This server makes plans for known users only. Pass your PlanExe API key as user_api_key.".to_owned()
+                "This server is for known users only. Send your PlanExe API key as Authorization: Bearer <key> or \
+                 X-API-Key: <key>; task_create takes it as user_api_key too."
+                    .to_owned()
             }
             Self::InvalidUserKey => {
                 "This user_api_key is unknown or revoked. Copy a valid key from your PlanExe account page.".to_owned()
@@ -258,6 +268,11 @@ impl Error {
                  the component and names it in files of spin.toml: { source = \"pages\", destination = \"/pages\" }."
                     .to_owned()
             }
+            Self::Misconfigured(_) => {
+                "This server is misconfigured: a setting that this call depends on cannot be used. Tell the operator, \
+                 who finds the setting's name in the server's log."
+                    .to_owned()
+            }
             Self::Internal(_) => {
                 "The server met an error of its own. Try again; if it stays, tell the operator the time of the call."
                     .to_owned()
@@ -275,6 +290,9 @@ impl Error {
             Self::LinkRefused(LinkFault::Signature) => {
                 "This download link is not valid. Open it exactly as task_file_info returned it, or ask for a new one."
                     .to_owned()
+            }
+            Self::LinkRefused(LinkFault::Missing) => {
+                "This file opens with its signed link only. Ask for one with task_file_info.".to_owned()
             }
             Self::OriginRefused => "Web pages of this origin may not call this server. The operator allows origins in \
                  PLANEXE_MCP_CORS_ORIGINS, and this server's own by PLANEXE_MCP_PUBLIC_BASE_URL."
@@ -294,9 +312,11 @@ impl Error {
     #[must_use]
     pub fn is_fault(&self) -> bool {
         match self {
-            Self::DatabaseUnavailable(_) | Self::OutcomeUnknown { .. } | Self::PagesMissing(_) | Self::Internal(_) => {
-                true
-            }
+            Self::DatabaseUnavailable(_)
+            | Self::OutcomeUnknown { .. }
+            | Self::PagesMissing(_)
+            | Self::Misconfigured(_)
+            | Self::Internal(_) => true,
             Self::ContentUnavailable(reason) => *reason != Unavailable::NoSuchFile,
             _ => false,
         }

@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::{
-    error::{Error, Unavailable},
+    error::{Error, LinkFault, Unavailable},
     mcp,
 };
 
@@ -100,10 +100,13 @@ pub fn http(error: &Error) -> Response {
 fn http_status(error: &Error) -> StatusCode {
     match error {
         Error::InvalidArguments(_) | Error::BadRequest(_) | Error::BodyUnreadable(_) => StatusCode::BAD_REQUEST,
-        Error::ApiKeyMissing | Error::UserKeyRequired => StatusCode::UNAUTHORIZED,
-        Error::ApiKeyWrong | Error::InvalidUserKey | Error::LinkRefused(_) | Error::OriginRefused => {
-            StatusCode::FORBIDDEN
+        Error::ApiKeyMissing | Error::UserKeyRequired | Error::LinkRefused(LinkFault::Missing) => {
+            StatusCode::UNAUTHORIZED
         }
+        Error::ApiKeyWrong
+        | Error::InvalidUserKey
+        | Error::LinkRefused(LinkFault::Expired | LinkFault::Signature)
+        | Error::OriginRefused => StatusCode::FORBIDDEN,
         Error::InsufficientCredits { .. } => StatusCode::PAYMENT_REQUIRED,
         Error::UnknownTool(_)
         | Error::TaskNotFound
@@ -125,7 +128,9 @@ fn http_status(error: &Error) -> StatusCode {
             | Unavailable::EntryUnsupported
             | Unavailable::TooLarge,
         ) => StatusCode::BAD_GATEWAY,
-        Error::DatabaseUnavailable(_) | Error::OutcomeUnknown { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        Error::DatabaseUnavailable(_) | Error::OutcomeUnknown { .. } | Error::Misconfigured(_) => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         Error::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
         Error::ContentUnavailable(Unavailable::WorkerTimeout) => StatusCode::GATEWAY_TIMEOUT,
     }
@@ -157,9 +162,11 @@ pub fn json_rpc(error: &Error) -> mcp::Fault {
         | Error::BodyTooLarge(_)
         | Error::BodyUnreadable(_)
         | Error::BodyTooSlow => mcp::INVALID_REQUEST,
-        Error::DatabaseUnavailable(_) | Error::OutcomeUnknown { .. } | Error::PagesMissing(_) | Error::Internal(_) => {
-            mcp::INTERNAL_ERROR
-        }
+        Error::DatabaseUnavailable(_)
+        | Error::OutcomeUnknown { .. }
+        | Error::PagesMissing(_)
+        | Error::Misconfigured(_)
+        | Error::Internal(_) => mcp::INTERNAL_ERROR,
     };
     mcp::Fault::new(code, error.message())
 }
@@ -210,6 +217,7 @@ pub fn tool_result(error: &Error) -> ErrorBody {
         | Error::UserKeyRequired
         | Error::InvalidUserKey
         | Error::PagesMissing(_)
+        | Error::Misconfigured(_)
         | Error::Internal(_)
         | Error::ApiKeyMissing
         | Error::ApiKeyWrong

@@ -68,6 +68,8 @@ trait Definition: 'static {
     const DESCRIPTION: &'static str;
     /// What the tool does to the world.
     const ANNOTATIONS: Annotations;
+    /// Whether every call needs a caller who may reach tasks. A tool without that looks for itself.
+    const REACHES_TASKS: bool = true;
     /// Its arguments; their doc comments are the schema's descriptions.
     type Arguments: DeserializeOwned + JsonSchema;
     /// Its result.
@@ -156,6 +158,7 @@ type Call<'a> = Pin<Box<dyn Future<Output = Result<Outcome, Error>> + 'a>>;
 pub struct Tool {
     /// Its name.
     pub name: &'static str,
+    reaches_tasks: bool,
     call: for<'a> fn(&'a str, &'a Value, &'a Context) -> Call<'a>,
     #[cfg(not(target_family = "wasm"))]
     describe: fn() -> Value,
@@ -167,6 +170,7 @@ impl Tool {
     const fn of<D: Definition>() -> Self {
         Self {
             name: D::NAME,
+            reaches_tasks: D::REACHES_TASKS,
             call: |arguments, schema, context| Box::pin(run::<D>(arguments, schema, context)),
             #[cfg(not(target_family = "wasm"))]
             describe: describe::tool::<D>,
@@ -196,6 +200,9 @@ async fn run<D: Definition>(arguments: &str, schema: &Value, context: &Context) 
 
 /// The name of the tool whose result is the same for every call.
 pub const PROMPT_EXAMPLES: &str = <prompt_examples::PromptExamples as Definition>::NAME;
+
+/// The name of the tool whose calls cost money.
+pub const TASK_CREATE: &str = <task_create::TaskCreate as Definition>::NAME;
 
 /// Whether a call gives what every call of its kind gives in this instance.
 pub fn says_the_same(name: &str, arguments: &str) -> bool {
@@ -229,8 +236,13 @@ pub async fn call(name: &str, arguments: &str, context: &Context) -> Result<Outc
         .ok_or_else(|| Error::UnknownTool(name.to_owned()))
         .inspect_err(|error| context.record.error(error))?;
     context.record.tool(tool.name);
-    let result = (tool.call)(arguments, &listed.input_schema, context).await;
-    result.inspect_err(|error| context.record.error(error))
+    let called = async {
+        if tool.reaches_tasks {
+            context.caller.may_reach_tasks()?;
+        }
+        (tool.call)(arguments, &listed.input_schema, context).await
+    };
+    called.await.inspect_err(|error| context.record.error(error))
 }
 
 /// The JSON text that stands in place of the result of a tool that failed.

@@ -36,6 +36,7 @@ mod readme;
 mod real_run;
 mod resource_links;
 mod resources;
+mod settings;
 mod soak;
 mod stdio;
 mod stdio_download;

@@ -24,7 +24,8 @@ pub struct NewTask<'a> {
     pub price: i32,
     /// The caller's own id of the request: the same id of the same owner is the same task.
     pub client_request_id: Option<&'a str>,
-    /// Seconds in which the same prompt of the same owner leads to the first task, as long as that is live; 0: never.
+    /// Seconds in which the same prompt of the same owner leads to the first task, as long as that is live; 0: never, as
+    /// with a request id.
     pub repeat_window: f64,
     /// Salt of ids that are derived from request ids.
     pub salt: &'a str,
@@ -78,7 +79,11 @@ pub async fn create(database: &Database, new: &NewTask<'_>) -> Result<Created, E
         optional_text(new.client_request_id),
         ParameterValue::Floating64(new.repeat_window),
         text(new.salt),
-        optional_text(new.caller.key_hash()),
+        optional_text(match new.caller {
+            // Without a key of the connection, that of the call is all there is to check.
+            Caller::Anonymous(_) => None,
+            caller => caller.key_hash(),
+        }),
         text(new.detail.name()),
     ];
     // Run twice, the statement finds what the first run made: by the request id, or by the claim of the prompt.
@@ -127,11 +132,7 @@ async fn find_created(database: &Database, new: &NewTask<'_>, id: Option<String>
         text(new.prompt),
         text(new.detail.stored()),
         optional_text(new.user_key_hash),
-        ParameterValue::Floating64(if new.client_request_id.is_some() {
-            0.0
-        } else {
-            new.repeat_window
-        }),
+        ParameterValue::Floating64(new.repeat_window),
     ];
     let row = database
         .query_optional(include_str!("find_created.sql"), parameters)

@@ -16,7 +16,7 @@ use http::{Method, Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use planexe_local::{
     cluster::Cluster,
-    host::{Body, Environment, Host, HostOptions, Output, Reuse},
+    host::{Body, Environment, Host, HostOptions, Output, Reuse, VariableFault},
     worker::{Worker, WorkerOptions},
 };
 use serde_json::{Value, json};
@@ -27,6 +27,7 @@ use super::{cluster, component, manifest};
 /// Sets a stage up.
 pub struct StageBuilder {
     environment: BTreeMap<String, String>,
+    variable_faults: BTreeMap<String, VariableFault>,
     reuse: Reuse,
     working: bool,
     store_in_database: bool,
@@ -49,6 +50,12 @@ impl StageBuilder {
     /// An environment variable, as an operator sets it.
     pub fn set(mut self, name: &str, value: &str) -> Self {
         self.environment.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// A variable that the component cannot read.
+    pub fn faulty(mut self, variable: &str, fault: VariableFault) -> Self {
+        self.variable_faults.insert(variable.to_owned(), fault);
         self
     }
 
@@ -119,6 +126,7 @@ impl StageBuilder {
         let log = Arc::new(Mutex::new(Vec::new()));
         let options = HostOptions {
             environment: Environment::Fixed(self.environment),
+            variable_faults: self.variable_faults,
             reuse: self.reuse,
             stderr: Output::Capture(Arc::clone(&log)),
             ..HostOptions::default()
@@ -152,6 +160,7 @@ impl Stage {
     pub fn builder() -> StageBuilder {
         StageBuilder {
             environment: BTreeMap::new(),
+            variable_faults: BTreeMap::new(),
             reuse: Reuse::default(),
             working: false,
             store_in_database: true,
