@@ -1,6 +1,9 @@
 //! Every way in which a request can fail, as one closed enum. It knows no HTTP and no JSON-RPC: `render` does.
 
-use crate::plan::{Percentage, TaskState};
+use crate::{
+    config::Misconfigured,
+    plan::{Percentage, TaskState},
+};
 
 /// A failed request.
 ///
@@ -31,7 +34,7 @@ pub enum Error {
     /// A file of a run cannot be handed out.
     #[error("content unavailable: {0}")]
     ContentUnavailable(#[from] Unavailable),
-    /// This server creates tasks for users only, and the call named none.
+    /// This server is for users only, and the call has no user's key.
     #[error("user key missing")]
     UserKeyRequired,
     /// No user has this key, or it is revoked.
@@ -44,6 +47,14 @@ pub enum Error {
         balance: i64,
         /// Credits that a plan costs.
         price: i64,
+    },
+    /// The owner has used this `client_request_id` for another plan.
+    #[error("client_request_id reused")]
+    RequestIdReused {
+        /// Whether the prompt is that of the first plan.
+        same_prompt: bool,
+        /// Whether `speed_vs_detail` is that of the first plan.
+        same_detail: bool,
     },
     /// The database does not answer, or not in time.
     #[error("database unavailable: {0}")]
@@ -62,7 +73,10 @@ pub enum Error {
     /// The files of `GET /openapi.json` and `GET /docs` are not beside the component.
     #[error("pages missing: {0}")]
     PagesMissing(String),
-    /// A bug, or a setting that cannot work.
+    /// A setting that this call depends on cannot be used.
+    #[error("misconfigured: {0}")]
+    Misconfigured(#[from] Misconfigured),
+    /// A bug.
     #[error("internal error: {0}")]
     Internal(String),
 
@@ -74,7 +88,7 @@ pub enum Error {
     ApiKeyWrong,
     /// A signed download link that does not hold.
     #[error("download link refused: {0}")]
-    LinkRefused(LinkFault),
+    LinkRefused(#[from] LinkFault),
     /// The `Origin` of a browser's request is not allowed.
     #[error("origin refused")]
     OriginRefused,
@@ -160,6 +174,9 @@ pub enum LinkFault {
     /// Its signature is for something else, or for nothing.
     #[error("signature does not match")]
     Signature,
+    /// It has no signature.
+    #[error("signature missing")]
+    Missing,
 }
 
 impl Error {
@@ -176,15 +193,18 @@ impl Error {
             Self::UserKeyRequired => "USER_API_KEY_REQUIRED",
             Self::InvalidUserKey => "INVALID_USER_API_KEY",
             Self::InsufficientCredits { .. } => "INSUFFICIENT_CREDITS",
+            Self::RequestIdReused { .. } => "CLIENT_REQUEST_ID_REUSED",
             Self::DatabaseUnavailable(_) | Self::TablesMissing(_) | Self::OutcomeUnknown { .. } => {
                 "DATABASE_UNAVAILABLE"
             }
             Self::PagesMissing(_) => "PAGES_MISSING",
+            Self::Misconfigured(_) => "SERVER_MISCONFIGURED",
             Self::Internal(_) => "INTERNAL_ERROR",
             Self::ApiKeyMissing => "API_KEY_MISSING",
             Self::ApiKeyWrong => "API_KEY_WRONG",
             Self::LinkRefused(LinkFault::Expired) => "LINK_EXPIRED",
             Self::LinkRefused(LinkFault::Signature) => "LINK_INVALID",
+            Self::LinkRefused(LinkFault::Missing) => "LINK_REQUIRED",
             Self::OriginRefused => "ORIGIN_REFUSED",
             Self::NoSuchRoute => "NO_SUCH_ROUTE",
             Self::MethodNotAllowed(_) => "METHOD_NOT_ALLOWED",
@@ -215,7 +235,9 @@ impl Error {
             Self::NotReady { state, progress } => not_ready(*state, *progress),
             Self::ContentUnavailable(reason) => reason.message().to_owned(),
             Self::UserKeyRequired => {
-                "This server makes plans for known users only. Pass your PlanExe API key as user_api_key.".to_owned()
+                "This server is for known users only. Send your PlanExe API key as Authorization: Bearer <key> or \
+                 X-API-Key: <key>; task_create takes it as user_api_key too."
+                    .to_owned()
             }
             Self::InvalidUserKey => {
                 "This user_api_key is unknown or revoked. Copy a valid key from your PlanExe account page.".to_owned()
@@ -223,6 +245,20 @@ impl Error {
             Self::InsufficientCredits { balance, price } => format!(
                 "A plan costs {price} credits and your balance is {balance}. Buy credits on your PlanExe account page."
             ),
+            Self::RequestIdReused {
+                same_prompt,
+                same_detail,
+            } => {
+                let differs = match (same_prompt, same_detail) {
+                    (false, false) => "prompt and speed_vs_detail differ",
+                    (false, true) => "prompt differs",
+                    (true, _) => "speed_vs_detail differs",
+                };
+                format!(
+                    "This client_request_id was used for another plan: {differs}. Nothing was made or charged. Choose a \
+                     new client_request_id for a new plan."
+                )
+            }
             Self::DatabaseUnavailable(_) => {
                 "PlanExe's database does not answer at the moment. Nothing was changed; try again in a few seconds."
                     .to_owned()
@@ -247,6 +283,11 @@ impl Error {
                  the component and names it in files of spin.toml: { source = \"pages\", destination = \"/pages\" }."
                     .to_owned()
             }
+            Self::Misconfigured(_) => {
+                "This server is misconfigured: a setting that this call depends on cannot be used. Tell the operator, \
+                 who finds the setting's name in the server's log."
+                    .to_owned()
+            }
             Self::Internal(_) => {
                 "The server met an error of its own. Try again; if it stays, tell the operator the time of the call."
                     .to_owned()
@@ -264,6 +305,9 @@ impl Error {
             Self::LinkRefused(LinkFault::Signature) => {
                 "This download link is not valid. Open it exactly as task_file_info returned it, or ask for a new one."
                     .to_owned()
+            }
+            Self::LinkRefused(LinkFault::Missing) => {
+                "This file opens with its signed link only. Ask for one with task_file_info.".to_owned()
             }
             Self::OriginRefused => "Web pages of this origin may not call this server. The operator allows origins in \
                  PLANEXE_MCP_CORS_ORIGINS, and this server's own by PLANEXE_MCP_PUBLIC_BASE_URL."
@@ -287,6 +331,7 @@ impl Error {
             | Self::TablesMissing(_)
             | Self::OutcomeUnknown { .. }
             | Self::PagesMissing(_)
+            | Self::Misconfigured(_)
             | Self::Internal(_) => true,
             Self::ContentUnavailable(reason) => !matches!(
                 reason,

@@ -7,6 +7,7 @@ pub mod fuzzing;
 use std::{
     borrow::Cow,
     cell::{Cell, RefCell},
+    io::Write as _,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -278,10 +279,8 @@ impl Line {
         if write_at_once(self.0.as_bytes()) {
             return;
         }
-        #[expect(clippy::print_stderr, reason = "stderr is the host's log")]
-        {
-            eprint!("{}", self.0);
-        }
+        // `eprint!` panics when the pipe behind it is gone, which would trap the instance.
+        let _ = std::io::stderr().write_all(self.0.as_bytes());
     }
 }
 
@@ -364,6 +363,24 @@ mod tests {
             line.0,
             r#"{"outcome":"ok","status":200,"ms":12.3,"worker_ms":0.0,"causes":["a \"b\"\n"]"#
         );
+    }
+
+    #[test]
+    fn a_closed_stderr_is_no_panic() {
+        const CHILD: &str = "PLANEXE_TEST_CLOSED_STDERR";
+        if std::env::var_os(CHILD).is_some() {
+            warning("no reader");
+            return;
+        }
+        let (reader, closed) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let status = std::process::Command::new(std::env::current_exe().expect("this program"))
+            .args(["--exact", "--nocapture", "log::tests::a_closed_stderr_is_no_panic"])
+            .env(CHILD, "1")
+            .stdout(std::process::Stdio::null())
+            .stderr(closed)
+            .status();
+        assert!(status.expect("a child").success());
     }
 
     #[test]

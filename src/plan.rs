@@ -155,6 +155,16 @@ pub enum Detail {
 }
 
 impl Detail {
+    /// The name that callers use.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ping => "ping",
+            Self::Fast => "fast",
+            Self::All => "all",
+        }
+    }
+
     /// The value that workers read in `task_item.parameters.speed_vs_detail`.
     #[must_use]
     pub fn stored(self) -> &'static str {

@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::{
-    error::{Error, Unavailable},
+    error::{Error, LinkFault, Unavailable},
     mcp,
 };
 
@@ -105,10 +105,13 @@ pub fn http(error: &Error) -> Response {
 fn http_status(error: &Error) -> StatusCode {
     match error {
         Error::InvalidArguments(_) | Error::BadRequest(_) | Error::BodyUnreadable(_) => StatusCode::BAD_REQUEST,
-        Error::ApiKeyMissing | Error::UserKeyRequired => StatusCode::UNAUTHORIZED,
-        Error::ApiKeyWrong | Error::InvalidUserKey | Error::LinkRefused(_) | Error::OriginRefused => {
-            StatusCode::FORBIDDEN
+        Error::ApiKeyMissing | Error::UserKeyRequired | Error::LinkRefused(LinkFault::Missing) => {
+            StatusCode::UNAUTHORIZED
         }
+        Error::ApiKeyWrong
+        | Error::InvalidUserKey
+        | Error::LinkRefused(LinkFault::Expired | LinkFault::Signature)
+        | Error::OriginRefused => StatusCode::FORBIDDEN,
         Error::InsufficientCredits { .. } => StatusCode::PAYMENT_REQUIRED,
         Error::UnknownTool(_)
         | Error::TaskNotFound
@@ -124,6 +127,7 @@ fn http_status(error: &Error) -> StatusCode {
             | Unavailable::TooLarge
             | Unavailable::ArchiveTooLarge,
         ) => StatusCode::UNPROCESSABLE_ENTITY,
+        Error::RequestIdReused { .. } => StatusCode::CONFLICT,
         Error::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
         Error::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
         Error::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
@@ -132,9 +136,10 @@ fn http_status(error: &Error) -> StatusCode {
         Error::ContentUnavailable(
             Unavailable::WorkerUnreachable | Unavailable::WorkerStatus(_) | Unavailable::WorkerBroken,
         ) => StatusCode::BAD_GATEWAY,
-        Error::DatabaseUnavailable(_) | Error::TablesMissing(_) | Error::OutcomeUnknown { .. } => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
+        Error::DatabaseUnavailable(_)
+        | Error::TablesMissing(_)
+        | Error::OutcomeUnknown { .. }
+        | Error::Misconfigured(_) => StatusCode::SERVICE_UNAVAILABLE,
         Error::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
         Error::ContentUnavailable(Unavailable::WorkerTimeout) => StatusCode::GATEWAY_TIMEOUT,
     }
@@ -153,7 +158,8 @@ pub fn json_rpc(error: &Error) -> mcp::Fault {
         | Error::ContentUnavailable(_)
         | Error::UserKeyRequired
         | Error::InvalidUserKey
-        | Error::InsufficientCredits { .. } => mcp::INVALID_PARAMS,
+        | Error::InsufficientCredits { .. }
+        | Error::RequestIdReused { .. } => mcp::INVALID_PARAMS,
         Error::ApiKeyMissing
         | Error::ApiKeyWrong
         | Error::LinkRefused(_)
@@ -169,6 +175,7 @@ pub fn json_rpc(error: &Error) -> mcp::Fault {
         | Error::TablesMissing(_)
         | Error::OutcomeUnknown { .. }
         | Error::PagesMissing(_)
+        | Error::Misconfigured(_)
         | Error::Internal(_) => mcp::INTERNAL_ERROR,
     };
     mcp::Fault::new(code, error.message())
@@ -202,6 +209,10 @@ pub fn tool_result(error: &Error) -> ErrorBody {
         Error::InsufficientCredits { balance, price } => {
             Some(serde_json::json!({ "credits_balance": balance, "credits_per_plan": price }))
         }
+        Error::RequestIdReused {
+            same_prompt,
+            same_detail,
+        } => Some(serde_json::json!({ "same_prompt": same_prompt, "same_speed_vs_detail": same_detail })),
         Error::NotReady { state, progress } => {
             Some(serde_json::json!({ "state": state.name(), "progress_percentage": progress.percent() }))
         }
@@ -218,6 +229,7 @@ pub fn tool_result(error: &Error) -> ErrorBody {
         | Error::UserKeyRequired
         | Error::InvalidUserKey
         | Error::PagesMissing(_)
+        | Error::Misconfigured(_)
         | Error::Internal(_)
         | Error::ApiKeyMissing
         | Error::ApiKeyWrong

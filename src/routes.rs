@@ -28,16 +28,16 @@ const BODY_LIMIT: Duration = Duration::from_secs(15);
 /// Bytes that are set aside for a body before it comes.
 const FIRST_CAPACITY: usize = 64 * 1024;
 
-/// Makes sure that the caller is who they say before an answer goes out; a statement of the answer has mostly looked
-/// already.
+/// Makes sure before an answer goes out that the caller may have it: that a user's key is valid, which a statement of
+/// the answer has mostly checked already, and that no call needed a key that was not sent.
 ///
 /// # Errors
-/// [`Error::ApiKeyWrong`], and those of [`Database::query`].
+/// Those of [`Caller::refusal`] and of [`Database::query`].
 async fn settle(caller: &Caller, record: &Rc<Record>) -> Result<(), Error> {
     match caller.standing() {
         // An answer that tells of a database that does not answer holds nothing else.
         Standing::Valid | Standing::Unanswered => Ok(()),
-        Standing::Refused => Err(Error::ApiKeyWrong),
+        Standing::Refused => Err(caller.refusal()),
         Standing::Open => db::user::verify(&Database::configured(record).await?, caller).await,
     }
 }

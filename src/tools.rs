@@ -68,6 +68,8 @@ trait Definition: 'static {
     const DESCRIPTION: &'static str;
     /// What the tool does to the world.
     const ANNOTATIONS: Annotations;
+    /// Whether every call needs a caller who may reach tasks. A tool without that looks for itself.
+    const REACHES_TASKS: bool = true;
     /// Its arguments; their doc comments are the schema's descriptions.
     type Arguments: DeserializeOwned + JsonSchema;
     /// Its result.
@@ -174,6 +176,7 @@ type Call<'a> = Pin<Box<dyn Future<Output = Result<Outcome, Error>> + 'a>>;
 pub struct Tool {
     /// Its name.
     pub name: &'static str,
+    reaches_tasks: bool,
     call: for<'a> fn(&'a str, &'a Value, Form, &'a Context) -> Call<'a>,
     #[cfg(not(target_family = "wasm"))]
     describe: fn() -> Value,
@@ -185,6 +188,7 @@ impl Tool {
     const fn of<D: Definition>() -> Self {
         Self {
             name: D::NAME,
+            reaches_tasks: D::REACHES_TASKS,
             call: |arguments, schema, form, context| Box::pin(run::<D>(arguments, schema, form, context)),
             #[cfg(not(target_family = "wasm"))]
             describe: describe::tool::<D>,
@@ -218,6 +222,9 @@ async fn run<D: Definition>(arguments: &str, schema: &Value, form: Form, context
 /// The name of the tool whose result is the same for every call.
 pub const PROMPT_EXAMPLES: &str = <prompt_examples::PromptExamples as Definition>::NAME;
 
+/// The name of the tool whose calls cost money.
+pub const TASK_CREATE: &str = <task_create::TaskCreate as Definition>::NAME;
+
 /// Whether a call gives what every call of its kind gives in this instance.
 pub fn says_the_same(name: &str, arguments: &str) -> bool {
     name == PROMPT_EXAMPLES && arguments == "{}"
@@ -250,8 +257,13 @@ pub async fn call(name: &str, arguments: &str, form: Form, context: &Context) ->
         .ok_or_else(|| Error::UnknownTool(name.to_owned()))
         .inspect_err(|error| context.record.error(error))?;
     context.record.tool(tool.name);
-    let result = (tool.call)(arguments, &listed.input_schema, form, context).await;
-    result.inspect_err(|error| context.record.error(error))
+    let called = async {
+        if tool.reaches_tasks {
+            context.caller.may_reach_tasks()?;
+        }
+        (tool.call)(arguments, &listed.input_schema, form, context).await
+    };
+    called.await.inspect_err(|error| context.record.error(error))
 }
 
 /// The JSON text that stands in place of the result of a tool that failed.

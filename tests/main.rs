@@ -37,6 +37,7 @@ mod real_run;
 mod real_services;
 mod resource_links;
 mod resources;
+mod settings;
 mod soak;
 mod statements;
 mod stdio;

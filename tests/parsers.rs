@@ -3,7 +3,6 @@
 
 use planexe_mcp::{
     auth::{LinkKey, caller::normalise, origin_allowed},
-    config::Links,
     error::LinkFault,
 };
 use proptest::{collection::vec, prelude::*, sample::select};
@@ -12,11 +11,7 @@ use serde_json::json;
 use crate::support::{Stage, block_on, run};
 
 fn key() -> LinkKey {
-    let links = Links {
-        public_base_url: None,
-        download_secret: Some("of the tests".to_owned()),
-    };
-    LinkKey::new(&links, None)
+    LinkKey::new("of the tests")
 }
 
 proptest! {

@@ -35,6 +35,15 @@ impl Environment {
     }
 }
 
+/// What a guest meets that asks for a variable whose provider is a service elsewhere, and that service fails: for tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VariableFault {
+    /// The provider has an error.
+    Fails,
+    /// The provider never answers.
+    Hangs,
+}
+
 /// A variable of the `[variables]` table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Variable {

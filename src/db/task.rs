@@ -16,15 +16,16 @@ pub struct NewTask<'a> {
     pub prompt: &'a str,
     /// How much work it is worth.
     pub detail: Detail,
-    /// Hash of the key of the user who pays and to whom the task belongs; `None` when the operator's key is all there is.
+    /// Hash of the key of the user who pays and owns the task; `None` for the operator.
     pub user_key_hash: Option<&'a str>,
     /// Who calls: a user too, perhaps another one.
     pub caller: &'a Caller,
     /// Credits that the user pays.
     pub price: i32,
-    /// The caller's own id of the request: the same id is the same task.
+    /// The caller's own id of the request: the same id of the same owner is the same task.
     pub client_request_id: Option<&'a str>,
-    /// Seconds in which the same prompt of the same caller is the same request; 0 switches that off.
+    /// Seconds in which the same prompt of the same owner leads to the first task, as long as that is live; 0: never, as
+    /// with a request id.
     pub repeat_window: f64,
     /// Salt of ids that are derived from request ids.
     pub salt: &'a str,
@@ -43,10 +44,31 @@ pub struct Created {
     pub balance: Option<i64>,
 }
 
+/// A task that an earlier call created, or that this one has.
+struct Found {
+    id: Option<String>,
+    created_at: Option<String>,
+    same_prompt: bool,
+    same_detail: bool,
+}
+
+impl Found {
+    /// The four columns that both statements have.
+    fn decode(row: &mut Row) -> Result<Self, Error> {
+        Ok(Self {
+            id: row.next("id")?,
+            created_at: row.next("created_at")?,
+            same_prompt: row.next("same_prompt")?,
+            same_detail: row.next("same_detail")?,
+        })
+    }
+}
+
 /// Creates a task and all that belongs to it in one statement, or finds the one that an earlier call created.
 ///
 /// # Errors
-/// [`Error::InvalidUserKey`], [`Error::InsufficientCredits`], and those of [`Database::query`].
+/// [`Error::InvalidUserKey`], [`Error::InsufficientCredits`], [`Error::RequestIdReused`], and those of
+/// [`Database::query`].
 pub async fn create(database: &Database, new: &NewTask<'_>) -> Result<Created, Error> {
     let parameters = vec![
         text(TaskId::random().to_string()),
@@ -57,7 +79,12 @@ pub async fn create(database: &Database, new: &NewTask<'_>) -> Result<Created, E
         optional_text(new.client_request_id),
         ParameterValue::Floating64(new.repeat_window),
         text(new.salt),
-        optional_text(new.caller.key_hash()),
+        optional_text(match new.caller {
+            // Without a key of the connection, that of the call is all there is to check.
+            Caller::Anonymous(_) => None,
+            caller => caller.key_hash(),
+        }),
+        text(new.detail.name()),
     ];
     // Run twice, the statement finds what the first run made: by the request id, or by the claim of the prompt.
     let repeatable = new.client_request_id.is_some() || new.repeat_window > 0.0;
@@ -71,60 +98,47 @@ pub async fn create(database: &Database, new: &NewTask<'_>) -> Result<Created, E
         return Err(Error::InvalidUserKey);
     }
     let created: bool = row.next("created")?;
-    let id: String = row.next("id")?;
-    let created_at: Option<String> = row.next("created_at")?;
+    let mut found = Found::decode(&mut row)?;
     let balance: Option<i64> = row.next("balance")?;
-    if let Some(created_at) = created_at {
-        return Ok(Created {
+    if found.created_at.is_none() && repeatable {
+        // The statement created nothing and did not see why: another call was first, or the credits do not suffice.
+        found = find_created(database, new, found.id).await?;
+    }
+    match (found.id.zip(found.created_at), balance) {
+        (Some(_), _) if !(found.same_prompt && found.same_detail) => Err(Error::RequestIdReused {
+            same_prompt: found.same_prompt,
+            same_detail: found.same_detail,
+        }),
+        (Some((id, created_at)), balance) => Ok(Created {
             id,
             created_at,
             repeated: !created,
             balance,
-        });
-    }
-    // Nothing was created and the statement could not see why: another call was first, or the credits do not suffice.
-    let earlier = if repeatable {
-        find_created(database, new, &id).await?
-    } else {
-        None
-    };
-    match earlier {
-        Some((id, created_at)) => Ok(Created {
-            id,
-            created_at,
-            repeated: true,
-            balance,
         }),
-        None => match balance {
-            Some(balance) => Err(Error::InsufficientCredits {
-                balance,
-                price: new.price.into(),
-            }),
-            None => Err(Error::Internal(
-                "the task's id is taken by another caller's task".to_owned(),
-            )),
-        },
+        (None, Some(balance)) => Err(Error::InsufficientCredits {
+            balance,
+            price: new.price.into(),
+        }),
+        (None, None) => Err(Error::Internal(
+            "the task's id is taken by another owner's task".to_owned(),
+        )),
     }
 }
 
-/// Id and creation time of the task that an earlier, equal call created.
-async fn find_created(database: &Database, new: &NewTask<'_>, id: &str) -> Result<Option<(String, String)>, Error> {
+/// Looks for the task of an earlier call again. `id` is that of the request id.
+async fn find_created(database: &Database, new: &NewTask<'_>, id: Option<String>) -> Result<Found, Error> {
     let parameters = vec![
-        text(id),
+        optional_text(id),
         text(new.prompt),
         text(new.detail.stored()),
         optional_text(new.user_key_hash),
-        ParameterValue::Floating64(if new.client_request_id.is_some() {
-            0.0
-        } else {
-            new.repeat_window
-        }),
+        ParameterValue::Floating64(new.repeat_window),
     ];
     let row = database
         .query_optional(include_str!("find_created.sql"), parameters)
         .await?;
-    row.map(|mut row| Ok((row.next("id")?, row.next("created_at")?)))
-        .transpose()
+    let mut row = row.ok_or_else(|| Error::Internal("find_created.sql returned no row".to_owned()))?;
+    Found::decode(&mut row)
 }
 
 /// State and progress of a task.

@@ -6,11 +6,12 @@ use serde::{Serialize, Serializer};
 use serde_json::{Value, json, value::RawValue};
 
 use super::{
-    frame::{Fault, INVALID_PARAMS, Params, as_string},
+    frame::{Fault, INVALID_PARAMS, Params, Request, as_string},
     prompts, resources,
     revision::{Era, MODERN, SUPPORTED, Spoken, negotiate},
 };
 use crate::{
+    auth::caller::Caller,
     error::Error,
     render,
     tools::{self, Context, Form, Outcome as ToolOutcome, ResourceLink},
@@ -55,6 +56,29 @@ pub(crate) const METHODS: [&str; 10] = [
 /// The name of a method as the log shows it: callers' own words do not go there.
 pub(super) fn known(method: &str) -> &'static str {
     METHODS.into_iter().find(|known| *known == method).unwrap_or("unknown")
+}
+
+/// Whether the method reads or changes tasks, or may.
+pub(super) fn is_call(method: &str) -> bool {
+    matches!(method, "tools/call" | "resources/read")
+}
+
+/// Whether a request is a call that costs money.
+pub(super) fn costs(request: &Request<'_>) -> bool {
+    let name = || request.params.name.and_then(as_string);
+    request.method == "tools/call" && name().is_some_and(|name| name == tools::TASK_CREATE)
+}
+
+/// Lets a caller have a method served, by whether it needs a key.
+///
+/// # Errors
+/// Those of a key that is missing.
+pub(super) fn admit(method: &str, caller: &Caller) -> Result<(), Error> {
+    match method {
+        "tools/call" => caller.may_call(),
+        "resources/read" => caller.may_reach_tasks(),
+        _ => Ok(()),
+    }
 }
 
 /// Serves one request.

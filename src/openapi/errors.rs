@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use crate::{
+    config::Misconfigured,
     error::{Error, LinkFault, Unavailable},
     plan::{self, Percentage, TaskState},
     render, routes,
@@ -36,15 +37,18 @@ fn met(error: &Error) -> &'static [Met] {
         // Results of tools, which are answered with 200.
         Error::InvalidArguments(_)
         | Error::UnknownTool(_)
-        | Error::UserKeyRequired
         | Error::InvalidUserKey
         | Error::InsufficientCredits { .. }
+        | Error::RequestIdReused { .. }
         | Error::OutcomeUnknown { .. } => &[],
         // Of no route of the document.
         Error::NoSuchRoute | Error::MethodNotAllowed(_) => &[],
         Error::Internal(_) => &[Met::Anywhere],
+        Error::Misconfigured(_) => &[Met::UnderMcp, Met::Download],
         Error::OriginRefused => &[Met::UnderMcp],
-        Error::ApiKeyMissing | Error::ApiKeyWrong | Error::DatabaseUnavailable(_) => &[Met::UnderMcp, Met::Download],
+        Error::ApiKeyMissing | Error::ApiKeyWrong | Error::UserKeyRequired | Error::DatabaseUnavailable(_) => {
+            &[Met::UnderMcp, Met::Download]
+        }
         Error::TablesMissing(_) => &[Met::Download],
         Error::ContentTypeRefused | Error::BodyTooLarge(_) | Error::BodyUnreadable(_) | Error::BodyTooSlow => {
             &[Met::WithBody]
@@ -84,9 +88,12 @@ fn samples() -> Vec<Error> {
         Error::DatabaseUnavailable(String::new()),
         Error::TablesMissing("events, task_item".to_owned()),
         Error::PagesMissing(String::new()),
+        Error::Misconfigured(Misconfigured { variable: "", why: "" }),
         Error::Internal(String::new()),
         Error::ApiKeyMissing,
         Error::ApiKeyWrong,
+        Error::UserKeyRequired,
+        Error::LinkRefused(LinkFault::Missing),
         Error::LinkRefused(LinkFault::Expired),
         Error::LinkRefused(LinkFault::Signature),
         Error::OriginRefused,

@@ -23,7 +23,8 @@ pub(super) fn of(route: &str) -> Option<Value> {
         "POST /mcp" => rpc(),
         "GET /mcp/tools" => json!({
             "operationId": "list_tools", "tags": ["Tools"], "summary": "The tools with their schemas.",
-            "security": keys(),
+            "description": "Needs no key, unless the server keeps its lists closed.",
+            "security": optional_keys(),
             "responses": answers(json_answer("The tools.", "ToolList", &bodies::list_example()), &[Met::UnderMcp]),
         }),
         "POST /mcp/tools/call" => call(),
@@ -63,6 +64,15 @@ pub(super) fn of(route: &str) -> Option<Value> {
 /// The API key, in any of its three forms.
 fn keys() -> Value {
     json!([{ "bearer": [] }, { "x_api_key": [] }, { "api_key": [] }])
+}
+
+/// The key, or none.
+fn optional_keys() -> Value {
+    let Value::Array(mut keys) = keys() else {
+        return Value::Null;
+    };
+    keys.insert(0, json!({}));
+    Value::Array(keys)
 }
 
 fn reference(kind: &str, name: &str) -> Value {
@@ -192,9 +202,10 @@ fn rpc() -> Value {
         "operationId": "mcp", "tags": ["MCP"], "summary": "MCP over Streamable HTTP, with JSON answers.",
         "description": "For MCP clients: what the methods take and answer is in MCP's own specification. Serves revisions \
             2025-03-26 to 2025-11-25 (with a handshake) and 2026-07-28 (without), and keeps no sessions. Batches are \
-            taken in revision 2025-03-26.",
+            taken in revision 2025-03-26. tools/call and resources/read need the key; the handshake, ping and the lists do \
+            not, unless the server keeps them closed.",
         "externalDocs": { "url": "https://modelcontextprotocol.io/specification", "description": "MCP's specification" },
-        "security": keys(),
+        "security": optional_keys(),
         "parameters": parameters,
         "requestBody": { "required": true, "content": { "application/json": {
             "schema": reference("schemas", "McpMessage"), "examples": requests,

@@ -43,12 +43,14 @@ fn words(error: &Error, status: StatusCode) -> (&'static str, String) {
              to you for a new one."
                 .to_owned(),
         ),
-        Error::ApiKeyMissing | Error::ApiKeyWrong => (
-            "This file is not public",
-            "It opens with the link that your assistant gives you once the plan is complete. Programs send the \
+        Error::ApiKeyMissing | Error::ApiKeyWrong | Error::UserKeyRequired | Error::LinkRefused(LinkFault::Missing) => {
+            (
+                "This file is not public",
+                "It opens with the link that your assistant gives you once the plan is complete. Programs send the \
              server's API key."
-                .to_owned(),
-        ),
+                    .to_owned(),
+            )
+        }
         Error::NotReady {
             state: TaskState::Stopped,
             ..

@@ -1,6 +1,7 @@
 //! Every error in its three renderings, in one table.
 
 use crate::{
+    config::Misconfigured,
     error::{Error, LinkFault, Problem, Unavailable},
     plan::{self, Percentage, TaskState},
     render::{http, json_rpc, tool_result},
@@ -106,6 +107,15 @@ pub(crate) fn every_error() -> Vec<(Error, u16, i64, &'static str)> {
             "INSUFFICIENT_CREDITS",
         ),
         (
+            Error::RequestIdReused {
+                same_prompt: true,
+                same_detail: false,
+            },
+            409,
+            -32602,
+            "CLIENT_REQUEST_ID_REUSED",
+        ),
+        (
             Error::DatabaseUnavailable("secret-host".to_owned()),
             503,
             -32603,
@@ -142,11 +152,21 @@ pub(crate) fn every_error() -> Vec<(Error, u16, i64, &'static str)> {
             -32603,
             "PAGES_MISSING",
         ),
+        (
+            Error::Misconfigured(Misconfigured {
+                variable: "secret-host",
+                why: "must be true or false",
+            }),
+            503,
+            -32603,
+            "SERVER_MISCONFIGURED",
+        ),
         (Error::Internal("secret-host".to_owned()), 500, -32603, "INTERNAL_ERROR"),
         (Error::ApiKeyMissing, 401, -32600, "API_KEY_MISSING"),
         (Error::ApiKeyWrong, 403, -32600, "API_KEY_WRONG"),
         (Error::LinkRefused(LinkFault::Expired), 403, -32600, "LINK_EXPIRED"),
         (Error::LinkRefused(LinkFault::Signature), 403, -32600, "LINK_INVALID"),
+        (Error::LinkRefused(LinkFault::Missing), 401, -32600, "LINK_REQUIRED"),
         (Error::OriginRefused, 403, -32600, "ORIGIN_REFUSED"),
         (Error::NoSuchRoute, 404, -32600, "NO_SUCH_ROUTE"),
         (Error::MethodNotAllowed("POST"), 405, -32600, "METHOD_NOT_ALLOWED"),

@@ -23,7 +23,7 @@ use crate::{
     clock,
     config::{self, Access},
     db::Database,
-    error::{Error, Unavailable},
+    error::{Error, LinkFault, Unavailable},
     log::Record,
     plan::{Artifact, RunFile, TaskId},
     render::{self, Response},
@@ -115,20 +115,27 @@ async fn begin(
     Ok(response)
 }
 
-/// A signed link is enough for its own file: it was made for somebody who may see it. All else needs a key.
+/// A signed link is enough for its own file: it was made for somebody who may see it. Otherwise a key is needed, or the
+/// server is open and has no secret for its links.
 async fn authorise(wanted: Wanted<'_>, name: &str, key: Option<&Key>, access: &Access) -> Result<Caller, Error> {
     let by_key = Caller::identify(key, access).await;
-    if matches!(by_key, Ok(Caller::Operator)) && access.api_key.is_some() {
-        return by_key;
+    match by_key {
+        Ok(Caller::Operator) if access.api_key.is_some() => return by_key,
+        // Without the API key nothing is known of signatures that are derived from it.
+        Err(Error::Misconfigured(_)) => return by_key,
+        _ => {}
     }
-    let key = LinkKey::new(&config::Links::read().await?, access.api_key.as_deref());
+    let key = LinkKey::configured(access.api_key.as_deref()).await?;
     match key.check(wanted.query, wanted.id, name, clock::unix_time()) {
         Some(Ok(())) => Ok(Caller::Operator),
         Some(Err(fault)) => match by_key {
             Ok(user @ Caller::User(_)) => Ok(user),
-            Ok(Caller::Operator) | Err(_) => Err(Error::LinkRefused(fault)),
+            _ => Err(Error::LinkRefused(fault)),
         },
-        None => by_key,
+        None => match by_key? {
+            Caller::Operator if config::download_secret().await?.is_some() => Err(LinkFault::Missing.into()),
+            caller => caller.may_reach_tasks().map(|()| caller),
+        },
     }
 }
 

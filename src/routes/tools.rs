@@ -8,6 +8,7 @@ use serde_json::{Map, Value, value::RawValue};
 use super::{expect_json, read_body, settle};
 use crate::{
     error::Error,
+    json,
     render::{self, ErrorObject, Response},
     tools::{self, Context, Form},
 };
@@ -64,7 +65,10 @@ pub async fn call(request: spin_sdk::http::Request, context: &Context) -> Result
     expect_json(request.headers())?;
     let (head, body) = request.into_parts();
     let body = read_body(&head.headers, body, context.access.max_body_bytes).await?;
-    let call: CallBody<'_> = serde_json::from_slice(&body).map_err(|_| Error::BadRequest(FORM))?;
+    let call = str::from_utf8(&body)
+        .ok()
+        .and_then(|body| json::object::<CallBody<'_>>(body).ok());
+    let call = call.ok_or(Error::BadRequest(FORM))?;
     let arguments = call.arguments.map_or("{}", RawValue::get);
     if !arguments.starts_with('{') {
         return Err(Error::BadRequest(FORM));

@@ -16,12 +16,12 @@ use http::{Method, Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use planexe_local::{
     cluster::Cluster,
-    host::{Body, Environment, Host, HostOptions, Output, Reuse},
+    host::{Body, Environment, Host, HostOptions, Output, Reuse, VariableFault},
     worker::{Worker, WorkerOptions},
 };
 use serde_json::{Value, json};
 use tokio_postgres::{
-    Client, NoTls,
+    Client, NoTls, Row,
     types::{ToSql, Type},
 };
 
@@ -30,6 +30,7 @@ use super::{cluster, component, manifest};
 /// Sets a stage up.
 pub struct StageBuilder {
     environment: BTreeMap<String, String>,
+    variable_faults: BTreeMap<String, VariableFault>,
     reuse: Reuse,
     working: bool,
     store_in_database: bool,
@@ -52,6 +53,12 @@ impl StageBuilder {
     /// An environment variable, as an operator sets it.
     pub fn set(mut self, name: &str, value: &str) -> Self {
         self.environment.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// A variable that the component cannot read.
+    pub fn faulty(mut self, variable: &str, fault: VariableFault) -> Self {
+        self.variable_faults.insert(variable.to_owned(), fault);
         self
     }
 
@@ -122,6 +129,7 @@ impl StageBuilder {
         let log = Arc::new(Mutex::new(Vec::new()));
         let options = HostOptions {
             environment: Environment::Fixed(self.environment),
+            variable_faults: self.variable_faults,
             reuse: self.reuse,
             stderr: Output::Capture(Arc::clone(&log)),
             ..HostOptions::default()
@@ -155,6 +163,7 @@ impl Stage {
     pub fn builder() -> StageBuilder {
         StageBuilder {
             environment: BTreeMap::new(),
+            variable_faults: BTreeMap::new(),
             reuse: Reuse::default(),
             working: false,
             store_in_database: true,
@@ -299,11 +308,10 @@ impl Stage {
         prepared.params().to_vec()
     }
 
-    /// How many rows a statement returns.
-    pub async fn count_rows(&self, statement: &str, values: &[Box<dyn ToSql + Sync + Send>]) -> usize {
-        let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| &**value as &(dyn ToSql + Sync)).collect();
-        let rows = self.client.query(statement, &values).await;
-        rows.unwrap_or_else(|error| panic!("{error}: {statement}")).len()
+    /// The rows of a statement.
+    pub async fn query(&self, statement: &str, parameters: &[&(dyn ToSql + Sync)]) -> Vec<Row> {
+        let rows = self.client.query(statement, parameters).await;
+        rows.unwrap_or_else(|error| panic!("{error}: {statement}"))
     }
 
     /// The one text value of a query.
