@@ -66,7 +66,7 @@ pub async fn describe(
     caller: &Caller,
     artifact: Artifact,
 ) -> Result<Description, Error> {
-    let found = task::find_artifacts(database, id, caller, Some(artifact)).await?;
+    let found = task::find_artifacts(database, id, caller, Some(artifact), END_LENGTH).await?;
     if let Some(Stored {
         size,
         sha256: Some(sha256),
@@ -80,7 +80,7 @@ pub async fn describe(
         });
     }
     let download = open_elsewhere(database, found, artifact, false).await?;
-    let is_stored = !matches!(download.source, Source::Worker(_));
+    let is_stored = download.has_parts();
     let pieces = download.pieces(None).await?;
     let hashed = pieces.try_fold((0_u64, Sha256::new()), |(size, hash), piece| async move {
         Ok((size + piece.len() as u64, hash.chain_update(&piece)))
@@ -101,8 +101,8 @@ pub struct Download {
     /// Another value means other bytes: the hex SHA-256 of an artifact, checksum and size of an entry of the archive.
     /// `None` where nothing is known beforehand.
     pub validator: Option<String>,
-    /// Unix time of the task's end, where it is known: the file has not changed since.
-    pub modified: Option<u64>,
+    /// Whether the task has ended: the file has not changed since.
+    pub has_ended: bool,
     source: Source,
 }
 
@@ -151,7 +151,7 @@ impl Download {
         Self {
             size,
             validator: None,
-            modified: None,
+            has_ended: false,
             source: Source::Worker(pieces),
         }
     }
@@ -160,7 +160,7 @@ impl Download {
         Ok(Self {
             size: entry.content()?.size(),
             validator: Some(entry.fingerprint()),
-            modified: None,
+            has_ended: false,
             source: Source::Entry(archive, entry),
         })
     }
@@ -181,16 +181,15 @@ pub async fn open(
 ) -> Result<Download, Error> {
     let wanted = match file {
         RunFile::Artifact(artifact) => Some(*artifact),
-        RunFile::Entry(name) if is_withheld(name) => return Err(Unavailable::Withheld.into()),
         RunFile::Entry(_) => None,
     };
-    let found = task::find_artifacts(database, id, caller, wanted).await?;
-    let has_ended = has_ended(found.progress.state);
+    let found = task::find_artifacts(database, id, caller, wanted, END_LENGTH).await?;
+    let has_ended = found.progress.state.has_ended();
     let mut download = match (file, found.wanted.clone()) {
         (RunFile::Artifact(artifact), Some(stored)) => Download {
             size: Some(within_bounds(stored.size)?),
             validator: stored.sha256.clone(),
-            modified: None,
+            has_ended: false,
             source: Source::Artifact {
                 database: database.renewed(),
                 id,
@@ -199,12 +198,18 @@ pub async fn open(
             },
         },
         (RunFile::Artifact(artifact), None) => open_elsewhere(database, found, *artifact, partial).await?,
+        (RunFile::Entry(name), _) if is_withheld(name) => return Err(Unavailable::Withheld.into()),
         (RunFile::Entry(name), _) => open_entry(database, found, name).await?,
     };
-    if has_ended && download.has_parts() {
-        download.modified = task::find_event(database, id).await?.at;
-    }
+    download.has_ended = has_ended;
     Ok(download)
+}
+
+/// Unix time of a task's end, where it is known. A fault is logged: a file does not depend on it.
+pub async fn end_of(database: &Database, id: TaskId) -> Option<u64> {
+    let event = task::find_event(database, id).await;
+    let event = event.inspect_err(|error| database.record().cause(error)).ok()?;
+    event.at.filter(|at| *at <= clock::unix_time())
 }
 
 /// An artifact that its column does not have: a report in the archive, or a file that `worker_plan` still has.
@@ -214,11 +219,19 @@ async fn open_elsewhere(
     artifact: Artifact,
     partial: bool,
 ) -> Result<Download, Error> {
-    let Artifacts { progress, archive, .. } = found;
-    if let (Artifact::Report, Some(stored), true) = (artifact, archive, has_ended(progress.state)) {
+    let Artifacts {
+        progress,
+        archive,
+        archive_end,
+        ..
+    } = found;
+    if let (Artifact::Report, Some(stored), true) = (artifact, archive, progress.state.has_ended()) {
         let archive = Archive::new(database, progress.id, stored);
-        if let Some(entry) = archive.find(artifact.file_name()).await? {
-            return Download::from_entry(archive, entry);
+        match archive.find(artifact.file_name(), archive_end).await {
+            Ok(Some(entry)) => return Download::from_entry(archive, entry),
+            // That the archive cannot be read is not why the task has no report.
+            Err(error @ Error::ContentUnavailable(_)) => database.record().cause(&error),
+            result => drop(result?),
         }
     }
     let may_be_at_worker = match (progress.state, artifact) {
@@ -239,10 +252,15 @@ async fn open_elsewhere(
 
 /// A file out of the archive: that of the database, else that of `worker_plan`.
 async fn open_entry(database: &Database, found: Artifacts, name: &str) -> Result<Download, Error> {
-    let Artifacts { progress, archive, .. } = found;
+    let Artifacts {
+        progress,
+        archive,
+        archive_end,
+        ..
+    } = found;
     if let Some(stored) = archive {
         let archive = Archive::new(database, progress.id, stored);
-        let entry = archive.find(name).await?.ok_or(Unavailable::NoSuchFile)?;
+        let entry = archive.find(name, archive_end).await?.ok_or(Unavailable::NoSuchFile)?;
         return Download::from_entry(archive, entry);
     }
     if progress.state == TaskState::Pending {
@@ -252,7 +270,7 @@ async fn open_entry(database: &Database, found: Artifacts, name: &str) -> Result
     let found = clock::within(limit, find_at_worker(database, progress.id, name)).await;
     match found.unwrap_or(Err(Unavailable::WorkerTimeout.into())) {
         Ok(Some(download)) => Ok(download),
-        Ok(None) if has_ended(progress.state) => Err(Unavailable::NoSuchFile.into()),
+        Ok(None) if progress.state.has_ended() => Err(Unavailable::NoSuchFile.into()),
         Err(Error::ContentUnavailable(fault)) if !is_gone(fault, progress.state) => Err(fault.into()),
         Ok(None) => Err(absent(database, &progress).await),
         Err(Error::ContentUnavailable(fault)) => {
@@ -263,14 +281,15 @@ async fn open_entry(database: &Database, found: Artifacts, name: &str) -> Result
     }
 }
 
-fn has_ended(state: TaskState) -> bool {
-    matches!(state, TaskState::Completed | TaskState::Failed | TaskState::Stopped)
-}
-
 /// Whether what `worker_plan` answers means that there is no file. Once a task has ended, its folder is deleted within
-/// seconds: then it makes no difference that the service is not there.
+/// seconds. Then it makes no difference that the service is not there, or for a task that was stopped or has failed, that
+/// it does not work.
 fn is_gone(fault: Unavailable, state: TaskState) -> bool {
-    fault == Unavailable::NoSuchFile || (fault == Unavailable::WorkerUnreachable && has_ended(state))
+    match state {
+        TaskState::Failed | TaskState::Stopped => fault.is_temporary() || fault == Unavailable::NoSuchFile,
+        TaskState::Completed => matches!(fault, Unavailable::NoSuchFile | Unavailable::WorkerUnreachable),
+        TaskState::Pending | TaskState::Running | TaskState::Stopping => fault == Unavailable::NoSuchFile,
+    }
 }
 
 /// The error for a file that a task has not made, or that was not kept.
@@ -281,14 +300,15 @@ async fn absent(database: &Database, progress: &Progress) -> Error {
             progress: progress.percentage,
         },
         TaskState::Completed => Unavailable::NotStored.into(),
-        TaskState::Failed => match task::find_event(database, progress.id).await {
-            Ok(event) => Error::GenerationFailed(plan::failure(
+        TaskState::Failed => {
+            let event = task::find_event(database, progress.id).await;
+            let event = event.inspect_err(|error| database.record().cause(error));
+            Error::GenerationFailed(plan::failure(
                 progress.percentage,
                 &progress.message,
-                event.reason.as_deref(),
-            )),
-            Err(error) => error,
-        },
+                event.unwrap_or_default().reason.as_deref(),
+            ))
+        }
     }
 }
 
@@ -355,7 +375,7 @@ fn slices(
 /// A slice of an artifact. Other services update a row while it is read: PlanExe's worker when the task ends, its web
 /// frontend when a user looks at the task. Such an update gives the row another version; reading goes on with it when
 /// size and hash of the artifact are the same. The hash of an archive is not known where one of its entries is read: the
-/// entry's own checksum is compared at its end.
+/// entry's own checksum is compared at its end. Each look at the hash of a large archive takes some tenths of a second.
 async fn read_slice(
     database: &Database,
     id: TaskId,
@@ -364,7 +384,7 @@ async fn read_slice(
     offset: u64,
     length: u64,
 ) -> Result<Bytes, Error> {
-    const ATTEMPTS: usize = 3;
+    const ATTEMPTS: usize = 5;
     let changed = || Error::Internal("the artifact changed while it was read".to_owned());
     for _ in 0..ATTEMPTS {
         if let Some(bytes) = task::read_artifact(database, id, artifact, stored, offset, length).await? {
@@ -376,7 +396,7 @@ async fn read_slice(
         }
         let wanted = stored.sha256.as_ref().map(|_| artifact);
         // Who may read it has been checked when the reading began.
-        let found = task::find_artifacts(database, id, &Caller::Operator, wanted).await;
+        let found = task::find_artifacts(database, id, &Caller::Operator, wanted, 0).await;
         let found = match found {
             Err(Error::TaskNotFound) => return Err(changed()),
             found => found?,

@@ -16,6 +16,9 @@ use crate::{
 
 /// How long a download link usually holds, in seconds.
 pub const LINK_LIFETIME: u64 = 15 * 60;
+/// How long a link holds to a file that only `worker_plan` has, in seconds: it deletes the files of a run when the run has
+/// ended.
+pub const UNSTORED_LIFETIME: u64 = 10;
 
 /// The key that a request carries: `Authorization: Bearer <key>` (RFC 6750), `X-API-Key: <key>` or `API_KEY: <key>`.
 fn presented_key(headers: &HeaderMap) -> Option<&[u8]> {

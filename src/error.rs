@@ -416,8 +416,8 @@ impl Unavailable {
                  in run.zip."
             }
             Self::NotStored => {
-                "The plan is complete, but PlanExe did not store its files, so nobody has them any more. Call \
-                 task_create for a new plan; if that happens again, tell the operator."
+                "The plan is complete, but PlanExe did not store this file. Ask for the other artifact, report or zip; if \
+                 that was not stored either, call task_create for a new plan and tell the operator."
             }
             Self::WorkerUnreachable => {
                 "The service that keeps this file does not answer at the moment. Try again in a few seconds."

@@ -64,6 +64,18 @@ impl TaskState {
         })
     }
 
+    /// Whether a worker has the task.
+    #[must_use]
+    pub fn is_in_work(self) -> bool {
+        matches!(self, Self::Running | Self::Stopping)
+    }
+
+    /// Whether the task has ended.
+    #[must_use]
+    pub fn has_ended(self) -> bool {
+        matches!(self, Self::Stopped | Self::Completed | Self::Failed)
+    }
+
     /// The public name of the state.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -134,7 +146,7 @@ pub fn failure(percentage: Percentage, message: &str, reason: Option<&str>) -> S
     };
     let reason = reason.map(str::trim).filter(|reason| !reason.is_empty());
     let reason = reason.map_or_else(
-        || "PlanExe gave no reason.".to_owned(),
+        || "The reason is not known.".to_owned(),
         |reason| format!("PlanExe's reason: {}.", reason.trim_end_matches('.')),
     );
     format!(
@@ -240,9 +252,9 @@ mod tests {
                 0.0,
                 "Picked up by server",
                 Some(" "),
-                "The plan failed at 0 %. PlanExe gave no reason. Call ",
+                "The plan failed at 0 %. The reason is not known. Call ",
             ),
-            (0.0, "", None, "The plan failed at 0 %. PlanExe gave no reason. Call "),
+            (0.0, "", None, "The plan failed at 0 %. The reason is not known. Call "),
         ] {
             let told = failure(Percentage::new(percentage), message, reason);
             assert!(told.starts_with(text), "{told}");

@@ -4,7 +4,10 @@ use bytes::Bytes;
 use http::Method;
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
-use tokio::{io::AsyncWriteExt as _, net::TcpListener};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+};
 
 use crate::{
     download_entries::noise,
@@ -51,7 +54,7 @@ fn a_failure_carries_the_reason_of_its_last_event() {
             let body = json!({ "detail": message, "reason": "failed" });
             assert_eq!((answer.status(), answer.json()), (404, body));
         };
-        expect(text("PlanExe gave no reason.")).await;
+        expect(text("The reason is not known.")).await;
         stage
             .event(
                 "00000000-0000-0000-0000-000000000000",
@@ -110,12 +113,14 @@ fn an_event_is_found_among_many_with_the_optional_index_and_without() {
         assert!(
             lost["progress_message"]
                 .as_str()
-                .is_some_and(|text| text.contains("gave no reason")),
+                .is_some_and(|text| text.contains("reason is not known")),
             "{lost}"
         );
         assert!(lost["timing"].get("elapsed_sec").is_none(), "{lost}");
         let index = include_str!("../deploy/postgres/indices.sql").replace("CONCURRENTLY ", "");
-        stage.execute(&index, &[]).await;
+        for statement in index.split_inclusive(';').filter(|statement| statement.contains(';')) {
+            stage.execute(statement, &[]).await;
+        }
         let found = status(&stage, &id).await;
         assert!(
             found["progress_message"]
@@ -161,7 +166,7 @@ fn a_task_that_no_worker_has_gets_a_hint() {
         let text = hint().await.expect("no row names the task");
         assert!(
             text.as_str()
-                .is_some_and(|text| text.contains("not reported for 10 minutes")),
+                .is_some_and(|text| text.contains("No worker has this plan any more")),
             "{text}"
         );
         stage.heartbeat("a", Some(&id), 590.0).await;
@@ -193,7 +198,7 @@ fn a_complete_plan_that_was_not_stored_is_gone() {
             assert_eq!(info["error"]["code"], "content_unavailable", "{info}");
             let message = info["error"]["message"].as_str().expect("a message");
             assert!(
-                message.starts_with("The plan is complete, but PlanExe did not store its files"),
+                message.starts_with("The plan is complete, but PlanExe did not store this file"),
                 "{message}"
             );
         }
@@ -279,6 +284,31 @@ fn a_report_that_is_only_in_the_archive_is_handed_out() {
             );
             assert_eq!(report.header("content-type"), "text/html; charset=utf-8");
         }
+    });
+}
+
+#[test]
+fn what_cannot_be_read_hides_nothing_else() {
+    run(async {
+        let stage = Stage::builder().build().await;
+        let id = stage.create("p").await;
+        set(&stage, "state = 'failed', run_zip_snapshot = 'not an archive'").await;
+        let info = file_info(&stage, &id, "report").await;
+        assert_eq!(info["error"]["code"], "generation_failed", "{info}");
+        // The end of the task is in a table of its own; a file does not depend on it.
+        set(
+            &stage,
+            "state = 'completed', generated_report_html = '<p>plan', run_zip_snapshot = NULL",
+        )
+        .await;
+        stage.execute("ALTER TABLE events RENAME TO elsewhere", &[]).await;
+        assert_eq!(status(&stage, &id).await["state"], "completed");
+        let report = stage.get(&format!("/download/{id}/030-report.html")).await;
+        assert_eq!((report.status(), report.has_header("last-modified")), (200, false));
+        // One of the two artifacts can be missing.
+        let zip = file_info(&stage, &id, "zip").await;
+        let message = zip["error"]["message"].as_str().expect("a message");
+        assert!(message.contains("Ask for the other artifact"), "{message}");
     });
 }
 
@@ -410,7 +440,8 @@ fn the_list_of_a_running_plan_survives_its_end() {
         let zip = zips::archive(&[zips::deflated("001-2-plan.txt", b"p")]);
         // Between the reading of the row and the list, PlanExe's worker stores the archive and deletes its folder.
         let worker = async {
-            let (mut stream, _) = worker.accept().await.expect("a request");
+            let (mut stream, _) = worker.accept().await.expect("a connection");
+            let _ = stream.read(&mut [0; 1024]).await.expect("a request");
             stage
                 .execute("UPDATE task_item SET run_zip_snapshot = $1", &[&zip])
                 .await;

@@ -34,7 +34,7 @@ fn every_state_of_the_database_has_its_public_one() {
                 "stopped" => "The plan was stopped at 42.5 %.",
                 "completed" => "The plan is complete.",
                 "failed" => {
-                    "The plan failed at 42.5 % (42 of 89. Extra files: 8). PlanExe gave no reason. Call task_create to try \
+                    "The plan failed at 42.5 % (42 of 89. Extra files: 8). The reason is not known. Call task_create to try \
                      again; if that fails too, change the prompt or tell the operator."
                 }
                 _ => "42 of 89. Extra files: 8",

@@ -94,18 +94,25 @@ impl Archive {
         }
     }
 
-    /// The entry of this name. Of two with the same name the last one counts, as in programs that unpack.
+    /// The entry of this name, in the archive of which `end` holds the last bytes. Of two with the same name the last one counts, as in programs that unpack.
     ///
     /// # Errors
     /// [`Error::ContentUnavailable`] when the archive is too large or broken, and those of the database.
-    pub(super) async fn find(&self, name: &str) -> Result<Option<Entry>, Error> {
+    pub(super) async fn find(&self, name: &str, end: Option<Vec<u8>>) -> Result<Option<Entry>, Error> {
         if self.stored.size > MAX_SIZE {
             return Err(Unavailable::ArchiveTooLarge.into());
         }
-        let entries = directory(self.stored.size, END_LENGTH.into(), |offset, length| {
-            self.read(offset, length)
-        });
-        Ok(entries.await?.into_iter().rev().find(|entry| entry.name() == name))
+        let entries = directory(self.stored.size, END_LENGTH.into(), self.fetch(end)).await?;
+        Ok(entries.into_iter().rev().find(|entry| entry.name() == name))
+    }
+
+    /// Reads of the archive, of which `end` holds the last bytes.
+    fn fetch(&self, end: Option<Vec<u8>>) -> impl AsyncFn(u64, u64) -> Result<Vec<u8>, Error> {
+        let end = Cell::new(end);
+        async move |offset, length| match end.take() {
+            Some(bytes) => Ok(bytes),
+            None => self.read(offset, length).await,
+        }
     }
 
     /// The names in the archive, of which `end` holds the last bytes.
@@ -113,12 +120,7 @@ impl Archive {
     /// # Errors
     /// As [`Archive::find`].
     pub(super) async fn names(&self, end: Vec<u8>) -> Result<Names, Error> {
-        let end = Cell::new(Some(end));
-        let fetch = async |offset, length| match end.take() {
-            Some(bytes) => Ok(bytes),
-            None => self.read(offset, length).await,
-        };
-        records(self.stored.size, END_LENGTH.into(), fetch, Names::add).await
+        records(self.stored.size, END_LENGTH.into(), self.fetch(Some(end)), Names::add).await
     }
 
     async fn read(&self, offset: u64, length: u64) -> Result<Vec<u8>, Error> {

@@ -79,6 +79,14 @@ impl Listing {
         })
     }
 
+    /// The files of an archive.
+    pub(super) fn of(names: &Names) -> Self {
+        Self {
+            files: names.files().map(|(moment, name)| (moment, name.to_vec())).collect(),
+            is_gone: false,
+        }
+    }
+
     /// Whether the report is among the files.
     #[must_use]
     pub fn has_report(&self) -> bool {
@@ -89,8 +97,8 @@ impl Listing {
     /// At most `limit` files of the plan that can be asked for by their names: the newest first, and where times are
     /// missing or equal, those of later stages. `PlanExe`'s bookkeeping files, which have no stage, are left out.
     ///
-    /// Archives have the local time of the worker. `ended` is the Unix time at which the task ended: its last files were
-    /// made just before, so the difference, in quarters of an hour, is the worker's offset from UTC.
+    /// Archives have the local time of the worker. `ended` is the Unix time at which the task ended. Its last file was
+    /// made in the quarter of an hour before, so the difference, in whole quarters, is the worker's offset from UTC.
     #[must_use]
     pub fn newest(&self, ended: Option<u64>, limit: usize) -> Vec<File> {
         let mut files: Vec<_> = self
@@ -112,8 +120,10 @@ impl Listing {
         }
         let last = self.files.iter().filter_map(|(moment, _)| *moment).max();
         let offset = ended.zip(last).map_or(0, |(ended, last)| {
-            let ahead = last.seconds().saturating_sub_unsigned(ended);
-            (ahead + 450).div_euclid(900) * 900
+            const QUARTER: i64 = 900;
+            // The clocks of the worker and of what writes the event may differ by a minute.
+            let ahead = last.seconds().saturating_sub_unsigned(ended) - 60;
+            (ahead + QUARTER - 1).div_euclid(QUARTER) * QUARTER
         });
         let now = clock::unix_time();
         let updated_at = |moment: Moment| {
@@ -134,7 +144,7 @@ impl Listing {
 async fn read(database: &Database, progress: &Progress, archive: Option<ArchiveEnd>) -> Result<Listing, Error> {
     if let Some(ArchiveEnd { stored, bytes }) = archive {
         let names = Archive::new(database, progress.id, stored).names(bytes).await?;
-        return Ok(from_archive(&names));
+        return Ok(Listing::of(&names));
     }
     // Before a worker has begun, nothing has files of the run.
     if progress.state == TaskState::Pending {
@@ -150,13 +160,6 @@ async fn read(database: &Database, progress: &Progress, archive: Option<ArchiveE
             files: listed?.into_iter().map(|name| (None, name.into_bytes())).collect(),
             is_gone: false,
         }),
-    }
-}
-
-fn from_archive(names: &Names) -> Listing {
-    Listing {
-        files: names.files().map(|(moment, name)| (moment, name.to_vec())).collect(),
-        is_gone: false,
     }
 }
 
@@ -245,6 +248,16 @@ mod tests {
                 "{hour}"
             );
         }
+        // Ten minutes may lie between the last file and the end.
+        let listing = Listing {
+            files: vec![(
+                Moment::new(date(2025, 11, 24), time(15, 50, 0)),
+                b"030-report.html".to_vec(),
+            )],
+            is_gone: false,
+        };
+        let newest = listing.newest(Some(ended), 10);
+        assert_eq!(newest.first().and_then(|file| file.updated_at), Some(ended - 600));
         // A time that lies in the future is wrong.
         let listing = Listing {
             files: vec![(Moment::new(date(2107, 1, 1), 0), b"030-report.html".to_vec())],

@@ -4,7 +4,8 @@
 -- $1 the task's id
 --
 -- An event names its task only in its JSON. With the index of deploy/postgres/indices.sql the event is found by it.
--- Without the index, the newest 10,000 events of the type since the task's creation are read.
+-- Without the index, the newest 10,000 events of the type since the task's creation are read, and for them at most the
+-- newest 100,000 of all types. An index whose making was interrupted is there, but not valid.
 --
 -- Always one row: Unix time of the event, seconds from the task's creation to it, seconds since then, the reason.
 SELECT
@@ -25,7 +26,8 @@ FROM (VALUES (1)) one LEFT JOIN (
     CROSS JOIN LATERAL (
         (
             SELECT n."timestamp", n.context FROM events n
-            WHERE to_regclass('planexe_mcp_events_task') IS NOT NULL
+            WHERE EXISTS (
+                SELECT FROM pg_index WHERE indexrelid = to_regclass('planexe_mcp_events_task') AND indisvalid)
             AND n.event_type IN ('TASK_PROCESSING', 'TASK_COMPLETED', 'TASK_FAILED')
             AND n.event_type = wanted.event_type
             AND n.context ->> 'task_id' = t.id::text
@@ -34,12 +36,16 @@ FROM (VALUES (1)) one LEFT JOIN (
         UNION ALL
         (
             SELECT n."timestamp", n.context FROM (
-                SELECT "timestamp", context FROM events
-                WHERE "timestamp" >= t.timestamp_created - interval '1 minute'
-                AND event_type = wanted.event_type
-                ORDER BY "timestamp" DESC LIMIT 10000
+                SELECT a."timestamp", a.context FROM (
+                    SELECT "timestamp", event_type, context FROM events
+                    WHERE "timestamp" >= coalesce(t.timestamp_created - interval '1 minute', '-infinity')
+                    ORDER BY "timestamp" DESC LIMIT 100000
+                ) a
+                WHERE a.event_type = wanted.event_type
+                LIMIT 10000
             ) n
-            WHERE to_regclass('planexe_mcp_events_task') IS NULL
+            WHERE NOT EXISTS (
+                SELECT FROM pg_index WHERE indexrelid = to_regclass('planexe_mcp_events_task') AND indisvalid)
             -- The text is searched first: parsing the JSON of every event would take longer.
             AND CASE WHEN strpos(n.context::text, t.id::text) > 0 THEN n.context ->> 'task_id' = t.id::text END
             LIMIT 1

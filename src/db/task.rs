@@ -88,11 +88,10 @@ pub async fn create(database: &Database, new: &NewTask<'_>) -> Result<Created, E
     ];
     // Run twice, the statement finds what the first run made: by the request id, or by the claim of the prompt.
     let repeatable = new.client_request_id.is_some() || new.repeat_window > 0.0;
-    let rows = database
+    let row = database
         .change(include_str!("create_task.sql"), parameters, repeatable)
         .await;
-    let row = rows.inspect_err(|_| new.caller.unanswered())?.into_iter().next();
-    let mut row = row.ok_or_else(|| Error::Internal("create_task.sql returned no row".to_owned()))?;
+    let mut row = row.inspect_err(|_| new.caller.unanswered())?;
     new.caller.settle(row.next("admitted")?)?;
     if !row.next::<bool>("known")? {
         return Err(Error::InvalidUserKey);
@@ -134,10 +133,7 @@ async fn find_created(database: &Database, new: &NewTask<'_>, id: Option<String>
         optional_text(new.user_key_hash),
         ParameterValue::Floating64(new.repeat_window),
     ];
-    let row = database
-        .query_optional(include_str!("find_created.sql"), parameters)
-        .await?;
-    let mut row = row.ok_or_else(|| Error::Internal("find_created.sql returned no row".to_owned()))?;
+    let mut row = database.query(include_str!("find_created.sql"), parameters).await?;
     Found::decode(&mut row)
 }
 
@@ -262,10 +258,7 @@ pub struct Event {
 /// Those of [`Database::query`].
 pub async fn find_event(database: &Database, id: TaskId) -> Result<Event, Error> {
     let parameters = vec![text(id.to_string())];
-    let row = database
-        .query_optional(include_str!("find_event.sql"), parameters)
-        .await?;
-    let mut row = row.ok_or_else(|| Error::Internal("find_event.sql returned no row".to_owned()))?;
+    let mut row = database.query(include_str!("find_event.sql"), parameters).await?;
     Ok(Event {
         at: unsigned(row.next("at")?),
         elapsed: row.next("elapsed")?,
@@ -306,10 +299,13 @@ pub struct Artifacts {
     pub wanted: Option<Stored>,
     /// The archive, without its hash; `None` when the database does not have it.
     pub archive: Option<Stored>,
+    /// The last bytes of the archive, when a file is looked for in it: any file but the two artifacts, or a report that is
+    /// not in its column.
+    pub archive_end: Option<Vec<u8>>,
 }
 
 /// Finds a task among those that the caller may see, with the description of an artifact. Hashing takes time that grows
-/// with the artifact: without a wanted artifact nothing is hashed.
+/// with the artifact: without a wanted artifact nothing is hashed. `end_length` bounds the end of the archive.
 ///
 /// # Errors
 /// [`Error::TaskNotFound`], [`Error::ApiKeyWrong`], and those of [`Database::query`].
@@ -318,18 +314,21 @@ pub async fn find_artifacts(
     id: TaskId,
     caller: &Caller,
     wanted: Option<Artifact>,
+    end_length: u32,
 ) -> Result<Artifacts, Error> {
     const STATEMENT: &str = concat!(include_str!("caller.sql"), include_str!("find_artifact.sql"));
     let parameters = vec![
         text(id.to_string()),
         optional_text(caller.key_hash()),
         optional_text(wanted.map(column_choice)),
+        ParameterValue::Int32(i32::try_from(end_length).unwrap_or(i32::MAX)),
     ];
     let mut row = found(database.query(STATEMENT, parameters).await, caller)?;
     let progress = Progress::decode(&mut row, id)?;
     let size = unsigned(row.next("size")?);
     let sha256: Option<String> = row.next("sha256")?;
     let archive_size = unsigned(row.next("archive_size")?);
+    let archive_end = row.next("archive_end")?;
     let version: String = row.next("xmin")?;
     let stored = |size, sha256| Stored {
         size,
@@ -340,6 +339,7 @@ pub async fn find_artifacts(
         progress,
         wanted: size.zip(sha256).map(|(size, sha256)| stored(size, Some(sha256))),
         archive: archive_size.map(|size| stored(size, None)),
+        archive_end,
     })
 }
 
@@ -372,16 +372,13 @@ pub async fn read_artifact(
         number(offset.saturating_add(1)),
         number(length),
     ];
-    let row = database.query_optional(statement, parameters).await?;
-    let mut row = row.ok_or_else(|| Error::Internal("a slice without a row".to_owned()))?;
-    row.next("bytes")
+    database.query(statement, parameters).await?.next("bytes")
 }
 
 /// The one row of a statement that begins with `caller.sql`: whether the caller is known, whether the task is there, then
 /// the task.
-fn found(rows: Result<Vec<Row>, Error>, caller: &Caller) -> Result<Row, Error> {
-    let row = rows.inspect_err(|_| caller.unanswered())?.into_iter().next();
-    let mut row = row.ok_or_else(|| Error::Internal("no row about the caller".to_owned()))?;
+fn found(row: Result<Row, Error>, caller: &Caller) -> Result<Row, Error> {
+    let mut row = row.inspect_err(|_| caller.unanswered())?;
     caller.settle(row.next("known")?)?;
     if row.next("found")? {
         Ok(row)

@@ -271,7 +271,7 @@ fn download(id: &str, summary: &str, more: &[&str], types: &[&str]) -> Value {
     json!({
         "operationId": id, "tags": ["Downloads"], "summary": summary,
         "description": "Streamed. A body that breaks off ends the connection before its Content-Length. Files that only \
-            the service worker_plan has come without ETag, Content-Length and ranges.",
+            the service worker_plan has come without ETag and ranges.",
         "security": security,
         "parameters": names.concat().iter().map(|name| reference("parameters", name)).collect::<Vec<_>>(),
         "responses": answers(own, &[Met::Download]),
@@ -374,7 +374,7 @@ pub(super) fn parameters() -> Value {
 /// The response headers that operations refer to.
 pub(super) fn headers() -> Value {
     let headers = [
-        ("ETag", "Of report and zip, the SHA-256 of the file."),
+        ("ETag", "Of report and zip, mostly the SHA-256 of the file."),
         ("Last-Modified", "When the task ended, where that is known."),
         ("Accept-Ranges", "bytes, or none where the file is sent only whole."),
         ("Cache-Control", "How long a copy may be used without asking."),

@@ -78,9 +78,15 @@ async fn begin(
     let id = TaskId::parse(wanted.id).ok_or(Error::TaskNotFound)?;
     let file = RunFile::parse(name).ok_or(Unavailable::NoSuchFile)?;
     let partial = wanted.query.split('&').any(|pair| pair == "partial=1");
-    let download = artifacts::open(&Database::configured(record).await?, id, caller, &file, partial).await?;
+    let database = Database::configured(record).await?;
+    let download = artifacts::open(&database, id, caller, &file, partial).await?;
     let etag = download.validator.as_ref().map(|validator| format!("\"{validator}\""));
-    let modified = download.modified.map(clock::http_date);
+    let ended = if download.has_ended && download.has_parts() {
+        artifacts::end_of(&database, id).await
+    } else {
+        None
+    };
+    let modified = ended.map(clock::http_date);
     let known = Known {
         etag: etag.as_deref(),
         modified: modified.as_deref(),

@@ -6,16 +6,14 @@ use serde::{Deserialize, Serialize};
 use super::{Annotations, Context, Definition, ResourceLink, task_id};
 use crate::{
     artifacts,
-    auth::{LINK_LIFETIME, SignedLink},
+    auth::{LINK_LIFETIME, SignedLink, UNSTORED_LIFETIME},
     clock,
     db::Database,
     error::Error,
     plan::{Artifact, Percentage, TaskState},
 };
 
-/// Seconds that a link holds to a file that only `worker_plan` has: it deletes the files of a completed plan within
-/// seconds.
-const UNSTORED_LIFETIME: u64 = 10;
+/// The hint about a file that only `worker_plan` has.
 const UNSTORED: &str = "PlanExe did not store this file and deletes it within seconds. Download it now.";
 
 pub(super) struct TaskFileInfo;

@@ -100,8 +100,8 @@ impl Definition for TaskStatus {
     type Output = Output;
 
     fn link(output: &Output) -> Option<ResourceLink> {
-        let has_report = output.state == TaskState::Completed.name() && output.has_report;
-        has_report.then(|| ResourceLink::to(Artifact::Report, &output.task_id, None))
+        let has_ended = [TaskState::Completed.name(), TaskState::Failed.name()].contains(&output.state);
+        (has_ended && output.has_report).then(|| ResourceLink::to(Artifact::Report, &output.task_id, None))
     }
 
     async fn call(arguments: Arguments, context: &Context) -> Result<Output, Error> {
@@ -110,10 +110,13 @@ impl Definition for TaskStatus {
         let mut status = task::find_status(&database, id, &context.caller, artifacts::END_LENGTH).await?;
         let archive = status.archive.take();
         let state = status.progress.state;
-        let is_in_work = matches!(state, TaskState::Running | TaskState::Stopping);
+        let is_in_work = state.is_in_work();
         let needs_event = status.elapsed.is_none() || (is_in_work && status.own_worker_seen.is_none());
         let event = if needs_event {
-            task::find_event(&database, id).await?
+            let event = task::find_event(&database, id).await;
+            event
+                .inspect_err(|error| context.record.cause(error))
+                .unwrap_or_default()
         } else {
             Event::default()
         };
@@ -127,6 +130,7 @@ impl Definition for TaskStatus {
             }
         }
         let elapsed = status.elapsed.or(event.elapsed);
+        let has_report = status.has_report || listing.has_report();
         let files = listing.newest(ended, MAX_FILES).into_iter().map(|file| File {
             path: file.name,
             updated_at: file.updated_at.map(clock::rfc3339),
@@ -135,9 +139,9 @@ impl Definition for TaskStatus {
             task_id: id.to_string(),
             state: state.name(),
             progress_percentage: status.progress.percentage.percent(),
-            progress_message: message(&status.progress, &event),
+            progress_message: message(&status.progress, &event, has_report),
             hint: hint(&status, &event),
-            has_report: status.has_report || listing.has_report(),
+            has_report,
             timing: Timing {
                 started_at: status.created_at,
                 elapsed_sec: elapsed.map(|seconds| seconds.max(0.0).floor()),
@@ -148,24 +152,32 @@ impl Definition for TaskStatus {
 }
 
 /// The worker's own text while it works. It leaves that text as it is when a task ends, so that says something else then.
-fn message(progress: &Progress, event: &Event) -> String {
+fn message(progress: &Progress, event: &Event, has_report: bool) -> String {
     match progress.state {
         TaskState::Pending | TaskState::Running | TaskState::Stopping => progress.message.clone(),
         TaskState::Completed => "The plan is complete.".to_owned(),
         TaskState::Stopped => format!("The plan was stopped at {} %.", progress.percentage),
-        TaskState::Failed => plan::failure(progress.percentage, &progress.message, event.reason.as_deref()),
+        TaskState::Failed => {
+            let failure = plan::failure(progress.percentage, &progress.message, event.reason.as_deref());
+            let report = if has_report {
+                " The report was made all the same: call task_file_info first."
+            } else {
+                ""
+            };
+            failure + report
+        }
     }
 }
 
 /// What to do about a task that no worker has.
 fn hint(status: &Status, event: &Event) -> Option<String> {
-    let longer = |seconds: Option<f64>, limit: f64| seconds.is_some_and(|seconds| seconds > limit);
     match status.progress.state {
         TaskState::Pending => {
+            let waits = status.elapsed.is_some_and(|seconds| seconds > PENDING_LIMIT);
             let no_worker = status.any_worker_seen.is_none_or(|seconds| seconds > PENDING_LIMIT);
-            (no_worker && longer(status.elapsed, PENDING_LIMIT)).then(|| {
-                "No worker of PlanExe has reported for 5 minutes, so this plan is not begun. Tell the user; stop it \
-                 with task_stop and create it again once the operator has started a worker."
+            (waits && no_worker).then(|| {
+                "No worker of PlanExe has reported for 5 minutes. The plan stays in the queue and begins when the operator \
+                 starts a worker: tell the user."
                     .to_owned()
             })
         }
@@ -173,14 +185,19 @@ fn hint(status: &Status, event: &Event) -> Option<String> {
             let silent = status.own_worker_seen.or(event.age)?;
             (silent > SILENCE_LIMIT).then(|| {
                 let minutes = (silent / 60.0) as u64;
-                let advice = match state {
-                    TaskState::Stopping => "It may stay in this state: create it again with task_create.",
-                    _ => "Stop it with task_stop and create it again.",
+                let what = if status.own_worker_seen.is_some() {
+                    format!("The worker of this plan has not reported for {minutes} minutes, and no other takes the plan up.")
+                } else {
+                    "No worker has this plan any more, and none takes it up.".to_owned()
                 };
-                format!(
-                    "The worker of this plan has not reported for {minutes} minutes, and no other worker takes the plan \
-                     up. {advice}"
-                )
+                let advice = match state {
+                    _ if status.has_report => "The report is there all the same: call task_file_info.",
+                    TaskState::Stopping => {
+                        "It may stay in this state. Create it again with task_create and a new client_request_id."
+                    }
+                    _ => "Stop it with task_stop and create it again, with a new client_request_id.",
+                };
+                format!("{what} {advice}")
             })
         }
         TaskState::Stopped | TaskState::Completed | TaskState::Failed => None,
