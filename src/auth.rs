@@ -82,7 +82,7 @@ impl LinkKey {
         };
         let signature = value("signature")?;
         let expires = value("expires").unwrap_or_default();
-        // The signature first: an expiry that nobody signed says nothing.
+        // The signature first: an expiry without one says nothing.
         let expected = hex(&self.signature(id, file, expires));
         if !bool::from(expected.as_bytes().ct_eq(signature.as_bytes())) {
             return Some(Err(LinkFault::Signature));

@@ -44,7 +44,7 @@ pub const ALL: &[Tool] = &[
 /// What a tool may know of the request that calls it.
 #[derive(Debug)]
 pub struct Context {
-    /// Settings that guard the door.
+    /// The access settings.
     pub access: Rc<Access>,
     /// Who calls.
     pub caller: Caller,
@@ -271,7 +271,7 @@ pub fn failure(error: &Error) -> Box<RawValue> {
     to_raw_value(&render::tool_result(error)).unwrap_or_default()
 }
 
-/// An argument that names a task. What is no UUID names none.
+/// An argument that names a task. Only a UUID can be one.
 fn task_id(text: &str) -> Result<TaskId, Error> {
     TaskId::parse(text).ok_or(Error::TaskNotFound)
 }

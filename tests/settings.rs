@@ -252,7 +252,9 @@ fn a_setting_that_cannot_be_resolved_counts_as_wrong() {
             let answered = (200, Value::Null);
             let refused = (200, json!("SERVER_MISCONFIGURED"));
             let shut = (503, Value::Null);
-            assert_eq!(stage.get("/healthcheck").await.status(), 200, "{variable}");
+            let health = stage.get("/healthcheck").await;
+            let configured = &health.json()["api_key_configured"];
+            assert_eq!((health.status(), configured), (200, &json!(true)), "{variable}");
             // Whether it is a user's key cannot be known without the first three, nor without the database.
             let expected = match variable.as_str() {
                 "mcp_api_key" | "mcp_require_user_key" | "api_key_secret" => &shut,

@@ -28,7 +28,7 @@ pub struct Key {
 }
 
 impl Key {
-    /// The key in the headers of a request; `None` when there is none.
+    /// The key in the headers of a request, if it has one.
     #[must_use]
     pub fn presented(headers: &HeaderMap) -> Option<Self> {
         let presented = presented_key(headers)?;
@@ -204,7 +204,7 @@ impl Caller {
     /// Takes what a statement has found out of the claim: whether there is such a user.
     ///
     /// # Errors
-    /// [`Error::ApiKeyWrong`] when there is none, also when there was one a moment ago.
+    /// [`Error::ApiKeyWrong`] when there is no such user, also when there was one a moment ago.
     pub fn settle(&self, valid: bool) -> Result<(), Error> {
         if let Self::User(claim) = self {
             claim

@@ -94,7 +94,7 @@ pub(super) struct Request<'a> {
     pub(super) params: Params<'a>,
 }
 
-/// The members of `params` that some method of ours reads, in their JSON text. Unknown members are ignored.
+/// The members of `params` that some method reads, in their JSON text. Unknown members are ignored.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Params<'a> {

@@ -1,4 +1,4 @@
-//! Arguments against the input schema of their tool: all that is wrong, in words that let an agent mend the call.
+//! Arguments against the input schema of their tool: all that is wrong, in words that let an agent correct the call.
 //!
 //! Input schemas are flat objects of strings; the keywords that this file checks are all that they use.
 

@@ -100,7 +100,7 @@ impl Definition for TaskCreate {
         if argument.is_none() {
             context.caller.may_reach_tasks()?;
         }
-        // The key in the call pays for the call, whoever sends it.
+        // The key in the call pays for the call, also when another user sends it.
         let payer = argument.as_deref().or(context.caller.key_hash());
         if payer.is_none() && context.access.require_user_key? {
             return Err(Error::UserKeyRequired);
