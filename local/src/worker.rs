@@ -17,14 +17,13 @@ mod tasks;
 
 pub use faults::{Fault, Faults};
 
-use anyhow::{Context, Result};
+use crate::server::Server;
+use anyhow::Result;
+use chrono::{FixedOffset, Offset, Utc};
 use folder::Folder;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
-use std::time::Duration;
-use time::UtcOffset;
-use tokio::net::TcpListener;
+use std::{path::PathBuf, time::Duration};
 use tokio::task::JoinSet;
 
 /// The name of the report among the files of a run.
@@ -47,15 +46,13 @@ pub struct WorkerOptions {
     pub folder: Option<PathBuf>,
     /// Time of one LLM call; PlanExe's take 4 to 20 seconds.
     pub step: Duration,
-    /// The pause when no task waits, after an exception and between attempts to write; a fifth of it after a good
-    /// task. PlanExe's is 5 seconds.
+    /// The pause when no task waits and before another attempt, PlanExe's 5 seconds; a fifth of it after a good task,
+    /// twelve of it between the heartbeats of an idle worker.
     pub poll: Duration,
-    /// An idle worker writes its heartbeat after this time; PlanExe's after 60 seconds.
-    pub heartbeat: Duration,
     /// Time of the POST that PlanExe sends after the end of a task, while the folder of the run is still there.
     pub post: Duration,
     /// The worker's local time, that of the files in archives.
-    pub offset: UtcOffset,
+    pub offset: FixedOffset,
     /// A folder or zip of a real run, whose files stand for the result of every task.
     pub serve: Option<PathBuf>,
     /// Whether tasks are claimed at all. If not, only the HTTP half works.
@@ -72,9 +69,8 @@ impl WorkerOptions {
             folder: None,
             step: Duration::from_millis(150),
             poll: Duration::from_millis(250),
-            heartbeat: Duration::from_secs(60),
             post: Duration::from_millis(50),
-            offset: UtcOffset::UTC,
+            offset: Utc.fix(),
             serve: None,
             claim: true,
         }
@@ -83,7 +79,7 @@ impl WorkerOptions {
 
 /// A running worker. Its end is always a kill: a task in work stays `processing`, and its files stay in a given folder.
 pub struct Worker {
-    halves: JoinSet<()>,
+    halves: JoinSet<Result<()>>,
     address: SocketAddr,
     faults: Faults,
     folder: Folder,
@@ -98,24 +94,27 @@ impl Worker {
     pub async fn start(options: WorkerOptions) -> Result<Self> {
         let served = options.serve.as_deref().map(folder::load).transpose()?;
         let database = database::Database::new(&options.database_url)?;
-        let listener = TcpListener::bind(options.listen)
-            .await
-            .with_context(|| format!("the worker cannot listen on {}", options.listen))?;
+        let server = Server::bind(options.listen).await?;
         let temporary = std::env::temp_dir().join(format!("planexe-runs-{}", uuid::Uuid::new_v4()));
         let is_temporary = options.folder.is_none();
         let folder = Folder(options.folder.clone().unwrap_or(temporary), options.offset);
         let mut worker = Self {
             halves: JoinSet::new(),
-            address: listener.local_addr().context("the worker has no address")?,
+            address: server.local_addr(),
             faults: Faults::default(),
             folder: folder.clone(),
             is_temporary,
         };
-        let serving = http::serve(listener, worker.address, folder.clone(), worker.faults.clone());
+        let serving = http::serve(server, folder.clone(), worker.faults.clone());
         worker.halves.spawn(serving);
         if options.claim {
-            let working = tasks::work(database, folder, served, options);
-            worker.halves.spawn(working);
+            let claimer = tasks::Claimer {
+                database,
+                folder,
+                served,
+                options,
+            };
+            worker.halves.spawn(claimer.work());
         }
         Ok(worker)
     }

@@ -2,8 +2,7 @@
 
 use anyhow::{Context, Result};
 use std::time::Duration;
-use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Config, NoTls, Row};
+use tokio_postgres::{Client, Config, NoTls, Row, types::ToSql};
 
 /// Claims the oldest task that waits: id, prompt, level of detail, user, seconds since its creation.
 pub(super) const CLAIM: &str = "
@@ -27,10 +26,12 @@ ON CONFLICT (id) DO UPDATE
 SET last_heartbeat_at = excluded.last_heartbeat_at, current_task_id = excluded.current_task_id
 RETURNING id";
 
-/// By way of jsonb, the text has blanks where Python sets them.
+/// Joins two contexts. Each value becomes a string as in Python, and by way of jsonb the text has its blanks as there.
 pub(super) const EVENT: &str = "
 INSERT INTO events (timestamp, event_type, message, context)
-VALUES (timezone('utc', now()), $1::text::eventtype, $2, $3::jsonb::text::json)
+SELECT timezone('utc', now()), $1::text::eventtype, $2, jsonb_object_agg(key,
+    CASE jsonb_typeof(value) WHEN 'boolean' THEN initcap(value #>> '{}') ELSE value #>> '{}' END)::text::json
+FROM jsonb_each(jsonb_strip_nulls($3::jsonb || $4::jsonb))
 RETURNING id";
 
 pub(super) const LOOK: &str = "

@@ -3,16 +3,10 @@
 use bytes::Bytes;
 use futures::stream;
 use http_body::Frame;
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, StreamBody};
-use hyper::header::CONTENT_LENGTH;
-use hyper::{Response, StatusCode};
-use std::collections::BTreeMap;
-use std::io;
-use std::sync::Arc;
-use std::time::Duration;
-use tokio::sync::watch;
-use tokio::time::sleep;
+use http_body_util::{BodyExt, StreamBody, combinators::UnsyncBoxBody};
+use hyper::{Response, StatusCode, header::CONTENT_LENGTH};
+use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
+use tokio::{sync::watch, time::sleep};
 
 /// The body of every answer.
 pub(super) type Body = UnsyncBoxBody<Bytes, io::Error>;
@@ -77,14 +71,11 @@ impl Faults {
 
     /// Counts a request; the fault to answer with.
     pub(super) fn on_request(&self, path: &str) -> Fault {
-        self.0
-            .send_modify(|state| *state.requests.entry(path.to_owned()).or_default() += 1);
+        let count = |state: &mut State| *state.requests.entry(path.to_owned()).or_default() += 1;
+        self.0.send_modify(count);
         let state = self.0.borrow();
-        if path == "/healthcheck" {
-            state.health
-        } else {
-            state.files
-        }
+        let is_health = path == "/healthcheck";
+        if is_health { state.health } else { state.files }
     }
 
     /// Waits until connections are refused, or until they are not.
@@ -121,17 +112,14 @@ pub(super) async fn distort(fault: Fault, answer: Response<Bytes>) -> Response<B
 }
 
 fn body(content: Bytes, wait: Duration, is_cut: bool) -> Body {
-    StreamBody::new(stream::unfold(
-        (content, is_cut),
-        move |(mut rest, is_cut)| async move {
-            if rest.is_empty() {
-                sleep(FLUSH).await;
-                return is_cut.then(|| (Err(io::Error::other("cut off on purpose")), (rest, false)));
-            }
+    let next = move |mut rest: Bytes| async move {
+        if !rest.is_empty() {
             sleep(wait).await;
             let piece = rest.split_to(rest.len().min(PIECE));
-            Some((Ok(Frame::data(piece)), (rest, is_cut)))
-        },
-    ))
-    .boxed_unsync()
+            return Some((Ok(Frame::data(piece)), rest));
+        }
+        sleep(if is_cut { FLUSH } else { return None }).await;
+        Some((Err(io::Error::other("cut off on purpose")), rest))
+    };
+    StreamBody::new(stream::unfold(content, next)).boxed_unsync()
 }

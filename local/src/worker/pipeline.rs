@@ -2,10 +2,9 @@
 
 use super::REPORT;
 use super::folder::Files;
+use chrono::{FixedOffset, Utc};
 use serde_json::json;
 use std::collections::BTreeSet;
-use time::macros::format_description;
-use time::{OffsetDateTime, UtcOffset};
 
 /// All stages, in the order of the work.
 const TABLE: &str = include_str!("pipeline.txt");
@@ -21,104 +20,78 @@ pub(super) struct Stage {
     pub(super) steps: Vec<String>,
 }
 
-fn rows() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+fn rows() -> impl Iterator<Item = [&'static str; 3]> {
     let lines = TABLE.lines().filter(|line| !line.starts_with('#'));
-    lines.filter_map(|line| {
-        let (name, rest) = line.split_once(" | ")?;
-        let (needs, steps) = rest.split_once("| ")?;
-        Some((name, needs, steps))
-    })
+    lines.filter_map(|line| line.split(" | ").collect::<Vec<_>>().try_into().ok())
 }
 
 /// The names that a full run is expected to have, 111 of them. The lists of experts are written, but not expected.
 pub(super) fn expected() -> BTreeSet<&'static str> {
-    let mut names: BTreeSet<_> = rows().flat_map(|(.., steps)| steps.split_whitespace()).collect();
-    names.retain(|name| !name.contains(['*', '~']) && !name.starts_with("015-"));
+    let names = rows().flat_map(|[_, _, steps]| steps.split_whitespace());
     names
+        .filter(|name| !name.contains(['*', '~']) && !name.starts_with("015-"))
+        .collect()
 }
 
 /// All stages but the first, whose files are there before. A run to serve takes the place of the sample's files.
 pub(super) fn stages(speed: &str, served: Option<&Files>) -> Vec<Stage> {
     let mut stages = Vec::new();
-    for (name, needs, steps) in rows().skip(1) {
-        let steps = steps.split_whitespace();
-        stages.push(Stage {
-            name,
-            needs: needs.split_whitespace().filter(|need| *need != "start").collect(),
-            steps: steps.flat_map(|token| parse(token, speed, served)).collect(),
-        });
+    for [name, needs, steps] in rows().skip(1) {
+        let needs = needs.split_whitespace().filter(|need| *need != "start").collect();
+        let steps = steps.split_whitespace().flat_map(|token| parse(token, speed)).collect();
+        stages.push(Stage { name, needs, steps });
     }
-    let names = served.iter().flat_map(|files| files.keys());
-    for name in names.filter(|name| !name.starts_with("001-")) {
-        if !stages.iter().any(|stage| stage.steps.contains(name)) {
-            // Of another generation of PlanExe: it comes with the files of the same number, or at the end.
-            let is_place = |stage: &Stage| stage.steps.iter().any(|step| step.get(..4) == name.get(..4));
-            let place = stages.iter().rposition(is_place).unwrap_or(stages.len() - 1);
-            let stage = stages.get_mut(place).into_iter();
-            stage.for_each(|stage| stage.steps.push(name.clone()));
+    let Some(served) = served else { return stages };
+    for name in served.keys().filter(|name| !name.starts_with("001-")) {
+        // Of another generation of PlanExe: it comes with the files of the same number, or at the end.
+        let is_place = |stage: &Stage| stage.steps.iter().any(|step| step.get(..4) == name.get(..4));
+        let place = stages.iter().rposition(is_place).unwrap_or(stages.len() - 1);
+        let is_known = stages.iter().any(|stage| stage.steps.contains(name));
+        if let Some(stage) = stages.get_mut(place).filter(|_| !is_known) {
+            stage.steps.push(name.clone());
         }
+    }
+    for stage in &mut stages {
+        stage.steps.retain(|step| step.len() == 1 || served.contains_key(step));
     }
     stages
 }
 
-fn parse(token: &str, speed: &str, served: Option<&Files>) -> Vec<String> {
+fn parse(token: &str, speed: &str) -> Vec<String> {
     let Some((counts, piece)) = token.split_once(['*', '~']) else {
-        let is_there = served.is_none_or(|files| files.contains_key(token));
-        return vec![token.to_owned(); is_there.into()];
+        return vec![token.to_owned()];
     };
     let call = if token.contains('~') { "~" } else { "*" };
     let (fast, all) = counts.split_once('/').unwrap_or((counts, counts));
-    let is_fast = speed == "fast_but_skip_details";
-    let count = if is_fast { fast } else { all }.parse().unwrap_or(1_usize);
-    let Some((head, tail)) = piece.split_once("{}") else {
-        return vec![call.to_owned(); count];
-    };
-    let is_piece = |name: &&String| name.starts_with(head) && name.ends_with(tail);
-    let mut pieces: Vec<_> = match served {
-        None => (1..=count).map(|number| format!("{head}{number}{tail}")).collect(),
-        Some(files) => files.keys().filter(is_piece).cloned().collect(),
-    };
-    pieces.sort_by_key(String::len);
-    let pieces = pieces.into_iter();
-    pieces.flat_map(|name| [call.to_owned(), name]).collect()
+    let count = if speed.starts_with("fast") { fast } else { all };
+    let pieces = (1..=count.parse().unwrap_or(1_u32)).map(|number| piece.replace("{}", &number.to_string()));
+    let steps = pieces.flat_map(|piece| [call.to_owned(), piece]);
+    steps.filter(|step| !step.is_empty()).collect()
 }
 
 /// Percentage and text of the progress of a run with these files.
 pub(super) fn progress(names: &[String]) -> (f64, String) {
-    let ignored = [
-        "log.txt",
-        "expected_filenames1.json",
-        "pipeline_stop_requested.txt",
-        ".DS_Store",
-    ];
-    let names: BTreeSet<_> = names.iter().map(String::as_str).collect();
-    let (all, done) = (expected().len(), expected().intersection(&names).count());
-    let extra = names.len() - done - ignored.iter().filter(|name| names.contains(*name)).count();
-    let mut text = format!("{done} of {all}");
-    if extra > 0 {
-        text += &format!(". Extra files: {extra}");
+    let expected = expected();
+    let ignored = ["log.txt", "expected_filenames1.json", "pipeline_stop_requested.txt"];
+    let counted = names.iter().filter(|name| !ignored.contains(&name.as_str()));
+    let (done, extra): (Vec<_>, Vec<_>) = counted.partition(|name| expected.contains(name.as_str()));
+    let mut text = format!("{} of {}", done.len(), expected.len());
+    if !extra.is_empty() {
+        text += &format!(". Extra files: {}", extra.len());
     }
-    (done as f64 * 100.0 / all as f64, text)
+    (done.len() as f64 * 100.0 / expected.len() as f64, text)
 }
 
-/// Whether no LLM answers this prompt.
-pub(super) fn fails(prompt: &str) -> bool {
-    prompt.contains("[sample: fail]")
-}
-
-/// The files that a run has before its first LLM call. `now` is the worker's local time.
-pub(super) fn first_files(prompt: &str, now: OffsetDateTime) -> [(&'static str, String); 2] {
-    let second = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]");
-    let offset = format_description!("[offset_hour sign:mandatory]:[offset_minute]");
-    let day = format_description!("[year]-[month repr:short]-[day]");
-    let show = |time: OffsetDateTime, format| time.format(format).unwrap_or_default();
-    let utc = show(now.to_offset(UtcOffset::UTC), second);
-    let (local, offset, day) = (show(now, second), show(now, offset), show(now, day));
-    let zone = if now.offset().is_utc() { "UTC" } else { &offset };
+/// The files that a run has before its first LLM call, in the worker's local time.
+pub(super) fn first_files(prompt: &str, offset: FixedOffset) -> [(&'static str, String); 2] {
+    let (utc, local) = (Utc::now(), Utc::now().with_timezone(&offset));
+    let zone = offset.to_string().replace("+00:00", "UTC");
     let start = format!(
-        "{{\n  \"server_iso_utc\": \"{utc}Z\",\n  \"server_iso_local\": \"{local}{offset}\",\n  \
-         \"server_timezone_name\": \"{zone}\"\n}}"
+        "{{\n  \"server_iso_utc\": \"{}Z\",\n  \"server_iso_local\": \"{}\",\n  \"server_timezone_name\": \"{zone}\"\n}}",
+        utc.format("%FT%T"),
+        local.format("%FT%T%:z")
     );
+    let day = local.format("%Y-%b-%d");
     let plan = format!("Plan:\n{prompt}\n\nToday's date:\n{day}\n\nProject start ASAP");
     [("001-1-start_time.json", start), ("001-2-plan.txt", plan)]
 }

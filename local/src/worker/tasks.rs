@@ -3,65 +3,58 @@
 use super::database::{CLAIM, Database, EVENT, HEARTBEAT, LOOK, PROGRESS, STATE, STORE};
 use super::folder::{Files, Folder};
 use super::{COMPLETE, REPORT, RUNS, WorkerOptions, pipeline, say};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
-use std::convert::Infallible;
-use std::time::Instant;
-use time::OffsetDateTime;
+use std::{collections::BTreeSet, convert::Infallible, time::Instant};
 use tokio::time::sleep;
 use tokio_postgres::types::ToSql;
 
 const STOP_FLAG: &str = "pipeline_stop_requested.txt";
+/// In a prompt, it makes every LLM call fail.
+const NO_LLM: &str = "[sample: fail]";
 const ACTIVITY: &str = "track_activity.jsonl";
+const STARTED: [&str; 2] = ["GENERIC_EVENT", "Worker started"];
+const PROCESSING: [&str; 2] = ["TASK_PROCESSING", "Pending -> Processing"];
+const COMPLETED: [&str; 2] = ["TASK_COMPLETED", "Processing -> Completed"];
+const FAILED: [&str; 2] = ["TASK_FAILED", "Processing -> Failed"];
 /// How often it is tried to write progress or state.
 const ATTEMPTS: u32 = 3;
 
-struct Claimer {
-    database: Database,
-    folder: Folder,
-    served: Option<Files>,
-    options: WorkerOptions,
-    id: String,
+pub(super) struct Claimer {
+    pub(super) database: Database,
+    pub(super) folder: Folder,
+    pub(super) served: Option<Files>,
+    /// The id in them is chosen at each start.
+    pub(super) options: WorkerOptions,
 }
 
 struct Task {
     id: String,
     prompt: String,
     speed: String,
-    /// Seconds from its creation to its claim.
-    waited: String,
     /// What the contexts of all its events have.
     context: Value,
 }
 
-/// Works until it is dropped. What ends PlanExe's process ends one turn of the loop: compose starts it again.
-pub(super) async fn work(database: Database, folder: Folder, served: Option<Files>, options: WorkerOptions) {
-    let id = String::new();
-    let mut claimer = Claimer {
-        database,
-        folder,
-        served,
-        options,
-        id,
-    };
-    loop {
-        let Err(error) = claimer.process().await;
-        say("starting again", &error);
-        sleep(claimer.options.poll).await;
-    }
-}
-
 impl Claimer {
-    async fn process(&mut self) -> Result<Infallible> {
-        let given = self.options.id.clone();
-        self.id = given.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
-        let mut context = json!({ "pid": std::process::id().to_string(), "WORKER_ID": self.id,
-            "environment variable PLANEXE_WORKER_ID": given.as_deref().unwrap_or("None") });
-        if given.is_none() {
-            context["issue with worker_id"] = json!("ERROR: PLANEXE_WORKER_ID is not set.");
+    /// Works until it is dropped. What ends PlanExe's process ends one turn of the loop: compose starts it again.
+    pub(super) async fn work(mut self) -> Result<()> {
+        let given = self.options.id.take();
+        loop {
+            let Err(error) = self.process(given.clone()).await;
+            say("starting again", &error);
+            sleep(self.options.poll).await;
         }
-        self.event("GENERIC_EVENT", "Worker started", &context).await?;
+    }
+
+    async fn process(&mut self, given: Option<String>) -> Result<Infallible> {
+        let issue = given.is_none().then_some("ERROR: PLANEXE_WORKER_ID is not set.");
+        let name = given.clone().unwrap_or_else(|| "None".to_owned());
+        let id = given.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
+        self.options.id = Some(id);
+        let context = json!({ "pid": std::process::id(), "WORKER_ID": self.options.id,
+            "environment variable PLANEXE_WORKER_ID": name, "issue with worker_id": issue });
+        self.event(STARTED, &context, json!({})).await?;
         self.heartbeat(None).await?;
         let mut beaten = Instant::now();
         loop {
@@ -69,7 +62,7 @@ impl Claimer {
             sleep(self.options.poll / if is_good { 5 } else { 1 }).await;
             if is_good {
                 beaten = Instant::now();
-            } else if beaten.elapsed() > self.options.heartbeat {
+            } else if beaten.elapsed() > self.options.poll * 12 {
                 beaten = Instant::now();
                 self.heartbeat(None).await?;
             }
@@ -84,56 +77,55 @@ impl Claimer {
             return Ok(false);
         };
         let [id, prompt, speed, user, waited] = [0, 1, 2, 3, 4].map(|at| row.try_get::<_, String>(at));
-        let (id, prompt, speed, waited) = (id?, prompt?, speed?, waited?);
+        let (id, prompt, speed) = (id?, prompt?, speed?);
         let context = json!({ "task_id": id, "user_id": user?, "run_id_dir": format!("{RUNS}/{id}"),
-            "speedvsdetail": format!("SpeedVsDetailEnum.{}", speed.to_uppercase()), "WORKER_ID": self.id });
+            "speedvsdetail": format!("SpeedVsDetailEnum.{}", speed.to_uppercase()), "WORKER_ID": self.options.id });
         let task = Task {
             id,
             prompt,
             speed,
-            waited,
             context,
         };
-        self.heartbeat(Some(&task.id)).await?;
-        let now = OffsetDateTime::now_utc().to_offset(self.options.offset);
-        for (name, content) in pipeline::first_files(&task.prompt, now) {
+        self.heartbeat(Some(&task)).await?;
+        let waited = waited?;
+        for (name, content) in pipeline::first_files(&task.prompt, self.options.offset) {
             self.write(&task, name, content.as_bytes())?;
         }
-        let mut context = task.context.clone();
-        context["duration_between_pending_and_processing"] = json!(task.waited);
-        self.event("TASK_PROCESSING", "Pending -> Processing", &context).await?;
+        let more =
+            |reason| json!({ "duration_between_pending_and_processing": waited, "machai_error_message": reason });
+        self.event(PROCESSING, &task.context, more(None)).await?;
         let mut ended = self.work_on(&task).await.map(|()| true);
         if let Err(error) = &ended {
             say("the task fails", error);
-            context["machai_error_message"] = json!("Unknown error happened while processing.");
-            ended = self.give_up(&task, &context).await.map(|()| false);
+            let more = more(Some("Unknown error happened while processing."));
+            ended = self.give_up(&task, more).await.map(|()| false);
         }
-        // However the run ended.
-        self.folder.delete(&task.id)?;
+        // However the run ended; PlanExe does no more than log it when this fails.
+        _ = std::fs::remove_dir_all(self.folder.0.join(&task.id));
         ended
     }
 
-    async fn give_up(&mut self, task: &Task, context: &Value) -> Result<()> {
+    async fn give_up(&mut self, task: &Task, more: Value) -> Result<()> {
         self.insist(STATE, &[&task.id, &"failed"]).await;
         sleep(self.options.post).await;
-        self.event("TASK_FAILED", "Processing -> Failed", context).await?;
+        self.event(FAILED, &task.context, more).await?;
         self.heartbeat(None).await
     }
 
     /// Runs a task to its end. On an error it fails, and what was not written yet never is.
     async fn work_on(&mut self, task: &Task) -> Result<()> {
-        let (began, mut context) = (Instant::now(), task.context.clone());
+        let began = Instant::now();
         let built = match task.speed.as_str() {
-            "ping_llm" => self.ping(task).await.map(|()| "None")?,
-            _ if self.pipeline(task).await? => "True",
-            _ => "False",
+            "ping_llm" => self.ping(task).await.map(|()| json!("None"))?,
+            _ => json!(self.pipeline(task).await?),
         };
-        let duration = format!("{:?}", began.elapsed().as_secs_f64());
+        let duration = began.elapsed().as_secs_f64();
         let names = self.folder.names(&task.id)?;
-        let has = |file: &str| names.iter().any(|name| name == file);
+        let [has_report, is_flagged, is_complete] =
+            [REPORT, STOP_FLAG, COMPLETE].map(|file| names.iter().any(|name| name == file));
         let report = String::from_utf8(self.folder.read(&task.id, REPORT).unwrap_or_default());
         // Python reads every kind of line end as LF.
-        let text = report.as_ref().ok().filter(|_| has(REPORT));
+        let text = report.as_ref().ok().filter(|_| has_report);
         let text = text.map(|text| text.replace("\r\n", "\n").replace('\r', "\n"));
         let zip = self.folder.zip(&task.id).ok();
         let rows = self.database.query(LOOK, &[&task.id]).await?;
@@ -141,30 +133,25 @@ impl Claimer {
         let stored = self.database.query(STORE, &[&task.id, &text, &zip]).await;
         _ = stored.inspect_err(|error| say("the result is not stored", error));
 
-        context["duration_between_processing_and_completion"] = json!(duration);
-        context["luigi_build_return_value"] = json!(built);
-        context["number_of_files_in_run_id_dir"] = json!(names.len().to_string());
-        for (name, value) in [
-            ("has_report_file", has(REPORT)),
-            ("has_stop_flag_file", has(STOP_FLAG)),
-            ("has_pipeline_complete_file", has(COMPLETE)),
-            ("stop_requested", is_stopped),
-        ] {
-            context[name] = json!(if value { "True" } else { "False" });
-        }
-        let (state, kind, message) = if has(REPORT) {
-            ("completed", "TASK_COMPLETED", "Processing -> Completed")
+        let (state, event) = if has_report {
+            ("completed", COMPLETED)
         } else {
-            context["machai_error_message"] = json!(match (has(STOP_FLAG), has(COMPLETE)) {
-                (true, _) if is_stopped => "Stopped by user.",
-                (true, _) => "Inactive for too long, navigated away from the progress bar page, or closed the browser.",
-                (_, true) => "Internal error. The pipeline complete file was found, but no report file was found.",
-                _ => "Error. Unable to generate the report. Likely reasons: censorship, restricted content.",
-            });
-            ("failed", "TASK_FAILED", "Processing -> Failed")
+            ("failed", FAILED)
         };
+        let reason = match (is_flagged, is_complete) {
+            _ if has_report => None,
+            (true, _) if is_stopped => Some("Stopped by user."),
+            (true, _) => {
+                Some("Inactive for too long, navigated away from the progress bar page, or closed the browser.")
+            }
+            (_, true) => Some("Internal error. The pipeline complete file was found, but no report file was found."),
+            _ => Some("Error. Unable to generate the report. Likely reasons: censorship, restricted content."),
+        };
+        let more = json!({ "duration_between_processing_and_completion": duration, "luigi_build_return_value": built,
+            "has_report_file": has_report, "has_stop_flag_file": is_flagged, "has_pipeline_complete_file": is_complete,
+            "number_of_files_in_run_id_dir": names.len(), "stop_requested": is_stopped, "machai_error_message": reason });
         self.insist(STATE, &[&task.id, &state]).await;
-        self.event(kind, message, &context).await?;
+        self.event(event, &task.context, more).await?;
         // The POST sends the report, which is read once more for it.
         report.context("the report is not UTF-8")?;
         sleep(self.options.post).await;
@@ -178,7 +165,7 @@ impl Claimer {
         for name in served.map(String::as_str).chain([REPORT]) {
             self.write(task, name, &pipeline::content(name, &task.prompt))?;
         }
-        ensure!(!pipeline::fails(&task.prompt), "no LLM answers");
+        ensure!(!task.prompt.contains(NO_LLM), "no LLM answers");
         self.write(task, COMPLETE, b"LLM ping completed.\n")
     }
 
@@ -213,7 +200,7 @@ impl Claimer {
             for progress in [Some(progress), late.take()].into_iter().flatten() {
                 self.after_call(task, progress).await?;
             }
-            ensure!(!pipeline::fails(&task.prompt), "no LLM answers");
+            ensure!(!task.prompt.contains(NO_LLM), "no LLM answers");
             let mut activity = self.folder.read(&task.id, ACTIVITY).unwrap_or_default();
             activity.extend(pipeline::content(ACTIVITY, &task.prompt));
             self.write(task, ACTIVITY, &activity)?;
@@ -222,22 +209,20 @@ impl Claimer {
     }
 
     /// What follows on each LLM call, also a failed one: a look, then a write that compares nothing.
-    async fn after_call(&mut self, task: &Task, (percentage, message): (f64, String)) -> Result<()> {
-        self.heartbeat(Some(&task.id)).await?;
+    async fn after_call(&mut self, task: &Task, (percentage, mut message): (f64, String)) -> Result<()> {
+        self.heartbeat(Some(task)).await?;
         let rows = self.database.query(LOOK, &[&task.id]).await?;
         let row = rows.first().context("the row of the task is gone")?;
         ensure!(row.get::<_, bool>(0), "the task has no last_seen_timestamp");
         let is_stopped = row.get(1);
-        let message = if is_stopped {
-            "Stop requested by user."
-        } else {
-            &message
-        };
+        if is_stopped {
+            message = "Stop requested by user.".to_owned();
+        }
         self.insist(PROGRESS, &[&task.id, &percentage, &message]).await;
         if is_stopped {
             self.write(task, STOP_FLAG, b"")?;
+            bail!("a stop was requested");
         }
-        ensure!(!is_stopped, "a stop was requested");
         Ok(())
     }
 
@@ -248,9 +233,7 @@ impl Claimer {
                 return;
             };
             say("nothing written", &error);
-            if attempt < ATTEMPTS {
-                sleep(self.options.poll).await;
-            }
+            sleep(self.options.poll * u32::from(attempt < ATTEMPTS)).await;
         }
     }
 
@@ -261,12 +244,17 @@ impl Claimer {
         Ok(self.folder.write(&task.id, name, content)?)
     }
 
-    async fn heartbeat(&mut self, task: Option<&str>) -> Result<()> {
-        self.database.query(HEARTBEAT, &[&self.id, &task]).await.map(drop)
+    async fn heartbeat(&mut self, task: Option<&Task>) -> Result<()> {
+        let task = task.map(|task| &task.id);
+        self.database
+            .query(HEARTBEAT, &[&self.options.id, &task])
+            .await
+            .map(drop)
     }
 
-    async fn event(&mut self, kind: &str, message: &str, context: &Value) -> Result<()> {
-        let values: [&(dyn ToSql + Sync); 3] = [&kind, &message, context];
+    /// Adds an event with both contexts, without what is null in them.
+    async fn event(&mut self, [kind, message]: [&str; 2], context: &Value, more: Value) -> Result<()> {
+        let values: [&(dyn ToSql + Sync); 4] = [&kind, &message, context, &more];
         self.database.query(EVENT, &values).await.map(drop)
     }
 }

@@ -1,18 +1,13 @@
 //! A database for each test that notes every write, and a client for the worker's HTTP half.
 
-use anyhow::{Result, bail};
-use bytes::Bytes;
-use http_body_util::{BodyExt, Empty};
-use hyper::{HeaderMap, Request};
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::TokioExecutor;
+use anyhow::{Context, Result, bail};
 use planexe_local::cluster::{Cluster, ClusterOptions, TEMPLATE};
 use planexe_local::worker::{Worker, WorkerOptions};
 use serde_json::Value;
 use std::path::Path;
 use std::time::{Duration, Instant};
-use tokio::sync::OnceCell;
-use tokio::time::sleep;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::{net::TcpStream, sync::OnceCell, time::sleep};
 use tokio_postgres::NoTls;
 
 /// One line for each write of a row, with the transaction that it belongs to.
@@ -40,13 +35,13 @@ pub(crate) async fn start_cluster(name: &str) -> Result<Cluster> {
     Cluster::start(&folder, options).await
 }
 
-/// One database of the shared cluster, which ends with this process.
 pub(crate) struct Database {
     pub(crate) url: String,
     pub(crate) client: tokio_postgres::Client,
 }
 
 impl Database {
+    /// One of the shared cluster, which ends with this process.
     pub(crate) async fn new(name: &str) -> Result<Self> {
         static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
         Self::within(CLUSTER.get_or_try_init(|| start_cluster("worker")).await?, name).await
@@ -67,12 +62,10 @@ impl Database {
     }
 
     pub(crate) fn options(&self) -> WorkerOptions {
-        WorkerOptions {
-            step: Duration::from_millis(4),
-            poll: Duration::from_millis(20),
-            post: Duration::ZERO,
-            ..WorkerOptions::new(&self.url)
-        }
+        let mut options = WorkerOptions::new(&self.url);
+        (options.step, options.poll) = (Duration::from_millis(4), Duration::from_millis(20));
+        options.post = Duration::ZERO;
+        options
     }
 
     /// Adds a task as `mcp_cloud` does.
@@ -80,8 +73,9 @@ impl Database {
         let sql = "
             INSERT INTO task_item (id, timestamp_created, state, prompt, progress_percentage, last_seen_timestamp,
                 stop_requested, user_id, parameters)
-            VALUES (gen_random_uuid(), timezone('utc', clock_timestamp()), 'pending', $1, 0, '2026-01-01', false,
-                'mcp_user', json_build_object('speed_vs_detail', $2::text))
+            VALUES (gen_random_uuid(), timezone('utc', clock_timestamp()), 'pending', $1, 0,
+                CASE WHEN $1 <> 'unseen' THEN '2026-01-01'::timestamp END, false, 'mcp_user',
+                json_build_object('speed_vs_detail', $2::text))
             RETURNING id::text";
         Ok(self.client.query_one(sql, &[&prompt, &speed]).await?.get(0))
     }
@@ -105,15 +99,15 @@ impl Database {
 
     /// Waits for a line of the journal.
     pub(crate) async fn line(&self, pattern: &str) -> Result<()> {
-        self.until(&format!("EXISTS (SELECT FROM journal WHERE line LIKE '{pattern}')"))
-            .await
+        let condition = format!("EXISTS (SELECT FROM journal WHERE line LIKE '{pattern}')");
+        self.until(&condition).await
     }
 
     /// Waits until the worker has ended a task and is idle again; the lines of the journal then.
     pub(crate) async fn ended(&self) -> Result<Vec<String>> {
         self.line("TASK_%ED Processing -> %ed").await?;
-        self.until("(SELECT line = 'heartbeat -' FROM journal ORDER BY number DESC LIMIT 1)")
-            .await?;
+        let condition = "(SELECT line = 'heartbeat -' FROM journal ORDER BY number DESC LIMIT 1)";
+        self.until(condition).await?;
         self.journal().await
     }
 
@@ -125,46 +119,57 @@ impl Database {
         Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 
-    /// The contexts of all events of this type, the oldest first.
-    pub(crate) async fn contexts(&self, kind: &str) -> Result<Vec<Value>> {
-        let sql = "SELECT context FROM events WHERE event_type = $1::text::eventtype ORDER BY id";
-        let rows = self.client.query(sql, &[&kind]).await?;
-        Ok(rows.iter().map(|row| row.get(0)).collect())
+    /// The context of the first event of this type.
+    pub(crate) async fn context(&self, kind: &str) -> Result<Value> {
+        let sql = "SELECT context FROM events WHERE event_type = $1::text::eventtype ORDER BY id LIMIT 1";
+        Ok(self.client.query_one(sql, &[&kind]).await?.get(0))
+    }
+
+    /// The stored archive of the only task.
+    pub(crate) async fn zip(&self) -> Result<Vec<(String, String)>> {
+        let sql = "SELECT run_zip_snapshot FROM task_item";
+        entries(self.client.query_one(sql, &[]).await?.get(0))
     }
 }
 
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) headers: HeaderMap,
-    /// `Err` for a body that ended before its time.
-    pub(crate) body: Result<Bytes>,
+/// Status, head and body of an answer. A request is a method and a path, and more lines for more headers.
+pub(crate) async fn ask(worker: &Worker, request: &str) -> Result<(String, String, Vec<u8>)> {
+    let (first, headers) = request.split_once('\n').unwrap_or((request, "accept: */*"));
+    let request = format!("{first} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n{headers}\r\n\r\n");
+    let mut stream = TcpStream::connect(worker.address()).await?;
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await?;
+    let end = answer
+        .windows(4)
+        .position(|four| four == b"\r\n\r\n")
+        .context("no head")?;
+    let body = answer.split_off(end + 4);
+    let head = String::from_utf8(answer)?;
+    Ok((head.get(9..12).context("no status")?.to_owned(), head, body))
 }
 
-impl Answer {
-    pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
-    }
-
-    pub(crate) fn text(&self) -> String {
-        String::from_utf8_lossy(self.body.as_ref().unwrap()).into_owned()
-    }
+/// The status of a run's list of files.
+pub(crate) async fn status(worker: &Worker, task: &str) -> Result<String> {
+    Ok(ask(worker, &format!("GET /runs/{task}/files")).await?.0)
 }
 
-pub(crate) async fn ask(worker: &Worker, method: &str, path: &str, header: Option<(&str, &str)>) -> Result<Answer> {
-    let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
-    let mut request = Request::builder().method(method).uri(worker.url() + path);
-    if let Some((name, value)) = header {
-        request = request.header(name, value);
+/// Waits until a run's folder is deleted.
+pub(crate) async fn gone(worker: &Worker, task: &str) -> Result<()> {
+    let end = Instant::now() + Duration::from_secs(60);
+    while status(worker, task).await? != "404" {
+        assert!(Instant::now() < end, "the folder stays");
     }
-    let (parts, body) = client.request(request.body(Empty::new())?).await?.into_parts();
-    let body = body.collect().await.map(|body| body.to_bytes());
-    Ok(Answer {
-        status: parts.status.as_u16(),
-        headers: parts.headers,
-        body: body.map_err(Into::into),
-    })
+    Ok(())
 }
 
-pub(crate) async fn get(worker: &Worker, path: &str) -> Result<Answer> {
-    ask(worker, "GET", path, None).await
+/// Names and contents of an archive, in its order.
+pub(crate) fn entries(zip: &[u8]) -> Result<Vec<(String, String)>> {
+    let mut zip = zip::ZipArchive::new(std::io::Cursor::new(zip))?;
+    let mut found = Vec::new();
+    for at in 0..zip.len() {
+        let entry = zip.by_index(at)?;
+        found.push((entry.name()?.into_owned(), std::io::read_to_string(entry)?));
+    }
+    Ok(found)
 }
