@@ -353,9 +353,8 @@ fn the_deep_healthcheck_says_which_neighbour_fails() {
 #[test]
 fn a_worker_that_fails_never_fails_a_status() {
     run(async {
-        let stage = Stage::builder().working().files_at_worker_only().build().await;
-        let id = stage.create("p").await;
-        stage.wait_for(&id, &["completed"]).await;
+        let stage = Stage::builder().build().await;
+        let id = stage.completed_at_worker(&[("001-2-plan.txt", b"p")]).await;
         for fault in [
             Fault::Hang,
             Fault::Status(500),

@@ -97,7 +97,7 @@ fn a_random_mix_leaves_nothing_behind() {
         let count = rounds("PLANEXE_TEST_SOAK_REQUESTS", 1_000);
         let stage = Stage::builder()
             .with_users()
-            // The sample worker keeps every run in memory: new tasks all the time would be what grows.
+            // New tasks all the time would be what grows.
             .set("PLANEXE_MCP_REPEAT_WINDOW_SECONDS", "604800")
             .working()
             .build()

@@ -22,10 +22,16 @@ fn path(info: &Value) -> String {
 #[test]
 fn a_finished_plan_has_links_that_need_no_key() {
     run(async {
-        for stage in [Stage::builder(), Stage::builder().files_at_worker_only()] {
-            let stage = stage.with_key().working().build().await;
-            let id = stage.create("Open a bakery in Lyon").await;
-            stage.wait_for(&id, &["completed"]).await;
+        for is_stored in [true, false] {
+            let stage = Stage::builder().with_key();
+            let stage = if is_stored { stage.working() } else { stage }.build().await;
+            let id = if is_stored {
+                let id = stage.create("Open a bakery in Lyon").await;
+                stage.wait_for(&id, &["completed"]).await;
+                id
+            } else {
+                stage.completed_at_worker(&[("030-report.html", b"<p>plan")]).await
+            };
             for (artifact, content_type) in [("report", "text/html; charset=utf-8"), ("zip", "application/zip")] {
                 let info = stage
                     .tool("task_file_info", json!({ "task_id": id, "artifact": artifact }))

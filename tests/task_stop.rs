@@ -67,10 +67,16 @@ fn a_task_that_has_ended_stays_as_it_is() {
 fn a_worker_stops_when_it_is_asked() {
     run(async {
         let stage = Stage::builder().working().build().await;
-        let id = stage.create("Open a bakery in Lyon").await;
-        stage.wait_for(&id, &["processing"]).await;
-        let state = stage.tool("task_stop", json!({ "task_id": id })).await["state"].clone();
-        assert!(["stopping", "completed"].iter().any(|s| state == *s), "{state}");
-        stage.wait_for(&id, &["failed", "completed"]).await;
+        let arguments = json!({ "prompt": "Open a bakery in Lyon", "speed_vs_detail": "fast" });
+        let id = stage.tool("task_create", arguments).await["task_id"].clone();
+        let id = id.as_str().expect("an id");
+        stage.wait_for(id, &["processing"]).await;
+        let ask = json!({ "task_id": id });
+        assert_eq!(
+            stage.tool("task_stop", ask.clone()).await,
+            json!({ "state": "stopping" })
+        );
+        stage.wait_for(id, &["failed", "completed"]).await;
+        assert_eq!(stage.tool("task_status", ask).await["state"], "stopped");
     });
 }

@@ -36,8 +36,8 @@ struct Stdio {
     /// `PLANEXE_MCP_API_KEY`. Without it, the component runs in this process.
     #[arg(long, env = "PLANEXE_URL")]
     url: Option<String>,
-    /// Milliseconds between two steps of the sample worker.
-    #[arg(long, default_value_t = 500)]
+    /// Milliseconds that an LLM call of the sample worker takes.
+    #[arg(long, default_value_t = 150)]
     step: u64,
     /// The folder with spin.toml [default: the checkout that this program was built in].
     #[arg(long)]
@@ -55,8 +55,8 @@ struct Up {
     /// Forget the tasks of earlier runs.
     #[arg(long)]
     fresh: bool,
-    /// Milliseconds between two steps of the sample worker.
-    #[arg(long, default_value_t = 500)]
+    /// Milliseconds that an LLM call of the sample worker takes.
+    #[arg(long, default_value_t = 150)]
     step: u64,
     /// A folder or zip of a real run, which the sample worker hands out in place of samples.
     #[arg(long, value_name = "PATH")]

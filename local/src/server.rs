@@ -1,19 +1,19 @@
-//! HTTP/1.1 over TCP in front of a [`Host`].
+//! HTTP/1.1 over TCP in front of a [`Host`], and of what else answers requests.
 
+use std::error::Error;
 use std::future::Future;
-use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use http::Request;
+use http::{Request, Response};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown};
-use tokio::net::{TcpListener, TcpStream};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -67,6 +67,27 @@ impl Server {
     /// # Errors
     /// None at present: a connection that fails ends alone.
     pub async fn serve(self, host: Host, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let answer = move |client, request: Request<Incoming>| {
+            let host = host.clone();
+            async move {
+                let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
+                host.respond(client, request)
+                    .await
+                    .inspect_err(|error| host.report(error))
+            }
+        };
+        self.serve_with(answer, shutdown).await;
+        Ok(())
+    }
+
+    /// The same with any function that answers. Its error closes the connection without an answer.
+    pub(crate) async fn serve_with<A, F, B, E>(self, answer: A, shutdown: impl Future<Output = ()>)
+    where
+        A: Fn(SocketAddr, Request<Incoming>) -> F + Clone + Send + 'static,
+        F: Future<Output = Result<Response<B>, E>> + Send + 'static,
+        B: http_body::Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+        E: Into<Box<dyn Error + Send + Sync>> + 'static,
+    {
         let graceful = GracefulShutdown::new();
         let mut connections = JoinSet::new();
         let mut shutdown = std::pin::pin!(shutdown);
@@ -76,40 +97,20 @@ impl Server {
                 Some(_) = connections.join_next() => continue,
                 () = &mut shutdown => break,
             };
-            match accepted {
-                Ok((stream, client)) => {
-                    if let Ok(connection) = connection(&host, stream, client) {
-                        connections.spawn(graceful.watch(connection));
-                    }
-                }
-                Err(_) => sleep(ACCEPT_PAUSE).await,
+            let Ok((stream, client)) = accepted else {
+                sleep(ACCEPT_PAUSE).await;
+                continue;
+            };
+            // Otherwise the end of a chunked answer waits for the client's delayed acknowledgement.
+            if stream.set_nodelay(true).is_ok() {
+                let answer = answer.clone();
+                let service = service_fn(move |request| answer(client, request));
+                let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+                connections.spawn(graceful.watch(connection));
             }
         }
         drop(self.listener);
         _ = timeout(self.grace, graceful.shutdown()).await;
         connections.shutdown().await;
-        Ok(())
     }
-}
-
-/// A connection that answers its requests with the host.
-fn connection(
-    host: &Host,
-    stream: TcpStream,
-    client: SocketAddr,
-) -> io::Result<impl GracefulConnection<Error = hyper::Error> + Send + 'static> {
-    // Otherwise the end of a chunked answer waits for the client's delayed acknowledgement.
-    stream.set_nodelay(true)?;
-    let host = host.clone();
-    let service = service_fn(move |request: Request<Incoming>| {
-        let host = host.clone();
-        async move {
-            let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
-            // An error closes the connection without an answer.
-            host.respond(client, request)
-                .await
-                .inspect_err(|error| host.report(error))
-        }
-    });
-    Ok(http1::Builder::new().serve_connection(TokioIo::new(stream), service))
 }

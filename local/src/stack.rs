@@ -33,7 +33,7 @@ pub(crate) struct StackOptions {
     pub(crate) project: PathBuf,
     /// Forget the data of the private Postgres.
     pub(crate) fresh: bool,
-    /// Time between two visible steps of the sample worker.
+    /// Time of one LLM call of the sample worker.
     pub(crate) step: Duration,
     /// A folder or zip of a real run for the sample worker to hand out.
     pub(crate) serve: Option<PathBuf>,
@@ -46,8 +46,14 @@ impl StackOptions {
         self.project.join(".local/postgres")
     }
 
+    /// The folder of the runs. All processes of a checkout serve it, and it outlives them.
+    fn runs(&self) -> PathBuf {
+        self.project.join(".local/runs")
+    }
+
     fn worker(&self, port: u16) -> WorkerOptions {
         let mut options = WorkerOptions::new(database_url(port));
+        options.folder = Some(self.runs());
         options.step = self.step;
         options.serve.clone_from(&self.serve);
         options.claim = self.plans;
@@ -117,7 +123,7 @@ impl Stack {
 
     /// Uses the cluster that another process runs at this port.
     async fn share(options: StackOptions, port: u16, variables: &mut Variables, say: fn(&str)) -> Result<Self> {
-        // It holds no files: those are in the database. But the component finds somebody at its address, also later.
+        // It claims nothing, but serves the same folder; and it keeps the component's address for later.
         let mut idle = options.worker(port);
         idle.claim = false;
         let worker = Worker::start(idle).await?;
@@ -191,6 +197,10 @@ async fn start_both(options: &StackOptions) -> Result<(Cluster, Worker)> {
         ..ClusterOptions::default()
     };
     let cluster = Cluster::start(&options.folder(), cluster_options).await?;
+    if options.fresh {
+        // In vain where there has been no run.
+        _ = std::fs::remove_dir_all(options.runs());
+    }
     if !cluster.has_database(DATABASE).await? {
         cluster.create_database(DATABASE, Some("planexe_template")).await?;
     }

@@ -56,7 +56,7 @@ pub struct StdioOptions {
     pub variables: Variables,
     /// The address of a server elsewhere; without it, the component runs here.
     pub url: Option<String>,
-    /// Time between two visible steps of the sample worker.
+    /// Time of one LLM call of the sample worker.
     pub step: Duration,
 }
 

@@ -42,7 +42,7 @@ pub struct UpOptions {
     pub engine: Engine,
     /// Forget the data of the private Postgres.
     pub fresh: bool,
-    /// Time between two visible steps of the sample worker.
+    /// Time of one LLM call of the sample worker.
     pub step: Duration,
     /// A folder or zip of a real run for the sample worker to hand out.
     pub serve: Option<PathBuf>,

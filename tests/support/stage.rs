@@ -33,7 +33,6 @@ pub struct StageBuilder {
     variable_faults: BTreeMap<String, VariableFault>,
     reuse: Reuse,
     working: bool,
-    store_in_database: bool,
     serve: Option<PathBuf>,
     postgres_port: Option<u16>,
 }
@@ -73,15 +72,9 @@ impl StageBuilder {
         self
     }
 
-    /// The worker claims and makes plans. Otherwise it only serves files.
+    /// The worker claims tasks and runs them. Otherwise it only serves files.
     pub fn working(mut self) -> Self {
         self.working = true;
-        self
-    }
-
-    /// The worker keeps its files to itself: the database never has them.
-    pub fn files_at_worker_only(mut self) -> Self {
-        self.store_in_database = false;
         self
     }
 
@@ -107,8 +100,8 @@ impl StageBuilder {
         let url = cluster.url(&database);
         let mut options = WorkerOptions::new(&url);
         options.step = Duration::from_millis(5);
+        options.poll = Duration::from_millis(20);
         options.claim = self.working;
-        options.store_in_database = self.store_in_database;
         options.serve = self.serve;
         let worker = Worker::start(options).await.expect("a worker");
         for (name, value) in [
@@ -166,7 +159,6 @@ impl Stage {
             variable_faults: BTreeMap::new(),
             reuse: Reuse::default(),
             working: false,
-            store_in_database: true,
             serve: None,
             postgres_port: None,
         }
@@ -254,6 +246,14 @@ impl Stage {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// A completed task that is not stored: the worker still has its files.
+    pub async fn completed_at_worker(&self, files: &[(&str, &[u8])]) -> String {
+        let id = self.create("p").await;
+        self.worker.add_files(&id, files.iter().copied());
+        self.execute("UPDATE task_item SET state = 'completed'", &[]).await;
+        id
     }
 
     /// Completes all tasks with this archive in the database, as PlanExe's worker does it at 2026-01-31 12:00.

@@ -59,7 +59,8 @@ impl Stage {
             .rows(
                 "SELECT 'task without event' AS what, t.id::text FROM task_item t WHERE NOT EXISTS ( \
                      SELECT FROM events e WHERE e.context ->> 'task_id' = t.id::text) \
-                 UNION ALL SELECT 'event without task', e.id::text FROM events e WHERE NOT EXISTS ( \
+                 UNION ALL SELECT 'event without task', e.id::text FROM events e \
+                     WHERE e.event_type <> 'GENERIC_EVENT' AND NOT EXISTS ( \
                      SELECT FROM task_item t WHERE e.context ->> 'task_id' = t.id::text) \
                  UNION ALL SELECT 'task without charge', t.id::text FROM task_item t \
                      WHERE t.user_id <> 'mcp_user' AND 1 <> ( \

@@ -1,24 +1,17 @@
-//! What the HTTP half does wrong on purpose, and what it was asked: for tests.
-//!
-//! Knows no routes beyond their paths and no files.
+//! What the HTTP half does wrong on purpose, and what it was asked: for tests. Knows no routes and no files.
 
 use bytes::Bytes;
 use futures::stream;
 use http_body::Frame;
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Full, StreamBody};
-use hyper::header::{CONTENT_LENGTH, HeaderValue};
-use hyper::{Response, StatusCode};
-use std::collections::BTreeMap;
-use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
-use tokio::time::sleep;
+use http_body_util::{BodyExt, StreamBody, combinators::UnsyncBoxBody};
+use hyper::{Response, StatusCode, header::CONTENT_LENGTH};
+use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
+use tokio::{sync::watch, time::sleep};
 
 /// The body of every answer.
 pub(super) type Body = UnsyncBoxBody<Bytes, io::Error>;
 
-/// The size of the pieces of a slow body.
+/// The size of the pieces of a body.
 const PIECE: usize = 64 * 1024;
 /// Sent bytes need a moment on their way before the connection is cut.
 const FLUSH: Duration = Duration::from_millis(50);
@@ -31,19 +24,27 @@ pub enum Fault {
     None,
     /// Takes the request and never answers.
     Hang,
+    /// Refuses connections to all routes, and cuts those that are open.
+    Refuse,
     /// Answers with this status and a JSON error.
     Status(u16),
     /// Declares the whole length and cuts the connection after this many bytes of the body.
     CutBody(usize),
     /// Declares 1024 bytes more than it sends.
     WrongLength,
+    /// Waits this long before the first byte of the answer.
+    SlowStart(Duration),
     /// Waits this long before each 64 KiB of the body.
     SlowBody(Duration),
+    /// Answers for a zip as when a file vanishes while it is packed: 500.
+    Vanishing,
+    /// Lists the files of a run, then answers for them as when its folder is gone: 404.
+    GoneAfterList,
 }
 
 /// The switch for faults and the counter of requests. Copies share both.
 #[derive(Debug, Clone, Default)]
-pub struct Faults(Arc<Mutex<State>>);
+pub struct Faults(Arc<watch::Sender<State>>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -53,85 +54,72 @@ struct State {
 }
 
 impl Faults {
-    /// From now on the routes that serve files do this.
+    /// From now on the routes of runs do this.
     pub fn set(&self, fault: Fault) {
-        self.state().files = fault;
+        self.0.send_modify(|state| state.files = fault);
     }
 
     /// From now on `/healthcheck` does this.
     pub fn set_health(&self, fault: Fault) {
-        self.state().health = fault;
+        self.0.send_modify(|state| state.health = fault);
     }
 
     /// How often each path was asked for.
     pub fn requests(&self) -> BTreeMap<String, usize> {
-        self.state().requests.clone()
+        self.0.borrow().requests.clone()
     }
 
     /// Counts a request; the fault to answer with.
     pub(super) fn on_request(&self, path: &str) -> Fault {
-        let mut state = self.state();
-        *state.requests.entry(path.to_owned()).or_default() += 1;
-        match path {
-            "/healthcheck" => state.health,
-            _ => state.files,
-        }
+        let count = |state: &mut State| *state.requests.entry(path.to_owned()).or_default() += 1;
+        self.0.send_modify(count);
+        let state = self.0.borrow();
+        let is_health = path == "/healthcheck";
+        if is_health { state.health } else { state.files }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Waits until connections are refused, or until they are not.
+    pub(super) async fn until(&self, refused: bool) {
+        let is_refused = |state: &State| [state.files, state.health].contains(&Fault::Refuse);
+        // It cannot fail: the sender is this value.
+        _ = self.0.subscribe().wait_for(|state| is_refused(state) == refused).await;
     }
 }
 
 /// Turns an answer into what the fault makes of it; hangs if that is the fault.
 pub(super) async fn distort(fault: Fault, answer: Response<Bytes>) -> Response<Body> {
-    let (mut parts, content) = answer.into_parts();
-    let length = content.len();
-    let body = match fault {
-        Fault::None => whole(content),
+    let (mut parts, mut content) = answer.into_parts();
+    let (mut extra, mut wait, mut is_cut) = (0, Duration::ZERO, false);
+    match fault {
+        Fault::None | Fault::Refuse | Fault::Vanishing | Fault::GoneAfterList => {}
         Fault::Hang => std::future::pending().await,
+        Fault::SlowStart(time) => sleep(time).await,
+        Fault::SlowBody(time) => wait = time,
         Fault::Status(status) => {
             parts.status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             parts.headers.clear();
-            whole(Bytes::from_static(br#"{"detail":"a fault for tests"}"#))
+            content = Bytes::from_static(br#"{"detail":"a fault for tests"}"#);
         }
-        Fault::CutBody(after) => cut(content.slice(..after.min(length))),
-        Fault::WrongLength => cut(content),
-        Fault::SlowBody(wait) => slow(content, wait),
+        Fault::CutBody(after) => {
+            extra = content.len().saturating_sub(after);
+            content.truncate(after);
+            is_cut = true;
+        }
+        Fault::WrongLength => (extra, is_cut) = (1024, true),
+    }
+    parts.headers.insert(CONTENT_LENGTH, (content.len() + extra).into());
+    Response::from_parts(parts, body(content, wait, is_cut))
+}
+
+fn body(content: Bytes, wait: Duration, is_cut: bool) -> Body {
+    let next = move |mut rest: Bytes| async move {
+        if !rest.is_empty() {
+            sleep(wait).await;
+            let piece = rest.split_to(rest.len().min(PIECE));
+            return Some((Ok(Frame::data(piece)), rest));
+        }
+        sleep(if is_cut { FLUSH } else { return None }).await;
+        Some((Err(io::Error::other("cut off on purpose")), rest))
     };
-    match fault {
-        Fault::CutBody(_) | Fault::SlowBody(_) => parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(length)),
-        Fault::WrongLength => parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(length + 1024)),
-        Fault::None | Fault::Hang | Fault::Status(_) => None,
-    };
-    Response::from_parts(parts, body)
-}
-
-fn whole(content: Bytes) -> Body {
-    Full::new(content).map_err(|never| match never {}).boxed_unsync()
-}
-
-fn cut(content: Bytes) -> Body {
-    StreamBody::new(stream::unfold(Some(content), |content| async move {
-        match content {
-            Some(content) if !content.is_empty() => Some((Ok(Frame::data(content)), Some(Bytes::new()))),
-            _ => {
-                sleep(FLUSH).await;
-                Some((Err(io::Error::other("cut off on purpose")), None))
-            }
-        }
-    }))
-    .boxed_unsync()
-}
-
-fn slow(content: Bytes, wait: Duration) -> Body {
-    StreamBody::new(stream::unfold(content, move |mut rest| async move {
-        if rest.is_empty() {
-            return None;
-        }
-        sleep(wait).await;
-        let piece = rest.split_to(rest.len().min(PIECE));
-        Some((Ok(Frame::data(piece)), rest))
-    }))
-    .boxed_unsync()
+    StreamBody::new(stream::unfold(content, next)).boxed_unsync()
 }

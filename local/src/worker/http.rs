@@ -1,170 +1,168 @@
-//! The HTTP half: the routes of `worker_plan`.
-//!
-//! Makes no files and changes no task.
+//! The HTTP half: the routes of `worker_plan` that concern runs of the database's workers. Knows the folder alone.
 
-use super::earlier::Earlier;
-use super::faults::{Body, Faults, distort};
-use super::runs::{RunFiles, Runs};
-use super::{REPORT, archive};
+use super::faults::{Fault, Faults, distort};
+use super::folder::Folder;
+use super::{COMPLETE, REPORT, RUNS};
+use crate::server::Server;
+use anyhow::Result;
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, CONTENT_DISPOSITION, CONTENT_TYPE, HeaderName};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper::header::{HOST, HeaderMap, HeaderName, IF_RANGE, RANGE};
+use hyper::{Request, Response};
 use serde_json::json;
-use std::convert::Infallible;
-use std::time::Duration;
-use tokio::net::TcpListener;
-use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use sha2::{Digest, Sha256};
+use std::time::{Duration, SystemTime};
+use tokio::task::{JoinError, spawn_blocking};
 
-/// For requests still open when the worker stops.
-const FAREWELL: Duration = Duration::from_secs(1);
+const JSON: (&str, &str) = ("content-type", "application/json");
+const TEXT: (&str, &str) = ("content-type", "text/plain; charset=utf-8");
 
-/// The server and what its routes need.
-#[derive(Clone)]
-pub(super) struct Server {
-    runs: Runs,
-    faults: Faults,
-    earlier: Earlier,
+/// Serves until it is dropped; not while connections are to be refused.
+pub(super) async fn serve(mut server: Server, folder: Folder, faults: Faults) -> Result<()> {
+    loop {
+        let (address, folder, faults, until) = (server.local_addr(), folder.clone(), faults.clone(), faults.clone());
+        let answer = move |_, request: Request<Incoming>| {
+            let (folder, fault) = (folder.clone(), faults.on_request(request.uri().path()));
+            // Answers are made in threads, as there: packing holds up no other request.
+            let answered = spawn_blocking(move || answer(&folder, &request, fault));
+            async move { Ok::<_, JoinError>(distort(fault, answered.await?).await) }
+        };
+        server
+            .with_grace(Duration::ZERO)
+            .serve_with(answer, until.until(true))
+            .await;
+        until.until(false).await;
+        server = Server::bind(address).await?;
+    }
 }
 
-impl Server {
-    /// A server of these runs.
-    pub(super) fn new(runs: Runs, faults: Faults, earlier: Earlier) -> Self {
-        Self { runs, faults, earlier }
+/// The method, the run and the subject of a path.
+fn route(path: &str) -> Option<(&'static str, &str, &str)> {
+    let parts: Vec<&str> = path.split('/').collect();
+    match *parts.as_slice() {
+        ["", "healthcheck"] => Some(("GET", "", "healthcheck")),
+        ["", "runs", ""] | ["", "runs", "", _] => None,
+        ["", "runs", run] => Some(("GET", run, "status")),
+        ["", "runs", run, what @ ("files" | "report" | "zip")] => Some(("GET", run, what)),
+        ["", "runs", run, "stop"] => Some(("POST", run, "stop")),
+        _ => None,
     }
+}
 
-    /// Serves until the worker is to stop.
-    pub(super) async fn run(self, listener: TcpListener, mut stopping: watch::Receiver<bool>) {
-        let open = GracefulShutdown::new();
-        loop {
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
-                () = until(&mut stopping) => break,
-            };
-            let Ok((stream, _)) = accepted else {
-                // Out of file descriptors, for example: the next one may work.
-                sleep(Duration::from_millis(50)).await;
-                continue;
-            };
-            let _ = stream.set_nodelay(true);
-            let server = self.clone();
-            let service = service_fn(move |request| {
-                let server = server.clone();
-                async move { Ok::<_, Infallible>(server.answer(&request).await) }
-            });
-            let connection = open.watch(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
-            let mut stopping = stopping.clone();
-            tokio::spawn(async move {
-                let farewell = async {
-                    until(&mut stopping).await;
-                    sleep(FAREWELL).await;
-                };
-                // Its error is the client's: it went away.
-                tokio::select! { _ = connection => {}, () = farewell => {} }
-            });
+fn answer(folder: &Folder, request: &Request<Incoming>, fault: Fault) -> Response<Bytes> {
+    let path = request.uri().path().replace("%2e", ".").replace("%2E", ".");
+    let Some((method, run, what)) = route(&path) else {
+        let shorter = path.trim_end_matches('/');
+        if shorter == path || route(shorter).is_none() {
+            return detail(404, "Not Found");
         }
-        let _ = timeout(FAREWELL, open.shutdown()).await;
+        let address = format!("http://{}{shorter}", text(request.headers(), HOST).unwrap_or_default());
+        return reply(307, &[("location", &address)], "");
+    };
+    if *request.method() != *method {
+        return reply(405, &[JSON, ("allow", method)], r#"{"detail":"Method Not Allowed"}"#);
     }
-
-    async fn answer(&self, request: &Request<Incoming>) -> Response<Body> {
-        let path = request.uri().path();
-        let fault = self.faults.on_request(path);
-        distort(fault, self.route(request.method(), path).await).await
-    }
-
-    async fn route(&self, method: &Method, path: &str) -> Response<Bytes> {
-        let mut parts = path.trim_start_matches('/').splitn(3, '/');
-        let (run, what) = match (parts.next(), parts.next(), parts.next()) {
-            (Some("healthcheck"), None, None) => (None, "healthcheck"),
-            (Some("runs"), Some(run), Some(what @ ("files" | "report" | "zip"))) => (Some(run), what),
-            _ => return detail(StatusCode::NOT_FOUND, "Not Found"),
-        };
-        if *method != Method::GET {
-            return with(
-                detail(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"),
-                ALLOW,
-                "GET",
+    let dir = format!("{RUNS}/{run}");
+    let is_gone = fault == Fault::GoneAfterList && what != "files";
+    let found = folder.names(run).ok().filter(|_| !is_gone);
+    match (what, found) {
+        ("healthcheck", _) => reply(200, &[JSON], format!(r#"{{"status":"ok","run_base_path":"{RUNS}"}}"#)),
+        ("stop", _) => detail(404, &format!("Run not found: {run}")),
+        ("status", found) => {
+            let names = found.iter().flatten();
+            let last = names.clone().filter_map(|name| folder.written(run, name).ok()).max();
+            let age = json!(last.and_then(|time| Some(time.elapsed().ok()?.as_secs_f64())));
+            let (exists, complete) = (found.is_some(), names.clone().any(|name| name == COMPLETE));
+            let (run, dir) = (json!(run), json!(dir));
+            let body = format!(
+                "{{\"run_id\":{run},\"run_dir\":{dir},\"display_run_dir\":{dir},\"run_dir_exists\":{exists},\"pid\":null,\
+                 \"running\":false,\"returncode\":null,\"pipeline_complete\":{complete},\"stop_requested\":false,\
+                 \"last_update_seconds_ago\":{age}}}"
             );
+            reply(200, &[JSON], body)
         }
-        let Some(run) = run else {
-            let body = json!({"status": "healthy", "service": "worker_plan (sample)"});
-            return answer(StatusCode::OK, "application/json", body.to_string());
-        };
-        match self.files(run).await {
-            None => detail(StatusCode::NOT_FOUND, "Run not found"),
-            Some(files) if what == "files" => list(run, &files),
-            Some(files) if what == "report" => report(&files),
-            Some(files) => zip(run, files).await,
-        }
-    }
-
-    async fn files(&self, run: &str) -> Option<RunFiles> {
-        if let Some(files) = self.runs.files(run) {
-            return Some(files);
-        }
-        let zip = self.earlier.archive(run).await?;
-        let files = tokio::task::spawn_blocking(move || archive::unpack(&zip))
-            .await
-            .ok()?
-            .ok()?;
-        self.runs.add(run, files);
-        self.runs.files(run)
-    }
-}
-
-/// Until the worker is to stop.
-async fn until(stopping: &mut watch::Receiver<bool>) {
-    // The other end is gone when the worker is.
-    let _ = stopping.wait_for(|stop| *stop).await;
-}
-
-fn list(run: &str, files: &RunFiles) -> Response<Bytes> {
-    let names: Vec<&str> = files.keys().map(String::as_str).collect();
-    let body = json!({"run_id": run, "run_dir": format!("/app/run/{run}"), "files": names});
-    answer(StatusCode::OK, "application/json", body.to_string())
-}
-
-fn report(files: &RunFiles) -> Response<Bytes> {
-    match files.get(REPORT) {
-        Some(report) => answer(StatusCode::OK, "text/html; charset=utf-8", report.content.clone()),
-        None => detail(StatusCode::NOT_FOUND, "Report not found"),
-    }
-}
-
-async fn zip(run: &str, files: RunFiles) -> Response<Bytes> {
-    let packed = tokio::task::spawn_blocking(move || archive::pack(&files)).await;
-    match packed.map_err(anyhow::Error::from).flatten() {
-        Ok(zip) => {
-            let name = format!("attachment; filename=\"{run}.zip\"");
-            with(
-                answer(StatusCode::OK, "application/zip", zip),
-                CONTENT_DISPOSITION,
-                &name,
+        _ if run == ".." => detail(400, "Invalid run directory."),
+        (_, None) => detail(404, &format!("Run directory does not exist: {dir}")),
+        ("files", Some(mut names)) => {
+            names.sort();
+            let (run, dir, names) = (json!(run), json!(dir), json!(names));
+            reply(
+                200,
+                &[JSON],
+                format!(r#"{{"run_id":{run},"run_dir":{dir},"files":{names}}}"#),
             )
         }
-        Err(error) => detail(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error:#}")),
+        ("report", _) => match (folder.read(run, REPORT), folder.written(run, REPORT)) {
+            (Ok(page), Ok(time)) => file(request.headers(), page, time, "text/html; charset=utf-8", REPORT),
+            _ => detail(404, &format!("Report file not found for run {run}")),
+        },
+        _ => match (folder.zip(run), format!("{run}.zip"), SystemTime::now()) {
+            (Ok(zip), name, now) if fault != Fault::Vanishing => {
+                file(request.headers(), zip, now, "application/zip", &name)
+            }
+            _ => {
+                let why = format!("[Errno 2] No such file or directory: '{dir}/{REPORT}'");
+                detail(500, &format!("Unable to create zip: {why}"))
+            }
+        },
     }
 }
 
-fn detail(status: StatusCode, message: &str) -> Response<Bytes> {
-    answer(status, "application/json", json!({"detail": message}).to_string())
+/// A file, or the one range of it that was asked for. Of all conditions, only `If-Range` is looked at.
+fn file(headers: &HeaderMap, content: Vec<u8>, written: SystemTime, kind: &str, name: &str) -> Response<Bytes> {
+    let size = content.len();
+    let hash = Sha256::digest(format!("{written:?}-{size}"));
+    let hash: String = hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    let (etag, disposition) = (format!("\"{hash}\""), format!("attachment; filename=\"{name}\""));
+    let modified = DateTime::<Utc>::from(written)
+        .format("%a, %d %b %Y %H:%M:%S GMT")
+        .to_string();
+    let is_current = text(headers, IF_RANGE).is_none_or(|value| value == etag || value == modified);
+    let range = text(headers, RANGE).filter(|range| is_current && !range.contains(','));
+    let (start, end) = match range.map(|range| bounds(range, size)) {
+        None => (0, size),
+        Some(Some((start, end))) if start < end => (start, end),
+        Some(Some(_)) => return reply(416, &[TEXT, ("content-range", &format!("*/{size}"))], ""),
+        Some(None) => return reply(400, &[TEXT], "Malformed range header."),
+    };
+    let place = format!("bytes {start}-{}/{size}", end.saturating_sub(1));
+    let mut headers = vec![("content-type", kind), ("content-disposition", &disposition)];
+    headers.extend([
+        ("accept-ranges", "bytes"),
+        ("last-modified", &modified),
+        ("etag", &etag),
+    ]);
+    headers.extend(range.map(|_| ("content-range", place.as_str())));
+    let content = Bytes::from(content).slice(start..end);
+    reply(if range.is_some() { 206 } else { 200 }, &headers, content)
 }
 
-fn answer(status: StatusCode, kind: &str, body: impl Into<Bytes>) -> Response<Bytes> {
-    let mut response = Response::new(body.into());
-    *response.status_mut() = status;
-    with(response, CONTENT_TYPE, kind)
+/// The first byte that a `Range` header asks for and the one after the last, both `size` when there is none; `None`
+/// for what is no range.
+fn bounds(header: &str, size: usize) -> Option<(usize, usize)> {
+    let (first, last) = header.strip_prefix("bytes=")?.split_once('-')?;
+    let number = |text: &str| text.parse::<usize>().ok();
+    let (start, end) = match (first, last) {
+        ("", _) => (size.checked_sub(number(last)?).unwrap_or(size), size),
+        (_, "") => (number(first)?, size),
+        _ => (number(first)?, size.min(number(last)?.saturating_add(1))),
+    };
+    (start < end || start >= size).then_some((start.min(size), end))
 }
 
-/// Without the header if its value is no header value.
-fn with(mut response: Response<Bytes>, name: HeaderName, value: &str) -> Response<Bytes> {
-    if let Ok(value) = value.parse() {
-        response.headers_mut().insert(name, value);
+fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    headers.get(name)?.to_str().ok()
+}
+
+fn detail(status: u16, message: &str) -> Response<Bytes> {
+    reply(status, &[JSON], json!({ "detail": message }).to_string())
+}
+
+fn reply(status: u16, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Response<Bytes> {
+    let mut response = Response::builder().status(status);
+    for (name, value) in headers {
+        response = response.header(*name, *value);
     }
-    response
+    response.body(body.into()).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! The sample worker on a real database: what becomes of a task, and what its HTTP half answers.
+//! The sample worker on a real database: every write in its order, and what its HTTP half answers.
 //!
 //! Each test has a database of its own in one cluster.
 

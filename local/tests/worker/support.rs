@@ -1,183 +1,175 @@
-//! A database for each test, and a client for the worker's HTTP half.
+//! A database for each test that notes every write, and a client for the worker's HTTP half.
 
-use anyhow::{Result, bail};
-use bytes::Bytes;
-use http_body_util::{BodyExt, Empty};
-use hyper::{Request, StatusCode};
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::TokioExecutor;
+use anyhow::{Context, Result, bail};
 use planexe_local::cluster::{Cluster, ClusterOptions, TEMPLATE};
 use planexe_local::worker::{Worker, WorkerOptions};
-use std::io::{Cursor, Read};
+use serde_json::Value;
 use std::path::Path;
 use std::time::{Duration, Instant};
-use tokio::sync::OnceCell;
-use tokio::time::sleep;
-use tokio_postgres::{NoTls, Row};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::{net::TcpStream, sync::OnceCell, time::sleep};
+use tokio_postgres::NoTls;
+
+/// One line for each write of a row, with the transaction that it belongs to.
+const JOURNAL: &str = "
+CREATE TABLE journal (number serial, transaction text, line text);
+CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE now_is jsonb := to_jsonb(NEW);
+BEGIN
+    INSERT INTO journal (transaction, line) VALUES (pg_current_xact_id()::text, CASE TG_TABLE_NAME
+        WHEN 'workers' THEN 'heartbeat ' || coalesce(now_is ->> 'current_task_id', '-')
+        WHEN 'events' THEN concat_ws(' ', now_is ->> 'event_type', now_is ->> 'message')
+        ELSE concat_ws(' ', now_is ->> 'state', to_char((now_is ->> 'progress_percentage')::numeric, 'FM990.00'),
+            now_is ->> 'progress_message', CASE WHEN now_is ->> 'generated_report_html' IS NOT NULL THEN '+report' END,
+            CASE WHEN now_is ->> 'run_zip_snapshot' IS NOT NULL THEN '+zip' END) END);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER note AFTER UPDATE ON task_item FOR EACH ROW EXECUTE FUNCTION note();
+CREATE TRIGGER note AFTER INSERT OR UPDATE ON workers FOR EACH ROW EXECUTE FUNCTION note();
+CREATE TRIGGER note AFTER INSERT ON events FOR EACH ROW EXECUTE FUNCTION note();";
 
 pub(crate) async fn start_cluster(name: &str) -> Result<Cluster> {
-    let settings = vec![("fsync".to_owned(), "off".to_owned())];
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    Cluster::start(
-        &folder,
-        ClusterOptions {
-            settings,
-            ..ClusterOptions::default()
-        },
-    )
-    .await
+    let mut options = ClusterOptions::default();
+    options.settings.push(("fsync".to_owned(), "off".to_owned()));
+    Cluster::start(&folder, options).await
 }
 
-/// One database of the shared cluster, which ends with this process.
 pub(crate) struct Database {
     pub(crate) url: String,
     pub(crate) client: tokio_postgres::Client,
 }
 
 impl Database {
+    /// One of the shared cluster, which ends with this process.
     pub(crate) async fn new(name: &str) -> Result<Self> {
         static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
-        let cluster = CLUSTER.get_or_try_init(|| start_cluster("worker")).await?;
-        Self::in_cluster(cluster, name).await
+        Self::within(CLUSTER.get_or_try_init(|| start_cluster("worker")).await?, name).await
     }
 
-    pub(crate) async fn in_cluster(cluster: &Cluster, name: &str) -> Result<Self> {
+    pub(crate) async fn within(cluster: &Cluster, name: &str) -> Result<Self> {
         cluster.drop_database(name).await?;
         cluster.create_database(name, Some(TEMPLATE)).await?;
-        let url = cluster.url(name);
+        let database = Self::connect(cluster.url(name)).await?;
+        database.client.batch_execute(JOURNAL).await?;
+        Ok(database)
+    }
+
+    pub(crate) async fn connect(url: String) -> Result<Self> {
         let (client, connection) = tokio_postgres::connect(&url, NoTls).await?;
         tokio::spawn(async move { drop(connection.await) });
         Ok(Self { url, client })
     }
 
     pub(crate) fn options(&self) -> WorkerOptions {
-        WorkerOptions {
-            step: Duration::from_millis(10),
-            ..WorkerOptions::new(&self.url)
-        }
+        let mut options = WorkerOptions::new(&self.url);
+        (options.step, options.poll) = (Duration::from_millis(4), Duration::from_millis(20));
+        options.post = Duration::ZERO;
+        options
     }
 
+    /// Adds a task as `mcp_cloud` does.
     pub(crate) async fn add(&self, prompt: &str, speed: &str) -> Result<String> {
-        let sql =
-            "INSERT INTO task_item (id, timestamp_created, state, prompt, progress_percentage, last_seen_timestamp,
-                       stop_requested, user_id, parameters)
-                   VALUES (gen_random_uuid(), timezone('utc', clock_timestamp()), 'pending', $1, 0,
-                       timezone('utc', now()), false, 'mcp_user', json_build_object('speed_vs_detail', $2::text))
-                   RETURNING id::text";
-        Ok(self.client.query_one(sql, &[&prompt, &speed]).await?.try_get(0)?)
+        let sql = "
+            INSERT INTO task_item (id, timestamp_created, state, prompt, progress_percentage, last_seen_timestamp,
+                stop_requested, user_id, parameters)
+            VALUES (gen_random_uuid(), timezone('utc', clock_timestamp()), 'pending', $1, 0,
+                CASE WHEN $1 <> 'unseen' THEN '2026-01-01'::timestamp END, false, 'mcp_user',
+                json_build_object('speed_vs_detail', $2::text))
+            RETURNING id::text";
+        Ok(self.client.query_one(sql, &[&prompt, &speed]).await?.get(0))
     }
 
-    /// State, message, percentage, `stop_requested`, report, zip.
-    pub(crate) async fn task(&self, id: &str) -> Result<Row> {
-        let sql = "SELECT state::text, progress_message, progress_percentage::float8, stop_requested,
-                       generated_report_html, run_zip_snapshot
-                   FROM task_item WHERE id = $1::text::uuid";
-        Ok(self.client.query_one(sql, &[&id]).await?)
+    /// The value of an expression, as text.
+    pub(crate) async fn one(&self, expression: &str) -> Result<String> {
+        let sql = format!("SELECT coalesce(({expression})::text, 'NULL')");
+        Ok(self.client.query_one(&sql, &[]).await?.get(0))
     }
 
-    /// A worker that takes its time, so that it is met on its way however busy the machine is.
-    pub(crate) fn slow(&self) -> WorkerOptions {
-        WorkerOptions {
-            step: Duration::from_millis(150),
-            ..self.options()
-        }
-    }
-
-    /// A worker that begins an hour after all that has been done, and claims nothing.
-    pub(crate) async fn later_worker(&self) -> Result<Worker> {
-        let sql = "UPDATE task_item SET last_seen_timestamp = last_seen_timestamp - interval '1 hour'";
-        self.client.batch_execute(sql).await?;
-        Worker::start(WorkerOptions {
-            claim: false,
-            ..self.options()
-        })
-        .await
-    }
-
-    /// Waits until a worker is at the task.
-    pub(crate) async fn under_way(&self, id: &str) -> Result<Row> {
-        self.wait(id, |state, message| state == "processing" && message.contains(" of "))
-            .await
-    }
-
-    pub(crate) async fn wait(&self, id: &str, done: impl Fn(&str, &str) -> bool) -> Result<Row> {
-        let end = Instant::now() + Duration::from_secs(90);
-        while Instant::now() < end {
-            let row = self.task(id).await?;
-            if done(row.get::<_, &str>(0), row.get::<_, Option<&str>>(1).unwrap_or_default()) {
-                return Ok(row);
+    pub(crate) async fn until(&self, condition: &str) -> Result<()> {
+        let end = Instant::now() + Duration::from_secs(60);
+        while self.one(condition).await? != "true" {
+            if Instant::now() > end {
+                bail!("never {condition}: {:#?}", self.journal().await?);
             }
-            sleep(Duration::from_millis(5)).await;
+            sleep(Duration::from_millis(2)).await;
         }
-        bail!("still {:?}", self.task(id).await?)
+        Ok(())
     }
 
-    pub(crate) async fn ended(&self, id: &str) -> Result<Row> {
-        self.wait(id, |state, _| matches!(state, "completed" | "failed")).await
+    /// Waits for a line of the journal.
+    pub(crate) async fn line(&self, pattern: &str) -> Result<()> {
+        let condition = format!("EXISTS (SELECT FROM journal WHERE line LIKE '{pattern}')");
+        self.until(&condition).await
     }
 
-    pub(crate) async fn events(&self, id: &str) -> Result<Vec<String>> {
-        let sql = "SELECT event_type::text FROM events WHERE context ->> 'task_id' = $1 ORDER BY id";
-        let rows = self.client.query(sql, &[&id]).await?;
+    /// Waits until the worker has ended a task and is idle again; the lines of the journal then.
+    pub(crate) async fn ended(&self) -> Result<Vec<String>> {
+        self.line("TASK_%ED Processing -> %ed").await?;
+        let condition = "(SELECT line = 'heartbeat -' FROM journal ORDER BY number DESC LIMIT 1)";
+        self.until(condition).await?;
+        self.journal().await
+    }
+
+    pub(crate) async fn journal(&self) -> Result<Vec<String>> {
+        let rows = self
+            .client
+            .query("SELECT line FROM journal ORDER BY number", &[])
+            .await?;
         Ok(rows.iter().map(|row| row.get(0)).collect())
     }
-}
 
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    pub(crate) length: Option<u64>,
-    pub(crate) kind: String,
-    /// `Err` for a body that ended before its time.
-    pub(crate) body: Result<Bytes>,
-}
+    /// The context of the first event of this type.
+    pub(crate) async fn context(&self, kind: &str) -> Result<Value> {
+        let sql = "SELECT context FROM events WHERE event_type = $1::text::eventtype ORDER BY id LIMIT 1";
+        Ok(self.client.query_one(sql, &[&kind]).await?.get(0))
+    }
 
-impl Answer {
-    pub(crate) fn json(self) -> Result<serde_json::Value> {
-        Ok(serde_json::from_slice(&self.body?)?)
+    /// The stored archive of the only task.
+    pub(crate) async fn zip(&self) -> Result<Vec<(String, String)>> {
+        let sql = "SELECT run_zip_snapshot FROM task_item";
+        entries(self.client.query_one(sql, &[]).await?.get(0))
     }
 }
 
-pub(crate) async fn ask(method: &str, url: String) -> Result<Answer> {
-    let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
-    let response = client
-        .request(Request::builder().method(method).uri(url).body(Empty::new())?)
-        .await?;
-    let header = |name| {
-        response
-            .headers()
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .map(str::to_owned)
-    };
-    let (length, kind) = (header("content-length"), header("content-type").unwrap_or_default());
-    let length = length.and_then(|text| text.parse().ok());
-    let status = response.status();
-    let body = response
-        .into_body()
-        .collect()
-        .await
-        .map(|body| body.to_bytes())
-        .map_err(Into::into);
-    Ok(Answer {
-        status,
-        length,
-        kind,
-        body,
-    })
+/// Status, head and body of an answer. A request is a method and a path, and more lines for more headers.
+pub(crate) async fn ask(worker: &Worker, request: &str) -> Result<(String, String, Vec<u8>)> {
+    let (first, headers) = request.split_once('\n').unwrap_or((request, "accept: */*"));
+    let request = format!("{first} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n{headers}\r\n\r\n");
+    let mut stream = TcpStream::connect(worker.address()).await?;
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await?;
+    let end = answer
+        .windows(4)
+        .position(|four| four == b"\r\n\r\n")
+        .context("no head")?;
+    let body = answer.split_off(end + 4);
+    let head = String::from_utf8(answer)?;
+    Ok((head.get(9..12).context("no status")?.to_owned(), head, body))
 }
 
-pub(crate) async fn get(worker: &Worker, path: &str) -> Result<Answer> {
-    ask("GET", format!("{}{path}", worker.url())).await
+/// The status of a run's list of files.
+pub(crate) async fn status(worker: &Worker, task: &str) -> Result<String> {
+    Ok(ask(worker, &format!("GET /runs/{task}/files")).await?.0)
 }
 
-pub(crate) fn entries(zip: &[u8]) -> Result<Vec<(String, Vec<u8>)>> {
-    let mut zip = zip::ZipArchive::new(Cursor::new(zip))?;
+/// Waits until a run's folder is deleted.
+pub(crate) async fn gone(worker: &Worker, task: &str) -> Result<()> {
+    let end = Instant::now() + Duration::from_secs(60);
+    while status(worker, task).await? != "404" {
+        assert!(Instant::now() < end, "the folder stays");
+    }
+    Ok(())
+}
+
+/// Names and contents of an archive, in its order.
+pub(crate) fn entries(zip: &[u8]) -> Result<Vec<(String, String)>> {
+    let mut zip = zip::ZipArchive::new(std::io::Cursor::new(zip))?;
     let mut found = Vec::new();
     for at in 0..zip.len() {
-        let mut entry = zip.by_index(at)?;
-        let mut content = Vec::new();
-        entry.read_to_end(&mut content)?;
-        found.push((entry.name()?.into_owned(), content));
+        let entry = zip.by_index(at)?;
+        found.push((entry.name()?.into_owned(), std::io::read_to_string(entry)?));
     }
     Ok(found)
 }

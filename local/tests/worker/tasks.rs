@@ -1,229 +1,243 @@
-//! What becomes of a task.
+//! What becomes of a task, commit by commit.
 
-use crate::support::{Database, entries, get, start_cluster};
+use crate::support::{Database, ask, gone, start_cluster, status};
 use anyhow::Result;
-use hyper::StatusCode;
-use planexe_local::worker::{FAIL_MARKER, REPORT, Worker};
-use std::time::Duration;
+use planexe_local::worker::Worker;
+use serde_json::Value;
+use std::{collections::BTreeSet, path::Path, time::Duration};
 use tokio::time::sleep;
-use tokio_postgres::NoTls;
 
-const PROMPT: &str = "Build a garden with 40 beds in 9 months for 25,000 EUR.";
+const FAST: &str = "fast_but_skip_details";
+const STOP: &str = "UPDATE task_item SET stop_requested = true, progress_message = 'Stop requested by user.'";
+/// The types of events and the keys of their contexts.
+const CONTEXTS: &str = "
+GENERIC_EVENT|WORKER_ID,environment variable PLANEXE_WORKER_ID,issue with worker_id,pid
+TASK_PROCESSING|WORKER_ID,duration_between_pending_and_processing,run_id_dir,speedvsdetail,task_id,user_id
+TASK_COMPLETED|WORKER_ID,duration_between_processing_and_completion,has_pipeline_complete_file,has_report_file,has_stop_flag_file,luigi_build_return_value,number_of_files_in_run_id_dir,run_id_dir,speedvsdetail,stop_requested,task_id,user_id";
+/// Bad ends: prompt, level of detail, reason in the last event, and what is written after the event of the beginning.
+/// 0 and 2 stand for the two progress texts, C and F for the events of the end.
+const ENDS: &str = "
+[sample: fail]|fast_but_skip_details|Error. Unable to generate the report. Likely reasons: censorship, restricted content.|processing 2; processing 2; processing 2; processing 2 +zip; failed 2 +zip; F
+[sample: fail]|ping_llm|Unknown error happened while processing.|failed 0; F
+unseen|fast_but_skip_details|Error. Unable to generate the report. Likely reasons: censorship, restricted content.|processing 0 +zip; failed 0 +zip; F
+unseen|ping_llm|NULL|processing 0 +report +zip; completed 0 +report +zip; C
+[sample: nul]|ping_llm|NULL|completed 0; C
+[sample: badutf8]|ping_llm|Unknown error happened while processing.|processing 0 +zip; completed 0 +zip; C; failed 0 +zip; F
+[sample: crlf]|ping_llm|NULL|processing 0 +report +zip; completed 0 +report +zip; C";
 
 #[tokio::test]
-async fn a_task_is_completed_and_its_files_are_stored_and_served() -> Result<()> {
-    let database = Database::new("complete").await?;
-    let id = database.add(PROMPT, "all_details_but_slow").await?;
-    let worker = Worker::start(database.options()).await?;
-    let early = database.wait(&id, |_, message| message.contains(" of ")).await?;
-    assert_eq!(early.get::<_, &str>(0), "processing");
-    let row = database.ended(&id).await?;
-    assert_eq!((row.get::<_, &str>(0), row.get::<_, f64>(2)), ("completed", 100.0));
-    let message: &str = row.get(1);
-    assert!(
-        message.ends_with(". Extra files: 4") && message.contains(" of 3"),
-        "{message}"
-    );
-    assert_eq!(database.events(&id).await?, ["TASK_PROCESSING", "TASK_COMPLETED"]);
+async fn a_run_is_written_commit_by_commit() -> Result<()> {
+    let database = Database::new("commits").await?;
+    let id = database.add("A <b> & \"garden\"", FAST).await?;
+    let mut options = database.options();
+    options.post = Duration::from_secs(1);
+    let worker = Worker::start(options).await?;
+    database.line("TASK_COMPLETED%").await?;
+    assert_eq!(status(&worker, &id).await?, "200", "until the POST has ended");
+    let lines = database.ended().await?;
+    gone(&worker, &id).await?;
 
-    let files = get(&worker, &format!("/runs/{id}/files")).await?.json()?;
-    let names: Vec<&str> = files["files"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|name| name.as_str().unwrap())
-        .collect();
-    assert!(
-        names.is_sorted() && names.contains(&"001-2-plan.txt") && names.contains(&REPORT),
-        "{names:?}"
-    );
-    assert!(names.contains(&"log.txt"));
-    assert_eq!(files["run_id"], id.as_str());
+    let beat = format!("heartbeat {id}");
+    let (calls, end) = lines[5..].split_at(142);
+    let start = format!("heartbeat -; processing 0.00 Picked up by server; {beat}; TASK_PROCESSING");
+    let start = format!("GENERIC_EVENT Worker started; {start} Pending -> Processing");
+    assert_eq!(lines[..5].join("; "), start);
+    let last = "96.40 107 of 111. Extra files: 13";
+    let stored = format!("processing {last} +report +zip; completed {last} +report +zip; ");
+    let stored = stored + "TASK_COMPLETED Processing -> Completed; heartbeat -";
+    assert_eq!(end.join("; "), stored);
+    let is_beat = calls.iter().step_by(2).all(|line| *line == beat);
+    assert!(is_beat, "two commits a call: {calls:#?}");
+    let calls: Vec<&String> = calls.iter().skip(1).step_by(2).collect();
+    assert_eq!(calls[0], "processing 1.80 2 of 111");
+    assert_eq!(calls[1], "processing 3.60 4 of 111. Extra files: 1");
+    assert_eq!(*calls[70], format!("processing {last}"));
+    let done = |line: &&String| line.split(' ').nth(2).unwrap().parse::<u32>().unwrap();
+    let repeats = calls.windows(2).any(|pair| pair[0] == pair[1]);
+    assert!(repeats && !calls.is_sorted_by_key(done), "{calls:#?}");
+    let own = "SELECT count(DISTINCT transaction) = count(*) FROM journal";
+    assert_eq!(database.one(own).await?, "true", "each write is a commit of its own");
+    let seen = "SELECT last_seen_timestamp FROM task_item";
+    assert_eq!(database.one(seen).await?, "2026-01-01 00:00:00", "never written");
 
-    let (report, zip): (String, Vec<u8>) = (row.get(4), row.get(5));
-    let served = get(&worker, &format!("/runs/{id}/report")).await?;
-    assert_eq!(
-        (served.status, served.kind.as_str()),
-        (StatusCode::OK, "text/html; charset=utf-8")
+    for line in CONTEXTS.lines().skip(1) {
+        let (kind, keys) = line.split_once('|').unwrap();
+        let context = database.context(kind).await?;
+        let context = context.as_object().unwrap();
+        assert!(context.values().all(Value::is_string), "{context:?}");
+        let names: BTreeSet<&str> = context.keys().map(String::as_str).collect();
+        assert_eq!(names, keys.split(',').collect(), "{kind}");
+    }
+    let text = "SELECT context FROM events WHERE message = 'Processing -> Completed'";
+    let text = database.one(text).await?;
+    assert!(text.contains("\"has_report_file\": \"True\", "), "{text}");
+    assert!(text.contains("\"SpeedVsDetailEnum.FAST_BUT_SKIP_DETAILS\""), "{text}");
+    let report = "SELECT generated_report_html FROM task_item";
+    let report = database.one(report).await?;
+    assert!(report.contains("<pre>A &lt;b&gt; &amp; \"garden\"</pre>"), "{report}");
+    let zip = database.zip().await?;
+    assert_eq!(zip.len(), 111 + 13 + 1, "and expected_filenames1.json");
+    let content = |name: &str| zip.iter().find(|(entry, _)| entry == name).unwrap().1.as_str();
+    let plan = content("001-2-plan.txt");
+    assert!(
+        plan.starts_with("Plan:\nA <b> & \"garden\"\n\nToday's date:\n20"),
+        "{plan}"
     );
-    assert_eq!(served.length, Some(report.len() as u64));
-    assert_eq!(served.body?, report);
-    let served = get(&worker, &format!("/runs/{id}/zip")).await?;
-    assert_eq!(served.kind, "application/zip");
-    let inside = entries(&zip)?;
-    assert_eq!(inside, entries(&served.body?)?);
-    assert_eq!(inside.len() + 1, names.len(), "all but the log");
-    assert!(inside.iter().all(|(name, _)| !name.contains('/') && name != "log.txt"));
-    worker.stop().await;
+    assert!(plan.ends_with("\n\nProject start ASAP"), "{plan}");
+    let summary = content("025-2-executive_summary.md");
+    assert!(summary.contains("This is a sample made without a language model."));
     Ok(())
 }
 
 #[tokio::test]
-async fn ping_makes_the_short_form() -> Result<()> {
-    let database = Database::new("short").await?;
-    let id = database.add(PROMPT, "ping_llm").await?;
+async fn the_folder_comes_after_the_heartbeat_and_a_ping_is_never_stopped() -> Result<()> {
+    let database = Database::new("ping").await?;
+    let mut options = database.options();
+    options.step = Duration::from_millis(500);
+    let worker = Worker::start(options).await?;
+    database.line("heartbeat -").await?;
+    let lock = Database::connect(database.url.clone()).await?;
+    let exclusive = "BEGIN; LOCK TABLE workers IN SHARE MODE";
+    lock.client.batch_execute(exclusive).await?;
+    let id = database.add("p", "ping_llm").await?;
+    database.line("processing%").await?;
+    assert_eq!(status(&worker, &id).await?, "404");
+    lock.client.batch_execute("COMMIT").await?;
+    database.line("TASK_PROCESSING%").await?;
+    let files = ask(&worker, &format!("GET /runs/{id}/files")).await?.2;
+    let first = br#""files":["001-1-start_time.json","001-2-plan.txt"]}"#;
+    assert!(files.ends_with(first));
+    database.client.batch_execute(STOP).await?;
+    let end = "0.00 Stop requested by user. +report +zip";
+    let end = format!("processing {end}; completed {end}; TASK_COMPLETED Processing -> Completed; heartbeat -");
+    assert_eq!(database.ended().await?[6..].join("; "), end);
+    let context = database.context("TASK_COMPLETED").await?;
+    assert_eq!(context["number_of_files_in_run_id_dir"], "4");
+    assert_eq!(context["luigi_build_return_value"], "None");
+    Ok(())
+}
+
+#[tokio::test]
+async fn bad_ends_are_those_of_the_real_worker() -> Result<()> {
+    let database = Database::new("ends").await?;
     let _worker = Worker::start(database.options()).await?;
-    let row = database.ended(&id).await?;
-    assert_eq!(row.get::<_, &str>(1), "7 of 7. Extra files: 3");
-    assert_eq!(entries(row.get(5))?.len(), 9);
+    database.line("heartbeat -").await?;
+    for line in ENDS.lines().skip(1) {
+        let [prompt, speed, reason, writes] = line.split('|').collect::<Vec<_>>().try_into().unwrap();
+        let reset = "DELETE FROM task_item; TRUNCATE journal, events";
+        database.client.batch_execute(reset).await?;
+        database.add(prompt, speed).await?;
+        let writes = writes.replace(" 0", " 0.00 Picked up by server");
+        let writes = writes.replace(" 2", " 1.80 2 of 111");
+        let writes = writes.replace('F', "TASK_FAILED Processing -> Failed");
+        let writes = writes.replace('C', "TASK_COMPLETED Processing -> Completed");
+        database.line(writes.rsplit("; ").next().unwrap()).await?;
+        let mut written = database.ended().await?;
+        written.retain(|line| !line.starts_with("heartbeat"));
+        assert_eq!(written[2..].join("; "), writes, "{line}");
+        let last = "SELECT context ->> 'machai_error_message' FROM events ORDER BY id DESC LIMIT 1";
+        assert_eq!(database.one(last).await?, reason, "{line}");
+    }
+    let returns = "SELECT strpos(generated_report_html, chr(13)) FROM task_item";
+    assert_eq!(database.one(returns).await?, "0");
+    let zip = database.zip().await?;
+    assert!(zip.iter().any(|(_, content)| content.contains("\r\n")));
     Ok(())
 }
 
 #[tokio::test]
-async fn a_stop_is_honoured_between_steps_and_before_the_claim() -> Result<()> {
+async fn a_stop_is_seen_after_calls_and_a_task_that_waits_is_never_claimed() -> Result<()> {
     let database = Database::new("stop").await?;
-    let never = database.add(PROMPT, "ping_llm").await?;
-    let stop = "UPDATE task_item SET stop_requested = true, progress_message = 'Stop requested by user.'";
-    database.client.batch_execute(stop).await?;
-    let id = database.add(PROMPT, "all_details_but_slow").await?;
-    let worker = Worker::start(database.slow()).await?;
-    database.under_way(&id).await?;
-    database.client.batch_execute(stop).await?;
-    let row = database.ended(&id).await?;
-    assert_eq!(
-        (row.get::<_, &str>(0), row.get::<_, &str>(1)),
-        ("failed", "Stopped by user.")
-    );
-    assert!(row.get::<_, bool>(3), "the request stays on record");
-    assert_eq!(row.get::<_, Option<&str>>(4), None);
-    assert_eq!(database.events(&id).await?, ["TASK_PROCESSING", "TASK_FAILED"]);
-    assert_eq!(database.task(&never).await?.get::<_, &str>(0), "pending");
-    assert_eq!(get(&worker, &format!("/runs/{id}/files")).await?.status, StatusCode::OK);
-    assert_eq!(
-        get(&worker, &format!("/runs/{id}/report")).await?.status,
-        StatusCode::NOT_FOUND
-    );
+    database.add("waits", FAST).await?;
+    database.client.batch_execute(STOP).await?;
+    database.add("stops", FAST).await?;
+    let mut options = database.options();
+    options.step = Duration::from_millis(40);
+    let _worker = Worker::start(options).await?;
+    database.line("%48 of 111%").await?;
+    let stop = format!("TRUNCATE journal; {STOP}");
+    database.client.batch_execute(&stop).await?;
+    let mut lines = database.ended().await?;
+    lines.retain(|line| line.starts_with("processing") && !line.contains("+zip"));
+    let kept = lines.iter().filter(|line| line.ends_with("Stop requested by user."));
+    assert!(lines.len() > 3 && kept.count() + 1 >= lines.len(), "{lines:#?}");
+    let rows =
+        "SELECT string_agg(concat_ws(' ', prompt, state, generated_report_html IS NULL, run_zip_snapshot IS NULL,
+        progress_message), ' ' ORDER BY prompt) FROM task_item";
+    let expected = "stops failed t f Stop requested by user. waits pending t t Stop requested by user.";
+    assert_eq!(database.one(rows).await?, expected);
+    let context = database.context("TASK_FAILED").await?;
+    assert_eq!(context["machai_error_message"], "Stopped by user.");
+    assert_eq!(context["has_stop_flag_file"], "True");
     Ok(())
 }
 
 #[tokio::test]
-async fn a_task_fails_when_its_prompt_says_so_or_the_row_is_incomplete() -> Result<()> {
-    let database = Database::new("fail").await?;
-    let told = database.add(&format!("{PROMPT} {FAIL_MARKER}"), "ping_llm").await?;
-    let row = {
-        let _worker = Worker::start(database.options()).await?;
-        database.ended(&told).await?
-    };
-    assert_eq!((row.get::<_, &str>(0), row.get::<_, bool>(3)), ("failed", false));
-    assert!(row.get::<_, &str>(1).starts_with("Failed after 4 of 7"), "{row:?}");
-
-    let bare = database.add(PROMPT, "ping_llm").await?;
-    database
-        .client
-        .batch_execute("UPDATE task_item SET last_seen_timestamp = NULL")
-        .await?;
-    let _worker = Worker::start(database.options()).await?;
-    assert!(
-        database
-            .ended(&bare)
-            .await?
-            .get::<_, &str>(1)
-            .contains("last_seen_timestamp")
-    );
-    Ok(())
+async fn a_killed_workers_task_stays_in_work_and_its_files_are_served() -> Result<()> {
+    let database = Database::new("kill").await?;
+    let id = database.add("p", "").await?;
+    let mut options = database.options();
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("worker-kill");
+    options.folder = Some(folder.clone());
+    let first = Worker::start(options.clone()).await?;
+    database.line("%36 of 111%").await?;
+    first.stop().await;
+    database.add("p", "ping_llm").await?;
+    options.id = Some("1".to_owned());
+    let worker = Worker::start(options).await?;
+    database.ended().await?;
+    let state = format!("SELECT state FROM task_item WHERE id = '{id}'");
+    assert_eq!(database.one(&state).await?, "processing");
+    let files = ask(&worker, &format!("GET /runs/{id}/files")).await?.2;
+    assert!(String::from_utf8(files)?.contains("004-1-pre_project_assessment_raw.json"));
+    let rows =
+        "SELECT string_agg(length(id) || ' ' || coalesce(current_task_id, '-'), ', ' ORDER BY id = '1') FROM workers";
+    assert_eq!(database.one(rows).await?, format!("36 {id}, 1 -"), "no row is deleted");
+    Ok(std::fs::remove_dir_all(folder)?)
 }
 
 #[tokio::test]
-async fn two_workers_share_the_tasks_the_oldest_first() -> Result<()> {
+async fn several_workers_share_the_tasks_the_oldest_first_and_beat_when_idle() -> Result<()> {
     let database = Database::new("share").await?;
-    let mut ids = Vec::new();
-    for number in 0..6 {
-        ids.push(database.add(&format!("{number}"), "ping_llm").await?);
+    let oldest = database.add("p", "ping_llm").await?;
+    for _ in 1..6 {
+        database.add("p", "ping_llm").await?;
     }
-    let _one = Worker::start(database.options()).await?;
+    let one = Worker::start(database.options()).await?;
     let _other = Worker::start(database.options()).await?;
-    for id in &ids {
-        database.ended(id).await?;
-        assert_eq!(database.events(id).await?, ["TASK_PROCESSING", "TASK_COMPLETED"]);
-    }
-    let sql = "SELECT context ->> 'task_id' FROM events WHERE event_type = 'TASK_PROCESSING' ORDER BY id";
-    let claimed: Vec<String> = database
-        .client
-        .query(sql, &[])
-        .await?
-        .iter()
-        .map(|row| row.get(0))
-        .collect();
-    assert_eq!((claimed.first(), claimed.len()), (ids.first(), 6));
-    Ok(())
+    let count = "(SELECT count(*) FROM journal WHERE line LIKE";
+    database.until(&format!("6 = {count} 'TASK_COMPLETED%')")).await?;
+    assert_eq!(database.context("TASK_PROCESSING").await?["task_id"], oldest);
+    let claims = format!("SELECT {count} 'TASK_PROCESSING%')");
+    assert_eq!(database.one(&claims).await?, "6");
+    one.stop().await;
+    database.client.batch_execute("TRUNCATE journal").await?;
+    database.until(&format!("2 = {count} 'heartbeat -')")).await
 }
 
 #[tokio::test]
-async fn the_worker_outlives_the_database() -> Result<()> {
+async fn an_outage_of_the_database_fails_the_run() -> Result<()> {
     let cluster = start_cluster("outage").await?;
-    let database = Database::in_cluster(&cluster, "outage").await?;
-    let id = database.add(PROMPT, "all_details_but_slow").await?;
-    let worker = Worker::start(database.slow()).await?;
-    database.under_way(&id).await?;
+    let database = Database::within(&cluster, "outage").await?;
+    let id = database.add("p", FAST).await?;
+    let mut options = database.options();
+    (options.step, options.poll) = (Duration::from_millis(50), Duration::from_secs(3));
+    let worker = Worker::start(options).await?;
+    database.line("%4 of 111%").await?;
     cluster.kill();
     sleep(Duration::from_millis(300)).await;
-    assert_eq!(get(&worker, &format!("/runs/{id}/files")).await?.status, StatusCode::OK);
     cluster.restart().await?;
-    let (client, connection) = tokio_postgres::connect(&database.url, NoTls).await?;
-    tokio::spawn(async move { drop(connection.await) });
-    let database = Database { client, ..database };
-    assert_eq!(database.ended(&id).await?.get::<_, &str>(0), "completed");
-    assert_eq!(database.events(&id).await?, ["TASK_PROCESSING", "TASK_COMPLETED"]);
+    let database = Database::connect(database.url).await?;
+    database.ended().await?;
+    let row = "SELECT concat_ws(' ', state, generated_report_html IS NULL, run_zip_snapshot IS NULL) FROM task_item";
+    assert_eq!(database.one(row).await?, "failed t t");
+    let reason = &database.context("TASK_FAILED").await?["machai_error_message"];
+    assert_eq!(reason, "Unknown error happened while processing.");
+    gone(&worker, &id).await?;
+    let next = database.add("p", "ping_llm").await?;
+    let completed = format!("(SELECT state = 'completed' FROM task_item WHERE id = '{next}')");
+    database.until(&completed).await?;
     worker.stop().await;
     cluster.stop().await;
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_stopped_worker_gives_its_task_back_and_a_later_one_serves_the_run() -> Result<()> {
-    let database = Database::new("back").await?;
-    let id = database.add(PROMPT, "all_details_but_slow").await?;
-    let worker = Worker::start(database.slow()).await?;
-    database.under_way(&id).await?;
-    worker.stop().await;
-    let row = database.task(&id).await?;
-    assert_eq!((row.get::<_, &str>(0), row.get::<_, f64>(2)), ("pending", 0.0));
-
-    Worker::start(database.options()).await?.stop().await;
-    {
-        let _second = Worker::start(database.options()).await?;
-        database.ended(&id).await?;
-    }
-    let third = database.later_worker().await?;
-    assert_eq!(get(&third, &format!("/runs/{id}/report")).await?.status, StatusCode::OK);
-    Ok(())
-}
-
-#[tokio::test]
-async fn earlier_runs_are_served_again_when_the_database_is_back() -> Result<()> {
-    let cluster = start_cluster("earlier").await?;
-    let database = Database::in_cluster(&cluster, "earlier").await?;
-    let ids = [
-        database.add(PROMPT, "ping_llm").await?,
-        database.add(PROMPT, "ping_llm").await?,
-    ];
-    let first = Worker::start(database.options()).await?;
-    for id in &ids {
-        database.ended(id).await?;
-    }
-    first.stop().await;
-    let worker = database.later_worker().await?;
-    let status = async |id: &str| anyhow::Ok(get(&worker, &format!("/runs/{id}/files")).await?.status);
-    assert_eq!(status(&ids[0]).await?, StatusCode::OK);
-    assert_eq!(
-        status("00000000-0000-4000-8000-000000000000").await?,
-        StatusCode::NOT_FOUND
-    );
-    cluster.kill();
-    assert_eq!(status(&ids[1]).await?, StatusCode::NOT_FOUND);
-    cluster.restart().await?;
-    assert_eq!(status(&ids[1]).await?, StatusCode::OK);
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_task_that_a_dead_worker_left_is_taken_up() -> Result<()> {
-    let database = Database::new("dead").await?;
-    let id = database.add(PROMPT, "ping_llm").await?;
-    let sql =
-        "UPDATE task_item SET state = 'processing', last_seen_timestamp = last_seen_timestamp - interval '1 hour'";
-    database.client.batch_execute(sql).await?;
-    let _worker = Worker::start(database.options()).await?;
-    assert_eq!(database.ended(&id).await?.get::<_, &str>(0), "completed");
     Ok(())
 }
