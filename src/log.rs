@@ -41,6 +41,7 @@ pub struct Record {
     tool: Cell<Option<&'static str>>,
     outcome: RefCell<Option<Cow<'static, str>>>,
     reason: Cell<Option<&'static str>>,
+    misconfigured: Cell<bool>,
     causes: RefCell<Vec<String>>,
     status: Cell<Option<StatusCode>>,
     database: Cell<Duration>,
@@ -66,6 +67,7 @@ impl Record {
             tool: Cell::new(None),
             outcome: RefCell::new(None),
             reason: Cell::new(None),
+            misconfigured: Cell::new(false),
             causes: RefCell::default(),
             status: Cell::new(None),
             database: Cell::default(),
@@ -114,7 +116,16 @@ impl Record {
     pub fn error(&self, error: &Error) {
         self.outcome(error.code());
         self.reason.set(self.reason.get().or(error.reason()));
+        if matches!(error, Error::Misconfigured(_)) {
+            self.misconfigured.set(true);
+        }
         self.cause(error);
+    }
+
+    /// Whether a setting that cannot be used has refused a part of the request.
+    #[must_use]
+    pub fn is_misconfigured(&self) -> bool {
+        self.misconfigured.get()
     }
 
     /// Notes the code of what the request has come to.

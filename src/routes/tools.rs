@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, value::RawValue};
 
-use super::{expect_json, read_body, settle};
+use super::{answer, expect_json, read_body, settle};
 use crate::{
     error::Error,
     json,
@@ -56,8 +56,8 @@ struct TextContent<'a> {
     text: &'a str,
 }
 
-/// Calls one tool. Whatever the tool meets is answered with 200 and an error in the body: the predecessor's client
-/// repeats a call on 5xx and changes the protocol on 404.
+/// Calls one tool. Whatever the tool meets is answered with 200 and an error in the body, since the predecessor's client
+/// repeats a call on 5xx and changes the protocol on 404. Only a setting that cannot be used is 503.
 ///
 /// # Errors
 /// Those of a body that names no call, and of a caller who is not who they say.
@@ -87,5 +87,5 @@ pub async fn call(request: spin_sdk::http::Request, context: &Context) -> Result
         structured_content: &result,
         error,
     });
-    Ok(render::json(StatusCode::OK, body))
+    Ok(answer(&context.record, body))
 }

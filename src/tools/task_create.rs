@@ -106,20 +106,18 @@ impl Definition for TaskCreate {
             return Err(Error::UserKeyRequired);
         }
         let client_request_id = arguments.client_request_id.as_deref();
+        // A server with a wrong price or window makes no plans at all, so that the mistake shows.
+        let price = config::credits_per_plan().await?;
+        let repeat_window = config::repeat_window().await?;
         let new = task::NewTask {
             prompt: &arguments.prompt,
             detail: arguments.speed_vs_detail.into(),
             user_key_hash: payer,
             caller: &context.caller,
-            // Settings that a call does not need cannot refuse it.
-            price: if payer.is_some() {
-                config::credits_per_plan().await?
-            } else {
-                0
-            },
+            price,
             client_request_id,
             repeat_window: if client_request_id.is_none() {
-                config::repeat_window().await?
+                repeat_window
             } else {
                 0.0
             },
