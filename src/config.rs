@@ -33,7 +33,7 @@ pub struct Setting {
     default: &'static str,
 }
 
-/// The settings, each as a constant and all of them in [`ALL`].
+/// The settings, each as a constant and all of them in `ALL`.
 macro_rules! settings {
     ($($name:ident: $variable:literal = $default:literal;)*) => {
         $(const $name: Setting = Setting { variable: $variable, default: $default };)*

@@ -36,7 +36,7 @@ impl Server {
     /// Binds an address; port 0 takes a free one.
     ///
     /// # Errors
-    /// The cause is the [`io::Error`], with the kind `AddrInUse` for a port that is taken.
+    /// The cause is the [`std::io::Error`], with the kind `AddrInUse` for a port that is taken.
     pub async fn bind(address: SocketAddr) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(address)
             .await
