@@ -87,8 +87,8 @@ def floor(operation, stage):
     task_id = stage.ids.get(operation.task)
     asked = [{"text": task_id}, "null"]
     if operation.name == "task_create":
-        parameters = ["new_id", "body", {"text": "ping_llm"}, "null", {"int": 1}, "null", {"float": 60.0}]
-        parameters += [{"text": "dev-api-key-secret"}, "null"]
+        parameters = ["new_id", "body", {"text": "ping_llm"}, "null", {"int": 1}, "null", {"float": 180.0}]
+        parameters += [{"text": "dev-api-key-secret"}, "null", {"text": "ping"}]
         return {"statements": [{"sql": statement("create_task"), "parameters": parameters}]}
     if operation.name == "status_running":
         status = {"sql": statement("caller", "find_status"), "parameters": [*asked, {"int": DIRECTORY}]}

@@ -7,7 +7,7 @@ becomes of it; a block without one fails the check:
                                            block the lines behind `$ ` are run one by one, and each has to print the
                                            lines that follow it; a line of `…` stands for any lines, and `…` within a
                                            line for any text.
-    <!-- run with: server -->              the same, with a server of its own in the place of http://127.0.0.1:3000;
+    <!-- run with: server -->              the same, with a server of its own in the place of http://127.0.0.1:8001;
                                            its key is PLANEXE_MCP_API_KEY, the address of its database DATABASE.
     <!-- run by: FILE -->                  that file of the project runs it: every command has to stand there, word by
                                            word (a trailing comment and the arguments in angle brackets left out).
@@ -35,7 +35,7 @@ SHELLS = {"sh", "bash", "shell", "console"}
 PARSERS = {"json": json.loads, "toml": tomllib.loads}
 LIMIT = 600
 # The server in the documents; the one of scripts/docs-check stands for it.
-SERVER = "http://127.0.0.1:3000"
+SERVER = "http://127.0.0.1:8001"
 MARK = re.compile(
     r"<!--\s*(run|run with:\s*(?P<fixture>server)|run by:\s*(?P<file>\S+)|not run:\s*(?P<reason>\S.*?))\s*-->", re.DOTALL
 )

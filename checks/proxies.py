@@ -181,7 +181,7 @@ def check_nginx() -> None:
             (SERVER / "nginx.conf").read_text(),
             (f"/etc/letsencrypt/live/{HOST}", str(folder)),
             ("/var/log/nginx", str(folder)),
-            ("127.0.0.1:3000", f"127.0.0.1:{spin}"),
+            ("127.0.0.1:8001", f"127.0.0.1:{spin}"),
             ("listen 443", f"listen 127.0.0.1:{port}"),
             ("listen [::]:443 ssl http2;", ""),
             ("listen 80;", f"listen 127.0.0.1:{plain};"),
@@ -230,7 +230,7 @@ def check_caddy() -> None:
         run("caddy", "validate", "--config", str(original), "--adapter", "caddyfile")
         text = replaced(
             original.read_text(),
-            ("127.0.0.1:3000", f"127.0.0.1:{spin}"),
+            ("127.0.0.1:8001", f"127.0.0.1:{spin}"),
             ("{\n\tservers {", "{\n\tadmin off\n\tauto_https off\n\tservers {"),
             (
                 f"\n{HOST} {{\n",

@@ -4,14 +4,20 @@ mcp_local is a proxy on the user's machine: an agent talks MCP over stdio to it,
 lists its own tools and has no prompts, so those two steps have nothing to send. It repeats every request that fails
 with a 5xx, a timeout or a broken connection, task_create too, and sends no client_request_id.
 
+It hands results on as they are, and the agent's SDK compares them with the output schemas that mcp_local lists: one that
+differs is an error for the agent. So they are compared here too.
+
 The mode is wrapper (POST /mcp/tools/call), or rpc for what it falls back to where that route is missing (a bare
-tools/call at POST /mcp). Everything goes through a relay, which loses answers for the step retry.
+tools/call at POST /mcp). There results are not compared: they are made for the schemas of this server, and mcp_local
+does not come there as long as the other route exists. Everything goes through a relay, which loses answers for the step
+retry.
 """
 
 import asyncio
 import hashlib
 import http.client
 import json
+import tempfile
 import threading
 import time
 import urllib.error
@@ -19,7 +25,10 @@ import urllib.parse
 import urllib.request
 import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
 
+import jsonschema
 from steps import KEY, LIMIT, MODE, POLL, URL, check, reason, say, step
 
 ATTEMPTS = 3
@@ -29,6 +38,42 @@ DELAY = 1
 TIMEOUT = 5
 # How the relay loses an answer of the server.
 FAULTS = ("502", "timeout", "cut")
+# What mcp_local saves the artifacts as, behind the task's id; also where it looks for one without a link.
+NAMES = {"report": "030-report.html", "zip": "run.zip"}
+# A prompt with this makes the sample worker fail, and the reason of the failure repeats it.
+FAIL = "[sample: fail]"
+
+
+def members(*required: str, **properties: Any) -> dict:
+    """The schema of an object."""
+    return {"type": "object", "properties": properties, "required": list(required)}
+
+
+TEXT, NUMBER = {"type": "string"}, {"type": "number"}
+TEXT_OR_NULL, NUMBER_OR_NULL = {"type": ["string", "null"]}, {"type": ["number", "null"]}
+ERROR = members("code", "message", code=TEXT, message=TEXT)
+# What mcp_local tells its clients of its results.
+SCHEMAS = {
+    "prompt_examples": members("samples", "message", samples={"type": "array", "items": TEXT}, message=TEXT),
+    "task_create": members("task_id", "created_at", task_id=TEXT, created_at=TEXT),
+    "task_status": members(
+        task_id=TEXT_OR_NULL,
+        state=TEXT_OR_NULL,
+        progress_percentage=NUMBER_OR_NULL,
+        timing=members(started_at=TEXT_OR_NULL, elapsed_sec=NUMBER) | {"type": ["object", "null"]},
+        files={"type": ["array", "null"], "items": members(path=TEXT, updated_at=TEXT)},
+    ),
+    "task_stop": members(state=TEXT, error=ERROR),
+    "task_download": members(
+        content_type=TEXT,
+        sha256=TEXT,
+        download_size={"type": "integer"},
+        download_url=TEXT,
+        saved_path=TEXT,
+        error=ERROR,
+    )
+    | {"additionalProperties": False},
+}
 
 
 class Relay(ThreadingHTTPServer):
@@ -151,20 +196,70 @@ def call_rpc(base: str, tool: str, arguments: dict) -> tuple[dict, dict | None]:
     return ({}, structured["error"]) if result.get("isError") and "error" in structured else (structured, None)
 
 
+def compare(tool: str, result: dict, error: dict | None) -> None:
+    """Compares a result with its schema, as the SDK of an agent does. An error is one in every tool's schema."""
+    if MODE == "rpc":
+        return
+    try:
+        jsonschema.validate(*((result, SCHEMAS[tool]) if error is None else (error, ERROR)))
+    except jsonschema.ValidationError as fault:
+        raise AssertionError(f"{tool}: not as in its schema: {fault.json_path}: {fault.message}") from None
+
+
 def good(base: str, tool: str, arguments: dict) -> dict:
     result, error = call(base, tool, arguments)
     check(error is None, f"{tool} fails: {error}")
+    compare(tool, result, error)
     return result
 
 
-def download(base: str, task_id: str, artifact: str) -> None:
-    info = good(base, "task_file_info", {"task_id": task_id, "artifact": artifact})
-    check(info.get("ready"), "the file of a completed task is not ready")
-    # It sends the key along, so a link must not lead elsewhere.
-    check(info["download_url"].startswith(base + "/"), "the link leads to another server")
-    content = send("GET", info["download_url"], None)
-    check(len(content) == info["download_size"], "the download has another size")
-    check(hashlib.sha256(content).hexdigest() == info["sha256"], "the download has another SHA-256")
+def download(base: str, task_id: str, artifact: str, folder: Path) -> tuple[dict, dict | None]:
+    """The tool task_download: saves whatever the link leads to, and without a link what is at the usual address."""
+    result, error = call(base, "task_file_info", {"task_id": task_id, "artifact": artifact})
+    if result:
+        result["download_url"] = result.get("download_url") or f"{base}/download/{task_id}/{NAMES[artifact]}"
+        path = folder / f"{task_id}-{NAMES[artifact]}"
+        try:
+            path.write_bytes(send("GET", result["download_url"], None))
+            result["saved_path"] = str(path)
+        except OSError as fault:
+            result, error = {}, {"code": "DOWNLOAD_FAILED", "message": str(fault)}
+    compare("task_download", result, error)
+    return result, error
+
+
+def saved(base: str, task_id: str, artifact: str) -> None:
+    """Checks the download of a completed plan."""
+    with tempfile.TemporaryDirectory() as folder:
+        result, error = download(base, task_id, artifact, Path(folder))
+        check(error is None and result, f"the {artifact} of a completed plan is not there: {error}")
+        # It sends the key along, so a link must not lead elsewhere.
+        check(result["download_url"].startswith(base + "/"), "the link leads to another server")
+        content = Path(result["saved_path"]).read_bytes()
+    check(len(content) == result["download_size"], "the download has another size")
+    check(hashlib.sha256(content).hexdigest() == result["sha256"], "the download has another SHA-256")
+
+
+def refused(base: str, task_id: str, artifact: str) -> dict:
+    """Checks the download of a plan that has no files: the error that the user sees."""
+    with tempfile.TemporaryDirectory() as folder:
+        result, error = download(base, task_id, artifact, Path(folder))
+        check(not any(Path(folder).iterdir()), f"something is saved as the {artifact} of a plan that has none")
+    check(error and error["message"], f"a {artifact} that is not there is no error, but {result}")
+    # In the other mode there is no error to hand on, and mcp_local tells that its download fails.
+    check(MODE == "rpc" or error["code"] != "DOWNLOAD_FAILED", f"the user sees mcp_local's error, not ours: {error}")
+    return error
+
+
+def wait(base: str, task_id: str) -> tuple[str, bool]:
+    """The state in which a plan ends, and whether files were listed before."""
+    listed = False
+    while True:
+        status = good(base, "task_status", {"task_id": task_id})
+        if status["state"] not in ("pending", "running"):
+            return status["state"], listed
+        listed = listed or bool(status["files"])
+        time.sleep(POLL)
 
 
 def lose_answers(fault: str) -> None:
@@ -183,20 +278,28 @@ async def main() -> None:
         check(good(base, "prompt_examples", {})["samples"], "no examples")
 
     async def bad_call() -> None:
-        _, error = call(base, "task_create", {"prompt": "", "speed_vs_detail": "slow"})
+        result, error = call(base, "task_create", {"prompt": "", "speed_vs_detail": "slow"})
         check(error, "wrong arguments are not seen as an error")
+        compare("task_create", result, error)
         check(error["code"] == "INVALID_ARGUMENT", f"the error has another code: {error}")
 
     async def plan() -> None:
-        request = {"prompt": f"Open a bakery. {uuid.uuid4()}", "speed_vs_detail": "ping"}
+        # With all its steps, so that it is seen running.
+        request = {"prompt": f"Open a bakery. {uuid.uuid4()}", "speed_vs_detail": "all"}
         task_id = good(base, "task_create", request)["task_id"]
-        state = "pending"
-        while state in ("pending", "running"):
-            time.sleep(POLL)
-            state = good(base, "task_status", {"task_id": task_id})["state"]
+        for artifact in NAMES:
+            refused(base, task_id, artifact)
+        state, listed = wait(base, task_id)
         check(state == "completed", f"the task is {state}")
-        for artifact in ("report", "zip"):
-            download(base, task_id, artifact)
+        check(listed, "no files were listed while the plan was made")
+        for artifact in NAMES:
+            saved(base, task_id, artifact)
+        check(good(base, "task_stop", {"task_id": task_id})["state"] == "completed", "a stop changes what has ended")
+        task_id = good(base, "task_create", {"prompt": f"Open a bakery. {FAIL} {uuid.uuid4()}"})["task_id"]
+        check(wait(base, task_id)[0] == "failed", "the plan does not fail")
+        for artifact in NAMES:
+            error = refused(base, task_id, artifact)
+            check(error["code"] == "generation_failed" and FAIL in error["message"], f"not the reason: {error}")
 
     async def retry() -> None:
         losses = (asyncio.to_thread(lose_answers, fault) for fault in FAULTS)

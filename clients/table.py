@@ -21,10 +21,13 @@ that the client ended without a complaint. **List**: all tools, with schemas tha
 `prompt_examples`, its text the same as its `structuredContent`. **Bad call**: wrong arguments for `task_create`, seen
 as an error of the tool with its code. **Prompt**: `plan_project` listed and filled in. **Plan**: `task_create`,
 `task_status` until it is completed, `task_file_info`, and the report and the zip downloaded with the size and SHA-256
-as announced. **Retry**: `task_create` again with the same `client_request_id` returns the first task. `mcp_local`,
-PlanExe's own proxy, is reproduced request for request. It has its own list and no prompts, and repeats requests by
-itself without an id: for it, the answer to `task_create` is lost twice, as a 502, a timeout and a cut connection, and
-three attempts buy one plan.
+as announced. **Retry**: `task_create` again with the same `client_request_id` returns the first task.
+
+`mcp_local`, PlanExe's own proxy, is reproduced request for request. It has its own list and no prompts. Its results are
+compared with the output schemas that it lists, as the SDKs of its users do (not in the mode rpc, a fallback that it does
+not need here). **Plan** also asks for files before there are any and for those of a plan that failed: nothing is saved,
+and the error is the server's, with the reason of the failure. It repeats requests by itself without an id: in **Retry**,
+the answer to `task_create` is lost twice, as a 502, a timeout and a cut connection, and three attempts buy one plan.
 
 In the modes `stdio` the client starts `scripts/stdio`, which is the server; in the modes `bridge` the process stands in
 front of the server that the other rows ask, with the key in its environment. There, **Save**: `task_download` waits for

@@ -113,7 +113,7 @@ def archives():
 def addresses():
     for request in requests():
         yield request.get("path", "/")
-    yield "http://127.0.0.1:3000/mcp\nhttp://planexe.example:8443/mcp?x=1"
+    yield "http://127.0.0.1:8001/mcp\nhttp://planexe.example:8443/mcp?x=1"
     for name in ["030-report.html", "run.zip", "a/b.md", "%2e%2e/x", "..%2fx", "%C3%9Cber%20blick.svg", "a%00b", "C:x"]:
         yield f"/download/{TASK}/{name}"
     yield TASK.replace("-", "")

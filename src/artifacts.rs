@@ -1,24 +1,22 @@
-//! The files of a run: from the database when it has them, else from `worker_plan`. Files pass through in pieces.
+//! The files of a run: from the database when it has them, else from `worker_plan`. Files are streamed.
 
 mod archive;
 mod feed;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod listing;
 mod passing;
 mod unpack;
 mod whole;
 
-use std::{
-    fmt::{self, Write as _},
-    ops::Range,
-    time::Duration,
-};
+use std::{ops::Range, time::Duration};
 
 pub use archive::END_LENGTH;
-use archive::{Archive, Entry, Names};
+use archive::{Archive, Entry};
 use bytes::Bytes;
 pub use feed::Pieces;
 use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
+pub use listing::{File, Listing};
 use passing::Passed;
 use sha2::{Digest as _, Sha256};
 pub use whole::{Whole, read};
@@ -28,195 +26,63 @@ use crate::{
     clock,
     db::{
         Database,
-        task::{self, ArchiveEnd, Progress, Status, StoredArchive, StoredArtifact},
+        task::{self, Artifacts, Progress, Stored},
     },
     error::{Error, Unavailable},
-    plan::{Artifact, RunFile, TaskId, TaskState, is_inside},
+    plan::{self, Artifact, RunFile, TaskId, TaskState, is_withheld},
     worker_plan::{Arriving, WorkerPlan},
 };
 
 /// Larger files are not handed out.
 pub const MAX_SIZE: u64 = 100_000_000;
-/// Bytes that are read from the database at once.
-const SLICE: u64 = 256 * 1024;
-/// How long the list of files may take, wherever it comes from.
+/// Bytes of an archive that are read from the database at once.
+const ZIP_SLICE: u64 = 256 * 1024;
+/// Bytes of a report that are read from the database at once. Postgres unpacks the whole report for each slice.
+const REPORT_SLICE: u64 = 4 * 1024 * 1024;
+/// Time limit of the list of files, wherever it comes from.
 const LIST_LIMIT: Duration = Duration::from_secs(2);
-/// How long a file may pass by that nobody receives: one that is hashed, or an archive in which an entry is sought.
+/// Time limit for reading a stream that is not sent on: a file that is hashed, an archive that is searched.
 const PASSING_LIMIT: Duration = Duration::from_secs(25);
 
-/// A file of a run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct File {
-    /// Its name.
-    pub name: String,
-    /// `None` when the source does not tell.
-    pub updated_at: Option<Moment>,
-}
-
-/// Date and time as archives keep them, the form of MS-DOS: as the clock of the worker showed them, which runs in UTC.
-/// Later ones are greater.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Moment {
-    /// From the upper bits on: 7 for the years since 1980, 4 for the month, 5 for the day.
-    date: u16,
-    /// From the upper bits on: 5 for the hour, 6 for the minute, 5 for pairs of seconds.
-    time: u16,
-}
-
-impl Moment {
-    /// `None` for what is no date.
-    fn new(date: u16, time: u16) -> Option<Self> {
-        let is_date = (1..=12).contains(&((date >> 5) & 15)) && date & 31 > 0;
-        let is_time = time >> 11 < 24 && (time >> 5) & 63 < 60 && time & 31 < 30;
-        (is_date && is_time).then_some(Self { date, time })
-    }
-}
-
-/// RFC 3339.
-impl fmt::Display for Moment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { date, time } = self;
-        let (year, month, day) = (1980 + (date >> 9), (date >> 5) & 15, date & 31);
-        let (hour, minute, second) = (time >> 11, (time >> 5) & 63, (time & 31) * 2);
-        // Digit by digit: six padded numbers for each of ten files would be a tenth of what `task_status` costs.
-        for (number, then) in [
-            (year / 100, ""),
-            (year % 100, "-"),
-            (month, "-"),
-            (day, "T"),
-            (hour, ":"),
-            (minute, ":"),
-            (second, "Z"),
-        ] {
-            for digit in [number / 10, number % 10] {
-                f.write_char(char::from_digit(digit.into(), 10).unwrap_or('0'))?;
-            }
-            f.write_str(then)?;
-        }
-        Ok(())
-    }
-}
-
-/// The newest files of a run, `limit` at the most. Never fails and never takes longer than two seconds: without a
-/// source the list is empty.
-pub async fn newest_files(
-    database: &Database,
-    archive: Option<ArchiveEnd>,
-    status: &Status,
-    limit: usize,
-) -> Vec<File> {
-    let listed = clock::within(database.record().left(LIST_LIMIT), list(database, archive, status)).await;
-    let listed = listed.unwrap_or_else(|| Err(Error::Internal("the list of files took too long".to_owned())));
-    let listing = listed.unwrap_or_else(|error| {
-        database.record().cause(&error);
-        Listing::Worker(Vec::new())
-    });
-    newest(listing.files(), limit)
-}
-
-/// The newest of these files that can be asked for by their names, `limit` at the most.
-fn newest(mut files: Vec<(Option<Moment>, &[u8])>, limit: usize) -> Vec<File> {
-    // Where times are missing or equal, a later stage of the pipeline has the higher number in front of its name.
-    files.sort_unstable_by(|a, b| b.cmp(a));
-    let mut newest: Vec<File> = Vec::with_capacity(limit);
-    for (updated_at, name) in files {
-        if newest.len() == limit {
-            break;
-        }
-        let name = String::from_utf8_lossy(name);
-        // What could not be asked for by its name is not shown. Of two with the same name, as archives may have them,
-        // one counts.
-        if name != "log.txt" && is_inside(&name) && newest.iter().all(|other| other.name != name) {
-            newest.push(File {
-                name: name.into_owned(),
-                updated_at,
-            });
-        }
-    }
-    newest
-}
-
-/// The files of a run as their source names them.
-enum Listing {
-    Archive(Names),
-    Worker(Vec<String>),
-}
-
-impl Listing {
-    fn files(&self) -> Vec<(Option<Moment>, &[u8])> {
-        match self {
-            Self::Archive(names) => names.files().collect(),
-            Self::Worker(names) => names.iter().map(|name| (None, name.as_bytes())).collect(),
-        }
-    }
-}
-
-async fn list(database: &Database, archive: Option<ArchiveEnd>, status: &Status) -> Result<Listing, Error> {
-    let Progress { id, state, .. } = &status.progress;
-    match (archive, state) {
-        (Some(ArchiveEnd { size, bytes }), _) => {
-            let archive = Archive {
-                database,
-                id,
-                version: &status.version,
-                size,
-            };
-            Ok(Listing::Archive(archive.names(bytes).await?))
-        }
-        // Nobody has begun.
-        (None, TaskState::Pending) => Ok(Listing::Worker(Vec::new())),
-        (None, _) => Ok(Listing::Worker(list_from_worker(database, id).await?)),
-    }
-}
-
-async fn list_from_worker(database: &Database, id: &str) -> Result<Vec<String>, Error> {
-    match WorkerPlan::configured(database.record()).await?.list_files(id).await {
-        Err(Unavailable::NoSuchFile) => Ok(Vec::new()),
-        listed => Ok(listed?),
-    }
-}
-
-/// An artifact, described but not moved through to the caller.
+/// The size and hash of a file.
 #[derive(Debug)]
 pub struct Description {
     /// In bytes.
     pub size: u64,
     /// Hex SHA-256.
     pub sha256: String,
+    /// Whether the database has the file. Else only `worker_plan` has it, and deletes it within seconds.
+    pub is_stored: bool,
 }
 
-/// State of a task and, once it is completed, the description of an artifact.
+/// Describes an artifact of a task.
 ///
 /// # Errors
-/// [`Error::TaskNotFound`], [`Error::ContentUnavailable`] when the task is completed and nobody has the file, and
-/// those of the database.
+/// [`Error::TaskNotFound`]; [`Error::NotReady`], [`Error::GenerationFailed`] and [`Error::ContentUnavailable`] when there
+/// is no such file; those of the database.
 pub async fn describe(
     database: &Database,
     id: TaskId,
     caller: &Caller,
     artifact: Artifact,
-) -> Result<(Progress, Option<Description>), Error> {
-    let (progress, stored) = task::find_artifact(database, id, caller, artifact).await?;
-    let description = match stored {
-        Some(StoredArtifact { size, sha256, .. }) => Some(Description {
+) -> Result<Description, Error> {
+    let found = task::find_artifacts(database, id, caller, Some(artifact), END_LENGTH).await?;
+    if let Some(Stored {
+        size,
+        sha256: Some(sha256),
+        ..
+    }) = found.wanted
+    {
+        return Ok(Description {
             size: within_bounds(size)?,
             sha256,
-        }),
-        None if progress.state == TaskState::Completed => {
-            Some(describe_from_worker(database, &progress.id, artifact).await?)
-        }
-        None => None,
-    };
-    Ok((progress, description))
-}
-
-/// Size and hash of a file that only `worker_plan` has: it must be seen whole, but never is held whole.
-async fn describe_from_worker(database: &Database, id: &str, artifact: Artifact) -> Result<Description, Error> {
-    let arriving = WorkerPlan::configured(database.record())
-        .await?
-        .open(id, artifact)
-        .await?;
-    let hashed = bounded(arriving).try_fold((0_u64, Sha256::new()), |(size, hash), piece| async move {
+            is_stored: true,
+        });
+    }
+    let download = open_elsewhere(database, found, artifact, false).await?;
+    let is_stored = download.has_parts();
+    let pieces = download.pieces(None).await?;
+    let hashed = pieces.try_fold((0_u64, Sha256::new()), |(size, hash), piece| async move {
         Ok((size + piece.len() as u64, hash.chain_update(&piece)))
     });
     let hashed = clock::within(database.record().left(PASSING_LIMIT), hashed).await;
@@ -224,18 +90,19 @@ async fn describe_from_worker(database: &Database, id: &str, artifact: Artifact)
     Ok(Description {
         size,
         sha256: hex(&hash.finalize()),
+        is_stored,
     })
 }
 
-/// A file on its way to the caller. Nothing of it is read from the database before [`Download::pieces`].
+/// A file that can be streamed. Nothing of it is read from the database before [`Download::pieces`].
 pub struct Download {
     /// In bytes, where it is known beforehand.
     pub size: Option<u64>,
-    /// Another value means other bytes: hex SHA-256 of an artifact, of an entry of the archive the version of the row
-    /// with checksum and size. `None` where nothing is known beforehand.
+    /// Another value means other bytes: the hex SHA-256 of an artifact, checksum and size of an entry of the archive.
+    /// `None` where nothing is known beforehand.
     pub validator: Option<String>,
-    /// Unix time since which the file is as it is, where it is known.
-    pub modified: Option<u64>,
+    /// Whether the task has ended: the file has not changed since.
+    pub has_ended: bool,
     source: Source,
 }
 
@@ -243,22 +110,16 @@ pub struct Download {
 enum Source {
     Artifact {
         database: Database,
-        id: String,
+        id: TaskId,
         artifact: Artifact,
-        version: String,
-        size: u64,
+        stored: Stored,
     },
-    Entry {
-        database: Database,
-        id: String,
-        archive: StoredArchive,
-        entry: Entry,
-    },
+    Entry(Archive, Entry),
     Worker(Pieces),
 }
 
 impl Download {
-    /// Whether a part of the file can be had. The worker makes archives afresh for each call: parts would not fit
+    /// Whether a part of the file can be sent. `worker_plan` makes archives anew for each call: parts would not fit
     /// together.
     #[must_use]
     pub fn has_parts(&self) -> bool {
@@ -275,185 +136,283 @@ impl Download {
                 database,
                 id,
                 artifact,
-                version,
-                size,
+                stored,
             } => {
-                let range = part.unwrap_or(0..size);
-                Ok(slices(database, id, artifact, version, range, SLICE).boxed_local())
+                let range = part.unwrap_or(0..stored.size);
+                Ok(slices(database, id, artifact, stored, range, u64::MAX).boxed_local())
             }
-            Source::Entry {
-                database,
-                id,
-                archive: StoredArchive { size, version, .. },
-                entry,
-            } => {
-                let archive = Archive {
-                    database: &database,
-                    id: &id,
-                    version: &version,
-                    size,
-                };
-                archive.open(&entry, part).await
-            }
+            Source::Entry(archive, entry) => archive.open(&entry, part).await,
             Source::Worker(pieces) => Ok(pieces),
         }
     }
-}
 
-/// Begins the download of a file.
-///
-/// # Errors
-/// [`Error::TaskNotFound`], [`Error::NotReady`], [`Error::GenerationFailed`], [`Error::ContentUnavailable`], and those
-/// of the database.
-pub async fn open(database: &Database, id: TaskId, caller: &Caller, file: &RunFile) -> Result<Download, Error> {
-    match file {
-        RunFile::Artifact(artifact) => open_artifact(database, id, caller, *artifact).await,
-        RunFile::Entry(name) => open_entry(database, id, caller, name).await,
+    /// A file of `worker_plan`.
+    fn from_worker(size: Option<u64>, pieces: Pieces) -> Self {
+        Self {
+            size,
+            validator: None,
+            has_ended: false,
+            source: Source::Worker(pieces),
+        }
+    }
+
+    fn from_entry(archive: Archive, entry: Entry) -> Result<Self, Error> {
+        Ok(Self {
+            size: entry.content()?.size(),
+            validator: Some(entry.fingerprint()),
+            has_ended: false,
+            source: Source::Entry(archive, entry),
+        })
     }
 }
 
-async fn open_artifact(
+/// Begins the download of a file. An archive of an unfinished plan is given only if `partial` asks for that: a part must
+/// not be taken for the whole.
+///
+/// # Errors
+/// [`Error::TaskNotFound`]; [`Error::NotReady`], [`Error::GenerationFailed`] and [`Error::ContentUnavailable`] when there
+/// is no such file; those of the database.
+pub async fn open(
     database: &Database,
     id: TaskId,
     caller: &Caller,
-    artifact: Artifact,
+    file: &RunFile,
+    partial: bool,
 ) -> Result<Download, Error> {
-    let (progress, stored) = task::find_artifact(database, id, caller, artifact).await?;
-    if let Some(stored) = stored {
-        let size = within_bounds(stored.size)?;
-        return Ok(Download {
-            size: Some(size),
-            validator: Some(stored.sha256),
-            modified: stored.modified,
+    let wanted = match file {
+        RunFile::Artifact(artifact) => Some(*artifact),
+        RunFile::Entry(_) => None,
+    };
+    let found = task::find_artifacts(database, id, caller, wanted, END_LENGTH).await?;
+    let has_ended = found.progress.state.has_ended();
+    let mut download = match (file, found.wanted.clone()) {
+        (RunFile::Artifact(artifact), Some(stored)) => Download {
+            size: Some(within_bounds(stored.size)?),
+            validator: stored.sha256.clone(),
+            has_ended: false,
             source: Source::Artifact {
                 database: database.renewed(),
-                id: progress.id,
-                artifact,
-                version: stored.version,
-                size,
+                id,
+                artifact: *artifact,
+                stored,
             },
-        });
-    }
-    match (progress.state, artifact) {
-        (TaskState::Pending, _) | (TaskState::Running | TaskState::Stopping, Artifact::Report) => {
-            Err(Error::NotReady {
-                state: progress.state,
-                progress: progress.percentage,
-            })
-        }
-        (TaskState::Failed, Artifact::Report) => Err(Error::GenerationFailed(progress.message)),
-        // What there is of an unfinished run lies with the worker.
-        (TaskState::Completed | TaskState::Failed | TaskState::Stopped, _)
-        | (TaskState::Running | TaskState::Stopping, Artifact::Zip) => {
-            let arriving = WorkerPlan::configured(database.record())
-                .await?
-                .open(&progress.id, artifact)
-                .await?;
-            let size = arriving.size.map(within_bounds).transpose()?;
-            Ok(Download::passing(size, bounded(arriving).boxed_local()))
-        }
-    }
-}
-
-async fn open_entry(database: &Database, id: TaskId, caller: &Caller, name: &str) -> Result<Download, Error> {
-    let (progress, stored) = task::find_archive(database, id, caller).await?;
-    let Some(archive) = stored else {
-        if progress.state == TaskState::Pending {
-            return Err(Error::NotReady {
-                state: progress.state,
-                progress: progress.percentage,
-            });
-        }
-        let found = clock::within(
-            database.record().left(PASSING_LIMIT),
-            find_at_worker(database, &progress.id, name),
-        )
-        .await;
-        return found.ok_or(Unavailable::WorkerTimeout)?;
-    };
-    let entries = Archive {
-        database,
-        id: &progress.id,
-        version: &archive.version,
-        size: within_bounds(archive.size)?,
-    };
-    let mut entries = entries.entries().await?.into_iter().rev();
-    let entry = entries
-        .find(|entry| entry.name() == name)
-        .ok_or(Unavailable::NoSuchFile)?;
-    Ok(Download {
-        size: entry.content()?.size(),
-        validator: Some(format!("{}-{}", archive.version, entry.fingerprint())),
-        modified: archive.modified,
-        source: Source::Entry {
-            database: database.renewed(),
-            id: progress.id,
-            archive,
-            entry,
         },
-    })
+        (RunFile::Artifact(artifact), None) => open_elsewhere(database, found, *artifact, partial).await?,
+        (RunFile::Entry(name), _) if is_withheld(name) => return Err(Unavailable::Withheld.into()),
+        (RunFile::Entry(name), _) => open_entry(database, found, name).await?,
+    };
+    download.has_ended = has_ended;
+    Ok(download)
 }
 
-/// An entry of the archive that the worker makes. When the archive turns out to have a folder around all of its files,
-/// it is asked for a second time.
-async fn find_at_worker(database: &Database, id: &str, name: &str) -> Result<Download, Error> {
+/// Unix time of a task's end, where it is known. A fault is logged: a file does not depend on it.
+pub async fn end_of(database: &Database, id: TaskId) -> Option<u64> {
+    let event = task::find_event(database, id).await;
+    let event = event.inspect_err(|error| database.record().cause(error)).ok()?;
+    event.at.filter(|at| *at <= clock::unix_time())
+}
+
+/// An artifact that its column does not have: a report in the archive, or a file that `worker_plan` still has.
+async fn open_elsewhere(
+    database: &Database,
+    found: Artifacts,
+    artifact: Artifact,
+    partial: bool,
+) -> Result<Download, Error> {
+    let Artifacts {
+        progress,
+        archive,
+        archive_end,
+        ..
+    } = found;
+    if let (Artifact::Report, Some(stored), true) = (artifact, archive, progress.state.has_ended()) {
+        let archive = Archive::new(database, progress.id, stored);
+        match archive.find(artifact.file_name(), archive_end).await {
+            Ok(Some(entry)) => return Download::from_entry(archive, entry),
+            // That the archive cannot be read is not why the task has no report.
+            Err(error @ Error::ContentUnavailable(_)) => database.record().cause(&error),
+            result => drop(result?),
+        }
+    }
+    let may_be_at_worker = match (progress.state, artifact) {
+        (TaskState::Pending, _) | (TaskState::Failed | TaskState::Stopped, Artifact::Report) => false,
+        (TaskState::Running | TaskState::Stopping, artifact) => partial && artifact == Artifact::Zip,
+        (TaskState::Completed | TaskState::Failed | TaskState::Stopped, _) => true,
+    };
+    if may_be_at_worker {
+        match open_at_worker(database, progress.id, artifact).await {
+            Err(Error::ContentUnavailable(fault)) if is_gone(fault, progress.state) => {
+                database.record().cause(&fault.into());
+            }
+            opened => return opened,
+        }
+    }
+    Err(absent(database, &progress).await)
+}
+
+/// A file out of the archive: that of the database, else that of `worker_plan`.
+async fn open_entry(database: &Database, found: Artifacts, name: &str) -> Result<Download, Error> {
+    let Artifacts {
+        progress,
+        archive,
+        archive_end,
+        ..
+    } = found;
+    if let Some(stored) = archive {
+        let archive = Archive::new(database, progress.id, stored);
+        let entry = archive.find(name, archive_end).await?.ok_or(Unavailable::NoSuchFile)?;
+        return Download::from_entry(archive, entry);
+    }
+    if progress.state == TaskState::Pending {
+        return Err(absent(database, &progress).await);
+    }
+    let limit = database.record().left(PASSING_LIMIT);
+    let found = clock::within(limit, find_at_worker(database, progress.id, name)).await;
+    match found.unwrap_or(Err(Unavailable::WorkerTimeout.into())) {
+        Ok(Some(download)) => Ok(download),
+        Ok(None) if progress.state.has_ended() => Err(Unavailable::NoSuchFile.into()),
+        Err(Error::ContentUnavailable(fault)) if !is_gone(fault, progress.state) => Err(fault.into()),
+        Ok(None) => Err(absent(database, &progress).await),
+        Err(Error::ContentUnavailable(fault)) => {
+            database.record().cause(&fault.into());
+            Err(absent(database, &progress).await)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether what `worker_plan` answers means that there is no file. Once a task has ended, its folder is deleted within
+/// seconds. Then it makes no difference that the service is not there, or for a task that was stopped or has failed, that
+/// it does not work.
+fn is_gone(fault: Unavailable, state: TaskState) -> bool {
+    match state {
+        TaskState::Failed | TaskState::Stopped => fault.is_temporary() || fault == Unavailable::NoSuchFile,
+        TaskState::Completed => matches!(fault, Unavailable::NoSuchFile | Unavailable::WorkerUnreachable),
+        TaskState::Pending | TaskState::Running | TaskState::Stopping => fault == Unavailable::NoSuchFile,
+    }
+}
+
+/// The error for a file that a task has not made, or that was not kept.
+async fn absent(database: &Database, progress: &Progress) -> Error {
+    match progress.state {
+        TaskState::Pending | TaskState::Running | TaskState::Stopping | TaskState::Stopped => Error::NotReady {
+            state: progress.state,
+            progress: progress.percentage,
+        },
+        TaskState::Completed => Unavailable::NotStored.into(),
+        TaskState::Failed => {
+            let event = task::find_event(database, progress.id).await;
+            let event = event.inspect_err(|error| database.record().cause(error));
+            Error::GenerationFailed(plan::failure(
+                progress.percentage,
+                &progress.message,
+                event.unwrap_or_default().reason.as_deref(),
+            ))
+        }
+    }
+}
+
+async fn open_at_worker(database: &Database, id: TaskId, artifact: Artifact) -> Result<Download, Error> {
+    let worker = WorkerPlan::configured(database.record()).await?;
+    let arriving = worker.open(&id.to_string(), artifact).await?;
+    let size = arriving.size.map(within_bounds).transpose()?;
+    Ok(Download::from_worker(size, bounded(arriving).boxed_local()))
+}
+
+/// An entry of the archive that `worker_plan` makes; `None` when the archive lacks it. When all files of the archive are
+/// in one folder, it is read a second time.
+async fn find_at_worker(database: &Database, id: TaskId, name: &str) -> Result<Option<Download>, Error> {
     let worker = WorkerPlan::configured(database.record()).await?;
     let mut wanted = name.to_owned();
     for _ in 0..2 {
-        let pieces = bounded(worker.open(id, Artifact::Zip).await?).boxed_local();
-        match passing::find(pieces, &wanted).await? {
+        let arriving = worker.open(&id.to_string(), Artifact::Zip).await?;
+        if arriving.size.is_some_and(|size| size > MAX_SIZE) {
+            return Err(Unavailable::ArchiveTooLarge.into());
+        }
+        match passing::find(bounded(arriving).boxed_local(), &wanted).await? {
             Passed::Found(feed, content) => {
-                return Ok(Download::passing(content.size(), unpack::unpacked(feed, content)));
+                let pieces = unpack::unpacked(feed, content);
+                return Ok(Some(Download::from_worker(content.size(), pieces)));
             }
             Passed::Absent(Some(top)) => wanted = format!("{top}/{name}"),
             Passed::Absent(None) => break,
         }
     }
-    Err(Unavailable::NoSuchFile.into())
-}
-
-impl Download {
-    /// A file of the worker: it passes by once.
-    fn passing(size: Option<u64>, pieces: Pieces) -> Self {
-        Self {
-            size,
-            validator: None,
-            modified: None,
-            source: Source::Worker(pieces),
-        }
-    }
+    Ok(None)
 }
 
 /// A part of an artifact in the database, slice by slice. Each slice is a statement of its own with its own time limit,
 /// so that a slow reader holds no connection. The first slice is not longer than `first`.
 fn slices(
     database: Database,
-    id: String,
+    id: TaskId,
     artifact: Artifact,
-    version: String,
+    stored: Stored,
     range: Range<u64>,
     first: u64,
 ) -> impl Stream<Item = Result<Bytes, Error>> {
+    let most = match artifact {
+        Artifact::Report => REPORT_SLICE,
+        Artifact::Zip => ZIP_SLICE,
+    };
     stream::try_unfold(
-        (database, id, version, range.start, first),
-        move |(database, id, version, offset, most)| async move {
-            if offset >= range.end {
-                return Ok(None);
+        (stored, range.start, first.min(most)),
+        move |(mut stored, offset, length)| {
+            let database = database.renewed();
+            let end = range.end;
+            async move {
+                if offset >= end {
+                    return Ok(None);
+                }
+                let length = length.min(end - offset);
+                let bytes = read_slice(&database, id, artifact, &mut stored, offset, length).await?;
+                Ok(Some((bytes, (stored, offset + length, most))))
             }
-            let length = SLICE.min(most).min(range.end - offset);
-            let bytes = task::read_artifact(&database.renewed(), &id, artifact, &version, offset, length).await?;
-            if bytes.len() as u64 != length {
-                return Err(Error::Internal("the artifact is shorter than it was".to_owned()));
-            }
-            Ok(Some((
-                Bytes::from(bytes),
-                (database, id, version, offset + length, SLICE),
-            )))
         },
     )
 }
 
-/// A file of `worker_plan`, cut off with an error when it grows beyond all bounds.
+/// A slice of an artifact. Other services update a row while it is read: PlanExe's worker when the task ends, its web
+/// frontend when a user looks at the task. Such an update gives the row another version; reading goes on with it when
+/// size and hash of the artifact are the same. The hash of an archive is not known where one of its entries is read: the
+/// entry's own checksum is compared at its end. Each look at the hash of a large archive takes some tenths of a second.
+async fn read_slice(
+    database: &Database,
+    id: TaskId,
+    artifact: Artifact,
+    stored: &mut Stored,
+    offset: u64,
+    length: u64,
+) -> Result<Bytes, Error> {
+    const ATTEMPTS: usize = 5;
+    let changed = || Error::Internal("the artifact changed while it was read".to_owned());
+    for _ in 0..ATTEMPTS {
+        if let Some(bytes) = task::read_artifact(database, id, artifact, stored, offset, length).await? {
+            return if bytes.len() as u64 == length {
+                Ok(bytes.into())
+            } else {
+                Err(Error::Internal("the artifact is shorter than its size".to_owned()))
+            };
+        }
+        let wanted = stored.sha256.as_ref().map(|_| artifact);
+        // Who may read it has been checked when the reading began.
+        let found = task::find_artifacts(database, id, &Caller::Operator, wanted, 0).await;
+        let found = match found {
+            Err(Error::TaskNotFound) => return Err(changed()),
+            found => found?,
+        };
+        let now = if wanted.is_some() { found.wanted } else { found.archive };
+        match now {
+            Some(now) if now.size == stored.size && now.sha256 == stored.sha256 => *stored = now,
+            _ => return Err(changed()),
+        }
+    }
+    Err(Error::DatabaseUnavailable(
+        "the row changed again and again while it was read".to_owned(),
+    ))
+}
+
+/// A file of `worker_plan`. A file that grows beyond [`MAX_SIZE`] ends in an error.
 fn bounded(arriving: Arriving) -> impl Stream<Item = Result<Bytes, Error>> {
     let pieces = arriving.pieces().map_err(Error::from);
     pieces.scan(0_u64, |received, piece| {
@@ -470,31 +429,5 @@ fn within_bounds(size: u64) -> Result<u64, Error> {
         Ok(size)
     } else {
         Err(Error::ContentUnavailable(Unavailable::TooLarge))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn moments_are_read_and_written() {
-        let date = |year: u16, month: u16, day: u16| ((year - 1980) << 9) | (month << 5) | day;
-        let time = |hour: u16, minute: u16, second: u16| (hour << 11) | (minute << 5) | (second / 2);
-        for (date, time, text) in [
-            (date(1980, 1, 1), time(0, 0, 0), Some("1980-01-01T00:00:00Z")),
-            (date(2026, 11, 22), time(23, 59, 58), Some("2026-11-22T23:59:58Z")),
-            (date(2107, 12, 31), time(9, 5, 6), Some("2107-12-31T09:05:06Z")),
-            (0, 0, None),
-            (date(2026, 13, 1), 0, None),
-            (date(2026, 0, 1), 0, None),
-            (date(2026, 1, 0), 0, None),
-            (date(2026, 1, 1), time(24, 0, 0), None),
-            (date(2026, 1, 1), time(0, 60, 0), None),
-            (date(2026, 1, 1), time(0, 0, 60), None),
-        ] {
-            let written = Moment::new(date, time).map(|moment| moment.to_string());
-            assert_eq!(written.as_deref(), text, "{date:#x} {time:#x}");
-        }
     }
 }

@@ -9,12 +9,16 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use crate::{
-    clock, config,
+    clock,
+    config::{self, Access, Misconfigured},
     error::{Error, LinkFault},
 };
 
-/// How long a download link holds, in seconds.
+/// How long a download link usually holds, in seconds.
 pub const LINK_LIFETIME: u64 = 15 * 60;
+/// How long a link holds to a file that only `worker_plan` has, in seconds: it deletes the files of a run when the run has
+/// ended.
+pub const UNSTORED_LIFETIME: u64 = 10;
 
 /// The key that a request carries: `Authorization: Bearer <key>` (RFC 6750), `X-API-Key: <key>` or `API_KEY: <key>`.
 fn presented_key(headers: &HeaderMap) -> Option<&[u8]> {
@@ -39,12 +43,24 @@ fn presented_key(headers: &HeaderMap) -> Option<&[u8]> {
 pub struct LinkKey([u8; 32]);
 
 impl LinkKey {
-    /// The key of the settings: the download secret, else one derived from the API key.
+    /// The key that is derived from a secret: a signature of links must not serve another purpose.
     #[must_use]
-    pub fn new(links: &config::Links, api_key: Option<&str>) -> Self {
-        let secret = links.download_secret.as_deref().or(api_key).unwrap_or_default();
-        // Derived even when the secret is given: a signature must not double as one of another purpose.
+    pub fn new(secret: &str) -> Self {
         Self(hmac(secret.as_bytes(), &[b"planexe-mcp download links"]))
+    }
+
+    /// The key of the settings: from the download secret, else the API key, else, where users have keys, the salt of
+    /// their hashes. With none of them, downloads need no signature.
+    ///
+    /// # Errors
+    /// When a setting cannot be used.
+    pub async fn configured(api_key: Option<&str>) -> Result<Self, Misconfigured> {
+        Ok(match (config::download_secret().await?, api_key) {
+            (Some(secret), _) => Self::new(&secret),
+            (None, Some(api_key)) => Self::new(api_key),
+            (None, None) if Access::read().await.require_user_key? => Self::new(&config::api_key_secret().await?),
+            (None, None) => Self::new(""),
+        })
     }
 
     /// The query of a link to `file` of the task `id` that holds until `expires` (Unix time).
@@ -66,7 +82,7 @@ impl LinkKey {
         };
         let signature = value("signature")?;
         let expires = value("expires").unwrap_or_default();
-        // The signature first: an expiry that nobody signed says nothing.
+        // The signature first: an expiry without one says nothing.
         let expected = hex(&self.signature(id, file, expires));
         if !bool::from(expected.as_bytes().ct_eq(signature.as_bytes())) {
             return Some(Err(LinkFault::Signature));
@@ -131,16 +147,21 @@ pub struct SignedLink {
 }
 
 impl SignedLink {
-    /// A link to `file` of the task `id` that begins with the public base URL of the settings, else with the origin of
-    /// the request.
+    /// A link to `file` of the task `id` that holds for `lifetime` seconds. It begins with the public base URL of the
+    /// settings, else with the origin of the request.
     ///
     /// # Errors
-    /// [`Error::Internal`] when the host cannot resolve the settings.
-    pub async fn to(id: &str, file: &str, api_key: Option<&str>, origin: &RequestOrigin) -> Result<Self, Error> {
-        let links = config::Links::read().await?;
-        let expires = clock::unix_time() + LINK_LIFETIME;
-        let query = LinkKey::new(&links, api_key).query(id, file, expires);
-        let base = links.public_base_url.unwrap_or_else(|| origin.text());
+    /// [`Error::Misconfigured`].
+    pub async fn to(
+        id: &str,
+        file: &str,
+        lifetime: u64,
+        api_key: Option<&str>,
+        origin: &RequestOrigin,
+    ) -> Result<Self, Error> {
+        let expires = clock::unix_time() + lifetime;
+        let query = LinkKey::configured(api_key).await?.query(id, file, expires);
+        let base = config::public_base_url().await?.unwrap_or_else(|| origin.text());
         let base = base.trim_end_matches('/');
         let file = utf8_percent_encode(file, PATH);
         Ok(Self {
@@ -235,11 +256,7 @@ mod tests {
 
     #[test]
     fn a_link_holds_for_its_task_file_and_time_alone() {
-        let links = config::Links {
-            public_base_url: None,
-            download_secret: None,
-        };
-        let key = LinkKey::new(&links, Some("secret"));
+        let key = LinkKey::new("secret");
         let query = key.query("task-1", "run.zip", 1_000);
         assert_eq!(key.check(&query, "task-1", "run.zip", 1_000), Some(Ok(())));
         assert_eq!(
@@ -259,7 +276,7 @@ mod tests {
             Some(Err(LinkFault::Signature))
         );
         assert_eq!(
-            LinkKey::new(&links, Some("other")).check(&query, "task-1", "run.zip", 0),
+            LinkKey::new("other").check(&query, "task-1", "run.zip", 0),
             Some(Err(LinkFault::Signature))
         );
         assert_eq!(

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use serde::Deserialize;
 
-use crate::error::Error;
+use crate::{error::Error, json};
 
 /// Where `spin.toml` mounts the catalogue.
 const PATH: &str = "/prompts/prompts.jsonl";
@@ -34,7 +34,7 @@ pub fn examples() -> Result<&'static [String], Error> {
 fn parse(text: &str) -> Result<Vec<String>, String> {
     let mut examples = Vec::new();
     for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        let entry: Entry = serde_json::from_str(line)
+        let entry: Entry = json::object(line)
             .map_err(|error| format!("line {} of the prompt catalogue is broken: {error}", number + 1))?;
         if entry.mcp_example {
             examples.push(entry.prompt);

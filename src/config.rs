@@ -1,7 +1,7 @@
 //! Settings: Spin application variables. A change takes effect within a second.
 //!
-//! Each group is read where it is needed, so that a request pays only for the variables it uses. An empty value
-//! means unset. Names and defaults stand in `spin.toml`.
+//! A blank value means the default. Each setting is read where it is needed, so that a request pays only for those that
+//! it uses, and one that cannot be used harms only the calls that depend on it.
 
 #[cfg(fuzzing)]
 pub mod fuzzing;
@@ -12,19 +12,96 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures::join;
 use sha2::{Digest as _, Sha256, digest::Output};
 
-use crate::error::Error;
+use crate::clock;
 
 /// How long values are used before the host is asked for them again. Each question is a call out of the instance, and
-/// together they would cost an answer more than its statement costs us.
+/// together they would cost an answer more than its statement costs.
 const FRESH: Duration = Duration::from_secs(1);
+
+/// How long the host may take for a value: its provider may be a service elsewhere.
+const LIMIT: Duration = Duration::from_secs(2);
+
+/// A setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Setting {
+    /// Its variable in `spin.toml`.
+    variable: &'static str,
+    /// Its value where none is set.
+    default: &'static str,
+}
+
+/// The settings, each as a constant and all of them in [`ALL`].
+macro_rules! settings {
+    ($($name:ident: $variable:literal = $default:literal;)*) => {
+        $(const $name: Setting = Setting { variable: $variable, default: $default };)*
+        #[cfg(test)]
+        const ALL: &[Setting] = &[$($name),*];
+    };
+}
+
+settings! {
+    API_KEY: "mcp_api_key" = "";
+    PUBLIC_BASE_URL: "mcp_public_base_url" = "";
+    CORS_ORIGINS: "mcp_cors_origins" = "http://localhost,http://127.0.0.1";
+    MAX_BODY_BYTES: "mcp_max_body_bytes" = "1048576";
+    DOWNLOAD_SECRET: "mcp_download_secret" = "";
+    REQUIRE_USER_KEY: "mcp_require_user_key" = "false";
+    OPEN_LISTS: "mcp_open_lists" = "true";
+    REPEAT_WINDOW: "mcp_repeat_window_seconds" = "180";
+    CREDITS_PER_PLAN: "credits_per_plan" = "1";
+    API_KEY_SECRET: "api_key_secret" = "dev-api-key-secret";
+    DATABASE_URI: "sqlalchemy_database_uri" = "";
+    POSTGRES_HOST: "postgres_host" = "database_postgres";
+    POSTGRES_PORT: "postgres_port" = "5432";
+    POSTGRES_DB: "postgres_db" = "planexe";
+    POSTGRES_USER: "postgres_user" = "planexe";
+    POSTGRES_PASSWORD: "postgres_password" = "planexe";
+    WORKER_PLAN_URL: "worker_plan_url" = "http://worker_plan:8000";
+}
+
+impl Setting {
+    /// What counts for a value: itself, or the default for a blank one.
+    fn or_default(self, value: &str) -> &str {
+        if value.trim().is_empty() { self.default } else { value }
+    }
+
+    /// The error for a value that cannot be used, and why.
+    fn misconfigured(self, why: &'static str) -> Misconfigured {
+        Misconfigured {
+            variable: self.variable,
+            why,
+        }
+    }
+}
+
+/// A setting that cannot be used. It names the setting and never its value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{} {why}", environment_name(.variable))]
+pub struct Misconfigured {
+    /// The setting's variable in `spin.toml`.
+    pub variable: &'static str,
+    /// Why it cannot be used.
+    pub why: &'static str,
+}
+
+/// The name of a setting in the environment, as operators know it.
+fn environment_name(variable: &str) -> String {
+    let prefix = if variable == DATABASE_URI.variable {
+        ""
+    } else {
+        "PLANEXE_"
+    };
+    format!("{prefix}{}", variable.to_ascii_uppercase())
+}
 
 /// What this instance knows of the settings, and what it has made of them.
 #[derive(Default)]
 struct Known {
     since: Option<Instant>,
-    values: Vec<(&'static str, Rc<str>)>,
+    values: Vec<(Setting, Result<Rc<str>, Misconfigured>)>,
     access: Option<Rc<Access>>,
     database_address: Option<Rc<str>>,
 }
@@ -48,122 +125,117 @@ pub fn refresh(now: Instant) {
     });
 }
 
-/// Settings that guard the door: needed by nearly every request.
+/// Settings that nearly every request needs.
 #[derive(Debug)]
 pub struct Access {
-    /// The API key of the server; `None` leaves it open.
+    /// The API key of the server; `None` leaves it open. Also `None` when it cannot be resolved: see `api_key_hash`.
     pub api_key: Option<String>,
     /// SHA-256 of it: keys are compared by their hashes, so that not even the length shows.
-    pub api_key_hash: Option<Output<Sha256>>,
+    pub api_key_hash: Result<Option<Output<Sha256>>, Misconfigured>,
     /// Origins that web pages may call from.
-    pub cors_origins: String,
-    /// Upper bound of a request body, in bytes.
+    pub cors_origins: Result<Rc<str>, Misconfigured>,
+    /// Upper bound of a request body, in bytes. The default where the setting cannot be used.
     pub max_body_bytes: u64,
+    /// Why the bound of the setting does not hold.
+    pub max_body_fault: Option<Misconfigured>,
+    /// Whether plans are made for users only, who then call with keys of their own.
+    pub require_user_key: Result<bool, Misconfigured>,
+    /// Whether handshake and lists are answered without a key.
+    pub open_lists: Result<bool, Misconfigured>,
 }
 
 impl Access {
     /// Reads the group.
-    ///
-    /// # Errors
-    /// [`Error::Internal`] when the host cannot resolve a variable or a number is none.
-    pub async fn read() -> Result<Rc<Self>, Error> {
+    pub async fn read() -> Rc<Self> {
         if let Some(access) = KNOWN.with_borrow(|known| known.access.clone()) {
-            return Ok(access);
+            return access;
         }
-        let api_key = optional("mcp_api_key").await?;
+        let (api_key, cors_origins, max_body_bytes, require_user_key, open_lists) = join!(
+            optional(API_KEY),
+            text(CORS_ORIGINS),
+            number(MAX_BODY_BYTES),
+            flag(REQUIRE_USER_KEY),
+            flag(OPEN_LISTS)
+        );
         let access = Rc::new(Self {
-            api_key_hash: api_key.as_deref().map(Sha256::digest),
-            api_key,
-            cors_origins: text("mcp_cors_origins").await?,
-            max_body_bytes: number("mcp_max_body_bytes").await?,
+            api_key_hash: api_key
+                .as_ref()
+                .map(|key| key.as_deref().map(Sha256::digest))
+                .map_err(|error| *error),
+            api_key: api_key.ok().flatten(),
+            cors_origins,
+            max_body_bytes: max_body_bytes.unwrap_or_else(|_| MAX_BODY_BYTES.default.parse().unwrap_or_default()),
+            max_body_fault: max_body_bytes.err(),
+            require_user_key,
+            open_lists,
         });
         KNOWN.with_borrow_mut(|known| known.access = Some(Rc::clone(&access)));
-        Ok(access)
+        access
     }
 }
 
-/// Settings of download links.
-#[derive(Debug)]
-pub struct Links {
-    /// Prefix of links; `None` takes scheme and host of the request.
-    pub public_base_url: Option<String>,
-    /// Key of the signature; `None` derives it from the API key.
-    pub download_secret: Option<String>,
-}
-
-impl Links {
-    /// Reads the group.
-    ///
-    /// # Errors
-    /// [`Error::Internal`] when the host cannot resolve a variable.
-    pub async fn read() -> Result<Self, Error> {
-        Ok(Self {
-            public_base_url: optional("mcp_public_base_url").await?,
-            download_secret: optional("mcp_download_secret").await?,
-        })
-    }
-}
-
-/// Settings of users and credits.
-#[derive(Debug)]
-pub struct Accounts {
-    /// Whether `task_create` needs a user key.
-    pub require_user_key: bool,
-    /// Credits that a plan costs a user.
-    pub credits_per_plan: i32,
-    /// Salt of the hashes of user keys, shared with PlanExe's web frontend.
-    pub api_key_secret: String,
-}
-
-/// How long, in seconds, the same prompt of the same caller is the same request; 0 switches that off.
+/// The address at which people and clients reach this server; `None` takes scheme and host of the request.
 ///
 /// # Errors
-/// [`Error::Internal`] when the host cannot resolve the variable or it is no number of seconds.
-pub async fn repeat_window() -> Result<f64, Error> {
-    const NAME: &str = "mcp_repeat_window_seconds";
-    // A longer one would be no window; and what is no number is a mistake, not a reason to sell a plan twice.
-    const LONGEST: u32 = 7 * 24 * 3600;
-    let Some(value) = optional(NAME).await? else {
-        return Ok(60.0);
-    };
-    match value.parse::<u32>() {
-        Ok(seconds) if seconds <= LONGEST => Ok(seconds.into()),
-        _ => Err(Error::Internal(format!(
-            "variable {NAME} must be whole seconds, {LONGEST} at the most"
-        ))),
-    }
+/// When the host cannot resolve the setting.
+pub async fn public_base_url() -> Result<Option<String>, Misconfigured> {
+    optional(PUBLIC_BASE_URL).await
 }
 
-impl Accounts {
-    /// Reads the group.
-    ///
-    /// # Errors
-    /// [`Error::Internal`] when the host cannot resolve a variable or a value has the wrong form.
-    pub async fn read() -> Result<Self, Error> {
-        Ok(Self {
-            require_user_key: flag("mcp_require_user_key").await?,
-            credits_per_plan: number("credits_per_plan").await?,
-            api_key_secret: text("api_key_secret").await?,
-        })
+/// Key of the signatures of download links; `None` derives it from another secret.
+///
+/// # Errors
+/// When the host cannot resolve the setting.
+pub async fn download_secret() -> Result<Option<String>, Misconfigured> {
+    optional(DOWNLOAD_SECRET).await
+}
+
+/// How long, in seconds, the same prompt of the same owner is the same request; 0 switches that off.
+///
+/// # Errors
+/// When the host cannot resolve the setting or it is not a number of seconds, at most a week.
+pub async fn repeat_window() -> Result<f64, Misconfigured> {
+    let seconds = u32::try_from(number(REPEAT_WINDOW).await?).unwrap_or(u32::MAX);
+    if seconds > 7 * 24 * 3600 {
+        return Err(REPEAT_WINDOW.misconfigured("must be at most 604800 seconds"));
     }
+    Ok(seconds.into())
+}
+
+/// Credits that a plan costs a user.
+///
+/// # Errors
+/// When the host cannot resolve the setting or it is not a price.
+pub async fn credits_per_plan() -> Result<i32, Misconfigured> {
+    i32::try_from(number(CREDITS_PER_PLAN).await?).map_err(|_| CREDITS_PER_PLAN.misconfigured("is too large"))
+}
+
+/// Salt of the hashes of user keys, shared with PlanExe's web frontend, which takes it with all its spaces.
+///
+/// # Errors
+/// When the host cannot resolve the setting.
+pub async fn api_key_secret() -> Result<Rc<str>, Misconfigured> {
+    value(API_KEY_SECRET).await
 }
 
 /// The address of the database, `postgres://…`, as the host's Postgres interface takes it.
 ///
 /// # Errors
-/// [`Error::Internal`] when the host cannot resolve a variable or `SQLALCHEMY_DATABASE_URI` is no Postgres address.
-pub async fn database_address() -> Result<Rc<str>, Error> {
+/// When the host cannot resolve a setting or `SQLALCHEMY_DATABASE_URI` is not a Postgres address.
+pub async fn database_address() -> Result<Rc<str>, Misconfigured> {
     if let Some(address) = KNOWN.with_borrow(|known| known.database_address.clone()) {
         return Ok(address);
     }
-    let address: Rc<str> = match optional("sqlalchemy_database_uri").await? {
-        Some(uri) => normalise_database_uri(&uri)?,
+    let address: Rc<str> = match optional(DATABASE_URI).await? {
+        Some(uri) => {
+            normalise_database_uri(&uri).ok_or_else(|| DATABASE_URI.misconfigured("is no postgresql:// address"))?
+        }
         None => database_uri(
-            &value("postgres_user").await?,
-            &value("postgres_password").await?,
-            &value("postgres_host").await?,
-            &value("postgres_port").await?,
-            &value("postgres_db").await?,
+            &text(POSTGRES_USER).await?,
+            &value(POSTGRES_PASSWORD).await?,
+            &text(POSTGRES_HOST).await?,
+            &text(POSTGRES_PORT).await?,
+            &text(POSTGRES_DB).await?,
         ),
     }
     .into();
@@ -174,9 +246,9 @@ pub async fn database_address() -> Result<Rc<str>, Error> {
 /// The base address of `worker_plan`, without a slash at the end.
 ///
 /// # Errors
-/// [`Error::Internal`] when the host cannot resolve the variable.
-pub async fn worker_plan_url() -> Result<String, Error> {
-    Ok(text("worker_plan_url").await?.trim_end_matches('/').to_owned())
+/// When the host cannot resolve the setting.
+pub async fn worker_plan_url() -> Result<String, Misconfigured> {
+    Ok(text(WORKER_PLAN_URL).await?.trim_end_matches('/').to_owned())
 }
 
 /// What every address carries. The address stays the same for all requests: the host keeps a pool for each.
@@ -196,16 +268,15 @@ fn database_uri(user: &str, password: &str, host: &str, port: &str, database: &s
     )
 }
 
-/// Takes the forms that `SQLAlchemy` knows (`postgresql+psycopg2://…`) to the one that the host knows.
-fn normalise_database_uri(uri: &str) -> Result<String, Error> {
-    let (scheme, rest) = uri.trim().split_once("://").unwrap_or_default();
+/// Takes the forms that `SQLAlchemy` knows (`postgresql+psycopg2://…`) to the one that the host knows; `None` for an
+/// address that is not of Postgres.
+fn normalise_database_uri(uri: &str) -> Option<String> {
+    let (scheme, rest) = uri.trim().split_once("://")?;
     if !matches!(scheme.split('+').next(), Some("postgres" | "postgresql")) {
-        return Err(Error::Internal(
-            "SQLALCHEMY_DATABASE_URI is no postgresql:// address".to_owned(),
-        ));
+        return None;
     }
     let separator = if rest.contains('?') { '&' } else { '?' };
-    Ok(format!("postgres://{rest}{separator}{ADDRESS_OPTIONS}"))
+    Some(format!("postgres://{rest}{separator}{ADDRESS_OPTIONS}"))
 }
 
 /// Percent-encodes all but RFC 3986's unreserved characters.
@@ -220,58 +291,98 @@ const UNRESERVED: &percent_encoding::AsciiSet = &percent_encoding::NON_ALPHANUME
     .remove(b'_')
     .remove(b'~');
 
-/// A variable's value, blank when it is unset.
-async fn value(name: &'static str) -> Result<Rc<str>, Error> {
+/// The value of a setting, with its spaces; the default where it is blank. Every other accessor reads through this one.
+async fn value(setting: Setting) -> Result<Rc<str>, Misconfigured> {
     let known = KNOWN.with_borrow(|known| {
         let mut values = known.values.iter();
         values
-            .find(|(known, _)| *known == name)
-            .map(|(_, value)| Rc::clone(value))
+            .find(|(known, _)| *known == setting)
+            .map(|(_, value)| value.clone())
     });
     if let Some(value) = known {
-        return Ok(value);
+        return value;
     }
-    let value = spin_sdk::variables::get(name).await;
-    // The host's error may repeat the value of a variable: only its kind is kept.
-    let value = value.map_err(|_| Error::Internal(format!("variable {name} cannot be resolved; see spin.toml")))?;
-    let value: Rc<str> = value.into();
-    KNOWN.with_borrow_mut(|known| known.values.push((name, Rc::clone(&value))));
-    Ok(value)
+    let value = match Box::pin(clock::within(LIMIT, spin_sdk::variables::get(setting.variable))).await {
+        Some(Ok(value)) => Ok(setting.or_default(&value).into()),
+        // The host's error may repeat the value of a variable: only its kind is kept.
+        Some(Err(_)) => Err(setting.misconfigured("cannot be resolved: see spin.toml and the variables provider")),
+        None => Err(setting.misconfigured("was not resolved within 2 seconds: see the variables provider")),
+    };
+    KNOWN.with_borrow_mut(|known| known.values.push((setting, value.clone())));
+    value
 }
 
-/// A variable's value, blank when it is unset.
-async fn text(name: &'static str) -> Result<String, Error> {
-    Ok(value(name).await?.as_ref().to_owned())
+/// The value of a setting without spaces around it.
+async fn text(setting: Setting) -> Result<Rc<str>, Misconfigured> {
+    Ok(value(setting).await?.trim().into())
 }
 
-/// A variable's value, `None` when it is blank.
-async fn optional(name: &'static str) -> Result<Option<String>, Error> {
-    let value = value(name).await?;
-    let trimmed = value.trim();
-    Ok((!trimmed.is_empty()).then(|| trimmed.to_owned()))
+/// The value of a setting without spaces around it; `None` when it has none.
+async fn optional(setting: Setting) -> Result<Option<String>, Misconfigured> {
+    let value = value(setting).await?;
+    let value = value.trim();
+    Ok((!value.is_empty()).then(|| value.to_owned()))
 }
 
-/// A variable that is a number.
-async fn number<T: std::str::FromStr>(name: &'static str) -> Result<T, Error> {
-    value(name)
-        .await?
+/// A setting that is a whole number.
+async fn number(setting: Setting) -> Result<u64, Misconfigured> {
+    let value = value(setting).await?;
+    value
         .trim()
         .parse()
-        .map_err(|_| Error::Internal(format!("variable {name} must be a number")))
+        .map_err(|_| setting.misconfigured("must be a whole number, not negative"))
 }
 
-/// A variable that is a yes or no.
-async fn flag(name: &'static str) -> Result<bool, Error> {
-    match value(name).await?.trim().to_ascii_lowercase().as_str() {
+/// A setting that is a yes or no.
+async fn flag(setting: Setting) -> Result<bool, Misconfigured> {
+    match value(setting).await?.trim().to_ascii_lowercase().as_str() {
         "true" | "1" | "yes" | "on" => Ok(true),
-        "" | "false" | "0" | "no" | "off" => Ok(false),
-        _ => Err(Error::Internal(format!("variable {name} must be true or false"))),
+        "false" | "0" | "no" | "off" => Ok(false),
+        _ => Err(setting.misconfigured("must be true or false")),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_defaults_are_those_of_the_manifest() {
+        let manifest = include_str!("../spin.toml");
+        for setting in ALL {
+            let Setting { variable, default } = setting;
+            let declared = manifest
+                .lines()
+                .filter(|line| line.starts_with(&format!("{variable} = {{ default = \"{default}\"")));
+            assert_eq!(declared.count(), 1, "{variable}");
+            assert!(
+                manifest.contains(&format!("{variable} = \"{{{{ {variable} }}}}\"")),
+                "{variable}"
+            );
+        }
+        assert_eq!(manifest.matches("{ default = ").count(), ALL.len());
+    }
+
+    #[test]
+    fn a_blank_value_is_the_default() {
+        for setting in ALL {
+            for blank in ["", " ", "\t\r\n"] {
+                assert_eq!(setting.or_default(blank), setting.default, "{setting:?}");
+            }
+            assert_eq!(setting.or_default(" a "), " a ", "{setting:?}");
+        }
+        assert_eq!(MAX_BODY_BYTES.default.parse(), Ok(1_048_576_u64));
+    }
+
+    #[test]
+    fn settings_are_named_as_in_the_environment() {
+        for (setting, text) in [
+            (REPEAT_WINDOW, "PLANEXE_MCP_REPEAT_WINDOW_SECONDS is wrong"),
+            (DATABASE_URI, "SQLALCHEMY_DATABASE_URI is wrong"),
+        ] {
+            assert_eq!(setting.misconfigured("is wrong").to_string(), text);
+        }
+    }
 
     #[test]
     fn every_part_of_the_address_is_encoded() {
@@ -293,11 +404,10 @@ mod tests {
             ),
             (" postgres://h/d ", "postgres://h/d?"),
         ] {
-            let address = normalise_database_uri(given).unwrap_or_default();
-            assert_eq!(address, format!("{plain}{ADDRESS_OPTIONS}"));
+            assert_eq!(normalise_database_uri(given), Some(format!("{plain}{ADDRESS_OPTIONS}")));
         }
         for given in ["mysql://u:p@h/d", "h:5432/d", "postgresqlx://h/d"] {
-            assert!(normalise_database_uri(given).is_err(), "{given}");
+            assert_eq!(normalise_database_uri(given), None, "{given}");
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The database through the host's Postgres interface: opening, time limits, decoding, errors. One file per table.
 //!
 //! The interface knows neither enums nor json nor `timestamptz`: the SQL casts them, both ways. What a statement
-//! returns is read by position, so that every statement names its columns in the order of its decoder.
+//! returns is read by position, so that every statement names its columns in the order of its decoder. Every statement returns
+//! one row, whatever it finds.
 
 pub mod task;
 pub mod user;
@@ -16,8 +17,11 @@ use spin_sdk::pg::{Connection, DbValue, ParameterValue, PgError, QueryError};
 
 use crate::{clock, config, error::Error, log::Record};
 
-/// What all database calls of one request may take together. The caller hears from us within three seconds.
+/// Time limit of all database calls of one request together. The caller gets an answer within three seconds.
 const LIMIT: Duration = Duration::from_millis(2_500);
+
+/// The tables that the statements name. PlanExe's web frontend creates them.
+const TABLES: &str = "credit_history,events,nonces,task_item,user_account,user_api_key,workers";
 
 /// The database, for one request. A connection is opened for each statement: the host keeps them in a pool, and one
 /// that is held while a client reads slowly would be missing there.
@@ -78,21 +82,17 @@ impl Database {
         &self.record
     }
 
-    /// Runs a statement that changes nothing of weight, and returns all of its rows. It is run again, once, when its
+    /// Runs a statement that changes nothing of weight, and returns its row. It is run again, once, when its
     /// connection breaks: the host's pool may have handed out one that died meanwhile.
     ///
     /// # Errors
     /// [`Error::DatabaseUnavailable`] when no answer comes in time or the database refuses, [`Error::Internal`] when it
     /// rejects the statement.
-    pub async fn query(&self, statement: &str, parameters: Vec<ParameterValue>) -> Result<Vec<Row>, Error> {
-        match self.run(statement, parameters, true).await {
-            Ok(rows) => Ok(rows),
-            Err(Failure::Undone(error)) => Err(error),
-            Err(Failure::Unknown { cause, .. }) => Err(Error::DatabaseUnavailable(cause)),
-        }
+    pub async fn query(&self, statement: &str, parameters: Vec<ParameterValue>) -> Result<Row, Error> {
+        self.run(statement, parameters, true).await.map_err(unavailable)
     }
 
-    /// Runs a statement that changes something, and returns all of its rows. Only one that is `repeatable`, that is,
+    /// Runs a statement that changes something, and returns its row. Only one that is `repeatable`, that is,
     /// changes nothing more when it is run twice, is run again when its connection breaks.
     ///
     /// # Errors
@@ -102,27 +102,37 @@ impl Database {
         statement: &str,
         parameters: Vec<ParameterValue>,
         repeatable: bool,
-    ) -> Result<Vec<Row>, Error> {
+    ) -> Result<Row, Error> {
         match self.run(statement, parameters, repeatable).await {
-            Ok(rows) => Ok(rows),
+            Ok(row) => Ok(row),
             Err(Failure::Undone(error)) => Err(error),
             Err(Failure::Unknown { cause, .. }) => Err(Error::OutcomeUnknown { cause, repeatable }),
         }
     }
 
-    async fn run(
+    /// Runs a statement as [`Database::run_again`] does. Says which tables are missing if it names one that is.
+    async fn run(&self, statement: &str, parameters: Vec<ParameterValue>, repeatable: bool) -> Result<Row, Failure> {
+        match self.run_again(statement, parameters, repeatable).await {
+            Err(Failure::Undone(Error::TablesMissing(_))) => Err(Failure::Undone(match self.check_tables().await {
+                Ok(()) => Error::DatabaseUnavailable("a table was missing and is there now".to_owned()),
+                Err(error) => error,
+            })),
+            result => result,
+        }
+    }
+
+    /// Runs a statement, and once more if it is `repeatable` and its connection breaks.
+    async fn run_again(
         &self,
         statement: &str,
         parameters: Vec<ParameterValue>,
         repeatable: bool,
-    ) -> Result<Vec<Row>, Failure> {
-        if !repeatable {
-            return self.attempt(statement, parameters).await;
-        }
-        match self.attempt(statement, parameters.clone()).await {
-            Err(Failure::Unknown { cause, broken: true }) => {
+    ) -> Result<Row, Failure> {
+        let again = repeatable.then(|| parameters.clone());
+        match (self.attempt(statement, parameters).await, again) {
+            (Err(Failure::Unknown { cause, broken: true }), Some(parameters)) => {
                 self.record.note(&format!("tried again after: {cause}"));
-                // What was unknown before stays unknown when the second attempt does not even begin.
+                // If the second attempt cannot connect, the outcome of the first one is still unknown.
                 match self.attempt(statement, parameters).await {
                     Err(Failure::Undone(Error::DatabaseUnavailable(second))) => Err(Failure::Unknown {
                         cause: second,
@@ -131,12 +141,27 @@ impl Database {
                     result => result,
                 }
             }
-            result => result,
+            (result, _) => result,
+        }
+    }
+
+    /// Asks the database whether all tables are there.
+    ///
+    /// # Errors
+    /// [`Error::TablesMissing`], and those of [`Database::query`].
+    pub async fn check_tables(&self) -> Result<(), Error> {
+        let statement = include_str!("db/missing_tables.sql");
+        let row = self.run_again(statement, vec![text(TABLES)], true).await;
+        let missing: String = row.map_err(unavailable)?.next("missing")?;
+        if missing.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::TablesMissing(missing))
         }
     }
 
     /// One attempt, within what is left of the time.
-    async fn attempt(&self, statement: &str, parameters: Vec<ParameterValue>) -> Result<Vec<Row>, Failure> {
+    async fn attempt(&self, statement: &str, parameters: Vec<ParameterValue>) -> Result<Row, Failure> {
         let sent = Cell::new(false);
         let call = async {
             let connection = Connection::open(&*self.address).await;
@@ -150,13 +175,13 @@ impl Database {
                     spin_sdk::pg::Error::Decode(text) => Failure::Undone(Error::Internal(text)),
                 })?;
             let (_, mut stream, end) = result.into_inner();
-            let mut rows = Vec::new();
+            let mut row = None;
             while let Some(values) = stream.next().await {
-                rows.push(Row(values.into_iter()));
+                row = row.or_else(|| Some(Row(values.into_iter())));
             }
             // Errors after the first row are known only here.
             end.await.map_err(failure)?;
-            Ok(rows)
+            row.ok_or_else(|| Failure::Undone(Error::Internal("a statement returned no row".to_owned())))
         };
         let begun = Instant::now();
         let left = self.allowance.saturating_sub(self.record.database());
@@ -173,13 +198,13 @@ impl Database {
             ))),
         }
     }
+}
 
-    /// Runs a statement that returns one row at the most.
-    ///
-    /// # Errors
-    /// As [`Database::query`].
-    pub async fn query_optional(&self, statement: &str, parameters: Vec<ParameterValue>) -> Result<Option<Row>, Error> {
-        Ok(self.query(statement, parameters).await?.into_iter().next())
+/// The error of a statement that changes nothing of weight: whether it took effect makes no difference.
+fn unavailable(failure: Failure) -> Error {
+    match failure {
+        Failure::Undone(error) => error,
+        Failure::Unknown { cause, .. } => Error::DatabaseUnavailable(cause),
     }
 }
 
@@ -195,12 +220,6 @@ impl Row {
     pub fn next<T: FromValue>(&mut self, column: &str) -> Result<T, Error> {
         let value = self.0.next().and_then(T::from_value);
         value.ok_or_else(|| Error::Internal(format!("column {column} is missing or has another type")))
-    }
-
-    /// Whether the next value is NULL.
-    #[must_use]
-    pub fn at_null(&self) -> bool {
-        matches!(self.0.as_slice().first(), Some(DbValue::DbNull))
     }
 }
 
@@ -257,6 +276,10 @@ fn from_host(error: PgError) -> Error {
         PgError::ConnectionFailed(text) => Error::DatabaseUnavailable(text),
         PgError::QueryFailed(QueryError::DbError(error)) if is_passing(&error.code) => {
             Error::DatabaseUnavailable(format!("{}: {}", error.code, error.message))
+        }
+        // Which tables are missing is asked afterwards: the text of Postgres depends on its language.
+        PgError::QueryFailed(QueryError::DbError(error)) if error.code == "42P01" => {
+            Error::TablesMissing(String::new())
         }
         // The message of a rejected statement may repeat a value of it: the code tells the operator enough.
         PgError::QueryFailed(QueryError::DbError(error)) => Error::Internal(format!("SQLSTATE {}", error.code)),

@@ -1,6 +1,9 @@
 //! Every way in which a request can fail, as one closed enum. It knows no HTTP and no JSON-RPC: `render` does.
 
-use crate::plan::TaskState;
+use crate::{
+    config::Misconfigured,
+    plan::{Percentage, TaskState},
+};
 
 /// A failed request.
 ///
@@ -17,21 +20,21 @@ pub enum Error {
     /// No task has this id, or the id is none, or the task is another user's.
     #[error("task not found")]
     TaskNotFound,
-    /// The worker gave up on the plan; the worker's own last message.
+    /// The plan failed: a sentence about how far it came and why, from [`crate::plan::failure`].
     #[error("plan generation failed")]
     GenerationFailed(String),
-    /// The plan is not complete yet.
+    /// The task has not made the file yet; once it is stopped, it never will.
     #[error("not ready: task is {}", .state.name())]
     NotReady {
         /// State of the task.
         state: TaskState,
-        /// 0 to 100.
-        progress: f64,
+        /// How far the plan is.
+        progress: Percentage,
     },
     /// A file of a run cannot be handed out.
     #[error("content unavailable: {0}")]
     ContentUnavailable(#[from] Unavailable),
-    /// This server creates tasks for users only, and the call named none.
+    /// This server is for users only, and the call has no user's key.
     #[error("user key missing")]
     UserKeyRequired,
     /// No user has this key, or it is revoked.
@@ -45,9 +48,20 @@ pub enum Error {
         /// Credits that a plan costs.
         price: i64,
     },
+    /// The owner has used this `client_request_id` for another plan.
+    #[error("client_request_id reused")]
+    RequestIdReused {
+        /// Whether the prompt is that of the first plan.
+        same_prompt: bool,
+        /// Whether `speed_vs_detail` is that of the first plan.
+        same_detail: bool,
+    },
     /// The database does not answer, or not in time.
     #[error("database unavailable: {0}")]
     DatabaseUnavailable(String),
+    /// The database lacks these tables, a list with commas.
+    #[error("tables missing: {0}")]
+    TablesMissing(String),
     /// The database was lost while a statement ran that changes something, and nobody knows whether it took effect.
     #[error("database lost: {cause}")]
     OutcomeUnknown {
@@ -59,7 +73,10 @@ pub enum Error {
     /// The files of `GET /openapi.json` and `GET /docs` are not beside the component.
     #[error("pages missing: {0}")]
     PagesMissing(String),
-    /// A bug, or a setting that cannot work.
+    /// A setting that this call depends on cannot be used.
+    #[error("misconfigured: {0}")]
+    Misconfigured(#[from] Misconfigured),
+    /// A bug.
     #[error("internal error: {0}")]
     Internal(String),
 
@@ -71,7 +88,7 @@ pub enum Error {
     ApiKeyWrong,
     /// A signed download link that does not hold.
     #[error("download link refused: {0}")]
-    LinkRefused(LinkFault),
+    LinkRefused(#[from] LinkFault),
     /// The `Origin` of a browser's request is not allowed.
     #[error("origin refused")]
     OriginRefused,
@@ -116,6 +133,12 @@ pub enum Unavailable {
     /// The run has no such file.
     #[error("the run has no such file")]
     NoSuchFile,
+    /// The file is in the archive, but not handed out by itself.
+    #[error("the file is not handed out by itself")]
+    Withheld,
+    /// The plan is complete, but neither the database nor `worker_plan` has the file.
+    #[error("the plan is complete, but its files were not stored")]
+    NotStored,
     /// Nothing answers at the address of `worker_plan`.
     #[error("worker_plan cannot be reached")]
     WorkerUnreachable,
@@ -131,12 +154,15 @@ pub enum Unavailable {
     /// The archive of the run cannot be read.
     #[error("the archive is broken")]
     ArchiveBroken,
-    /// The file lies in the archive in a way that is not read here.
+    /// The file is in the archive in a form that is not read here.
     #[error("the entry is encrypted or packed by an unknown method")]
     EntryUnsupported,
-    /// The archive or the entry in it is larger than the bound.
+    /// The file is larger than the bound.
     #[error("the file is too large")]
     TooLarge,
+    /// The archive around the file is larger than the bound.
+    #[error("the archive is too large")]
+    ArchiveTooLarge,
 }
 
 /// What is wrong with a signed download link.
@@ -148,6 +174,9 @@ pub enum LinkFault {
     /// Its signature is for something else, or for nothing.
     #[error("signature does not match")]
     Signature,
+    /// It has no signature.
+    #[error("signature missing")]
+    Missing,
 }
 
 impl Error {
@@ -164,13 +193,18 @@ impl Error {
             Self::UserKeyRequired => "USER_API_KEY_REQUIRED",
             Self::InvalidUserKey => "INVALID_USER_API_KEY",
             Self::InsufficientCredits { .. } => "INSUFFICIENT_CREDITS",
-            Self::DatabaseUnavailable(_) | Self::OutcomeUnknown { .. } => "DATABASE_UNAVAILABLE",
+            Self::RequestIdReused { .. } => "CLIENT_REQUEST_ID_REUSED",
+            Self::DatabaseUnavailable(_) | Self::TablesMissing(_) | Self::OutcomeUnknown { .. } => {
+                "DATABASE_UNAVAILABLE"
+            }
             Self::PagesMissing(_) => "PAGES_MISSING",
+            Self::Misconfigured(_) => "SERVER_MISCONFIGURED",
             Self::Internal(_) => "INTERNAL_ERROR",
             Self::ApiKeyMissing => "API_KEY_MISSING",
             Self::ApiKeyWrong => "API_KEY_WRONG",
             Self::LinkRefused(LinkFault::Expired) => "LINK_EXPIRED",
             Self::LinkRefused(LinkFault::Signature) => "LINK_INVALID",
+            Self::LinkRefused(LinkFault::Missing) => "LINK_REQUIRED",
             Self::OriginRefused => "ORIGIN_REFUSED",
             Self::NoSuchRoute => "NO_SUCH_ROUTE",
             Self::MethodNotAllowed(_) => "METHOD_NOT_ALLOWED",
@@ -197,17 +231,13 @@ impl Error {
             Self::TaskNotFound => {
                 "No task has this task_id. Use the task_id that task_create returned, unchanged.".to_owned()
             }
-            Self::GenerationFailed(message) if message.is_empty() => {
-                "The plan could not be made. Create a new task to try again.".to_owned()
-            }
             Self::GenerationFailed(message) => message.clone(),
-            Self::NotReady { state, progress } => format!(
-                "This file does not exist yet: the task is {}, at {progress} %. Ask task_status until it is completed.",
-                state.name()
-            ),
+            Self::NotReady { state, progress } => not_ready(*state, *progress),
             Self::ContentUnavailable(reason) => reason.message().to_owned(),
             Self::UserKeyRequired => {
-                "This server makes plans for known users only. Pass your PlanExe API key as user_api_key.".to_owned()
+                "This server is for known users only. Send your PlanExe API key as Authorization: Bearer <key> or \
+                 X-API-Key: <key>; task_create takes it as user_api_key too."
+                    .to_owned()
             }
             Self::InvalidUserKey => {
                 "This user_api_key is unknown or revoked. Copy a valid key from your PlanExe account page.".to_owned()
@@ -215,10 +245,28 @@ impl Error {
             Self::InsufficientCredits { balance, price } => format!(
                 "A plan costs {price} credits and your balance is {balance}. Buy credits on your PlanExe account page."
             ),
+            Self::RequestIdReused {
+                same_prompt,
+                same_detail,
+            } => {
+                let differs = match (same_prompt, same_detail) {
+                    (false, false) => "prompt and speed_vs_detail differ",
+                    (false, true) => "prompt differs",
+                    (true, _) => "speed_vs_detail differs",
+                };
+                format!(
+                    "This client_request_id was used for another plan: {differs}. Nothing was made or charged. Choose a \
+                     new client_request_id for a new plan."
+                )
+            }
             Self::DatabaseUnavailable(_) => {
                 "PlanExe's database does not answer at the moment. Nothing was changed; try again in a few seconds."
                     .to_owned()
             }
+            Self::TablesMissing(tables) => format!(
+                "PlanExe's database lacks the tables {tables}. PlanExe's web frontend creates them when it starts: the \
+                 operator starts it once, then this server works."
+            ),
             Self::OutcomeUnknown { repeatable: true, .. } => {
                 "PlanExe's database was lost in the middle of this call, and whether it took effect is not known. Call \
                  again in a few seconds with the same arguments, the same client_request_id above all: if the first \
@@ -233,6 +281,11 @@ impl Error {
             Self::PagesMissing(_) => {
                 "This server was deployed without its pages. The operator puts the folder pages/ of the release beside \
                  the component and names it in files of spin.toml: { source = \"pages\", destination = \"/pages\" }."
+                    .to_owned()
+            }
+            Self::Misconfigured(_) => {
+                "This server is misconfigured: a setting that this call depends on cannot be used. Tell the operator, \
+                 who finds the setting's name in the server's log."
                     .to_owned()
             }
             Self::Internal(_) => {
@@ -253,6 +306,9 @@ impl Error {
                 "This download link is not valid. Open it exactly as task_file_info returned it, or ask for a new one."
                     .to_owned()
             }
+            Self::LinkRefused(LinkFault::Missing) => {
+                "This file opens with its signed link only. Ask for one with task_file_info.".to_owned()
+            }
             Self::OriginRefused => "Web pages of this origin may not call this server. The operator allows origins in \
                  PLANEXE_MCP_CORS_ORIGINS, and this server's own by PLANEXE_MCP_PUBLIC_BASE_URL."
                 .to_owned(),
@@ -271,20 +327,98 @@ impl Error {
     #[must_use]
     pub fn is_fault(&self) -> bool {
         match self {
-            Self::DatabaseUnavailable(_) | Self::OutcomeUnknown { .. } | Self::PagesMissing(_) | Self::Internal(_) => {
-                true
-            }
-            Self::ContentUnavailable(reason) => *reason != Unavailable::NoSuchFile,
+            Self::DatabaseUnavailable(_)
+            | Self::TablesMissing(_)
+            | Self::OutcomeUnknown { .. }
+            | Self::PagesMissing(_)
+            | Self::Misconfigured(_)
+            | Self::Internal(_) => true,
+            Self::ContentUnavailable(reason) => !matches!(
+                reason,
+                Unavailable::NoSuchFile | Unavailable::Withheld | Unavailable::NotStored
+            ),
             _ => false,
+        }
+    }
+
+    /// Why a file is not handed out, in one word for programs and for the log; `None` for other errors.
+    #[must_use]
+    pub fn reason(&self) -> Option<&'static str> {
+        match self {
+            Self::GenerationFailed(_) => Some("failed"),
+            Self::NotReady {
+                state: TaskState::Stopped,
+                ..
+            } => Some("stopped"),
+            Self::NotReady { .. } => Some("not_ready"),
+            Self::ContentUnavailable(reason) => Some(reason.word()),
+            _ => None,
         }
     }
 }
 
+/// Why a task has not made a file, and what to do.
+fn not_ready(state: TaskState, progress: Percentage) -> String {
+    let name = state.name();
+    match state {
+        TaskState::Pending | TaskState::Running | TaskState::Completed => format!(
+            "This file does not exist yet: the task is {name}, at {progress} %. Ask task_status until it is completed."
+        ),
+        TaskState::Stopping => format!(
+            "This file does not exist yet: the task is stopping, at {progress} %. It may still complete; else what has \
+             been made so far will be in the zip. Ask task_status until it has ended."
+        ),
+        TaskState::Stopped | TaskState::Failed => format!(
+            "This file was not made: the task was {name} at {progress} %. What had been made by then is in the zip, \
+             where there is one. Call task_create for a new plan."
+        ),
+    }
+}
+
 impl Unavailable {
-    /// What the caller is told.
+    /// Whether the same request may succeed a few seconds later.
+    #[must_use]
+    pub fn is_temporary(self) -> bool {
+        match self {
+            Self::WorkerUnreachable | Self::WorkerTimeout | Self::WorkerStatus(_) | Self::WorkerBroken => true,
+            Self::NoSuchFile
+            | Self::Withheld
+            | Self::NotStored
+            | Self::ArchiveBroken
+            | Self::EntryUnsupported
+            | Self::TooLarge
+            | Self::ArchiveTooLarge => false,
+        }
+    }
+
+    /// The reason in one word; `docs/troubleshooting.md` lists them.
+    fn word(self) -> &'static str {
+        match self {
+            Self::NoSuchFile => "no_such_file",
+            Self::Withheld => "withheld",
+            Self::NotStored => "not_stored",
+            Self::WorkerUnreachable => "worker_unreachable",
+            Self::WorkerTimeout => "worker_timeout",
+            Self::WorkerStatus(_) | Self::WorkerBroken => "worker_failed",
+            Self::ArchiveBroken => "archive_broken",
+            Self::EntryUnsupported => "unsupported",
+            Self::TooLarge => "too_large",
+            Self::ArchiveTooLarge => "archive_too_large",
+        }
+    }
+
+    /// The message for the caller.
     fn message(self) -> &'static str {
         match self {
             Self::NoSuchFile => "This run has no such file.",
+            Self::Withheld => {
+                "This file holds every prompt and answer of the language models. It is not handed out by itself; it is \
+                 in run.zip."
+            }
+            Self::NotStored => {
+                "The plan is complete, but PlanExe did not store this file. Ask for the other artifact, report or zip; if \
+                 that was not stored either, call task_create for a new plan and tell the operator."
+            }
             Self::WorkerUnreachable => {
                 "The service that keeps this file does not answer at the moment. Try again in a few seconds."
             }
@@ -299,6 +433,9 @@ impl Unavailable {
                 "This file is encrypted or packed by a method that this server does not read. Download run.zip instead."
             }
             Self::TooLarge => "This file is larger than the 100,000,000 bytes that this server hands out.",
+            Self::ArchiveTooLarge => {
+                "The archive that this file is in is larger than the 100,000,000 bytes that this server reads."
+            }
         }
     }
 }

@@ -14,6 +14,7 @@
 //! | [`auth`] | API key, signed links, origins |
 //! | [`config`] | settings |
 //! | [`clock`] | time limits and dates |
+//! | [`json`] | JSON objects from outside |
 //! | [`error`], [`render`] | every error, and what callers see of it |
 //! | `openapi` | the description of the routes, made where the project is tested; not part of the component |
 //! | [`log`] | lines for the operator |
@@ -27,6 +28,7 @@ pub mod clock;
 pub mod config;
 pub mod db;
 pub mod error;
+pub mod json;
 pub mod log;
 pub mod mcp;
 #[cfg(not(target_family = "wasm"))]

@@ -7,6 +7,7 @@ pub mod fuzzing;
 use std::{
     borrow::Cow,
     cell::{Cell, RefCell},
+    io::Write as _,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -39,6 +40,8 @@ pub struct Record {
     rpc: Cell<Option<&'static str>>,
     tool: Cell<Option<&'static str>>,
     outcome: RefCell<Option<Cow<'static, str>>>,
+    reason: Cell<Option<&'static str>>,
+    misconfigured: Cell<bool>,
     causes: RefCell<Vec<String>>,
     status: Cell<Option<StatusCode>>,
     database: Cell<Duration>,
@@ -63,6 +66,8 @@ impl Record {
             rpc: Cell::new(None),
             tool: Cell::new(None),
             outcome: RefCell::new(None),
+            reason: Cell::new(None),
+            misconfigured: Cell::new(false),
             causes: RefCell::default(),
             status: Cell::new(None),
             database: Cell::default(),
@@ -110,7 +115,17 @@ impl Record {
     /// operator has something to look into.
     pub fn error(&self, error: &Error) {
         self.outcome(error.code());
+        self.reason.set(self.reason.get().or(error.reason()));
+        if matches!(error, Error::Misconfigured(_)) {
+            self.misconfigured.set(true);
+        }
         self.cause(error);
+    }
+
+    /// Whether a setting that cannot be used has refused a part of the request.
+    #[must_use]
+    pub fn is_misconfigured(&self) -> bool {
+        self.misconfigured.get()
     }
 
     /// Notes the code of what the request has come to.
@@ -194,6 +209,7 @@ impl Record {
             line.value("status", status.as_str());
         }
         line.word("outcome", outcome);
+        line.word_if("reason", self.reason.get());
         line.millis("ms", self.begun.elapsed());
         line.millis("database_ms", self.database.get());
         line.value("statements", &self.statements.get().to_string());
@@ -274,10 +290,8 @@ impl Line {
         if write_at_once(self.0.as_bytes()) {
             return;
         }
-        #[expect(clippy::print_stderr, reason = "stderr is the host's log")]
-        {
-            eprint!("{}", self.0);
-        }
+        // `eprint!` panics when the pipe behind it is gone, which would trap the instance.
+        let _ = std::io::stderr().write_all(self.0.as_bytes());
     }
 }
 
@@ -360,6 +374,24 @@ mod tests {
             line.0,
             r#"{"outcome":"ok","status":200,"ms":12.3,"worker_ms":0.0,"causes":["a \"b\"\n"]"#
         );
+    }
+
+    #[test]
+    fn a_closed_stderr_is_no_panic() {
+        const CHILD: &str = "PLANEXE_TEST_CLOSED_STDERR";
+        if std::env::var_os(CHILD).is_some() {
+            warning("no reader");
+            return;
+        }
+        let (reader, closed) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let status = std::process::Command::new(std::env::current_exe().expect("this program"))
+            .args(["--exact", "--nocapture", "log::tests::a_closed_stderr_is_no_panic"])
+            .env(CHILD, "1")
+            .stdout(std::process::Stdio::null())
+            .stderr(closed)
+            .status();
+        assert!(status.expect("a child").success());
     }
 
     #[test]

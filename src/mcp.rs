@@ -20,10 +20,21 @@ use revision::{BATCHES, Era, spoken};
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use {methods::METHODS, revision::SUPPORTED};
 
-use crate::tools::Context;
+use crate::{render, tools::Context};
 
 /// Messages in one batch. The protocol names no bound; without one, a small body asks for a huge answer.
 const MAX_BATCH: usize = 50;
+
+/// Bytes of the answers to one batch, together. Errors of messages that have no room come on top.
+const MAX_BATCH_ANSWER: usize = 8_000_000;
+/// What a message is answered with that has no room.
+const FULL: &str = "The answers to a batch are at most 8 MB together, and there is no room for this one. Send it again in \
+    a request of its own.";
+/// What each call of a batch that costs is answered with, but the first.
+const ONE_THAT_COSTS: &str = "A batch makes at most one plan. Send this call in a request of its own.";
+
+/// A message as it was read: or why it cannot be, and the id to answer it under.
+type Message<'a> = Result<Incoming<'a>, (Fault, Option<Id<'a>>)>;
 
 /// What a posted body leads to. The JSON texts are complete answers.
 #[derive(Debug, PartialEq, Eq)]
@@ -46,7 +57,7 @@ pub async fn handle(body: &[u8], envelope: &Envelope<'_>, context: &Context) -> 
     };
     let text = text.trim_matches([' ', '\t', '\n', '\r']);
     if !text.starts_with('[') {
-        return message(text, envelope, context).await;
+        return message(&read(text), envelope, context).await;
     }
     let batches = envelope.version.is_none_or(|version| version.trim() == BATCHES);
     match serde_json::from_str::<Vec<&RawValue>>(text) {
@@ -55,44 +66,70 @@ pub async fn handle(body: &[u8], envelope: &Envelope<'_>, context: &Context) -> 
             "Batches are part of 2025-03-26 only: send one message a request.",
         ),
         Ok(messages) if messages.is_empty() => refuse(INVALID_REQUEST, "The batch is empty."),
-        Ok(messages) if messages.len() > MAX_BATCH => refuse(INVALID_REQUEST, "A batch holds 50 messages at the most."),
+        Ok(messages) if messages.len() > MAX_BATCH => refuse(INVALID_REQUEST, "A batch holds at most 50 messages."),
         Ok(messages) => batch(&messages, envelope, context).await,
         Err(_) => refuse(PARSE_ERROR, NOT_JSON),
     }
 }
 
 /// Serves one message.
-async fn message(text: &str, envelope: &Envelope<'_>, context: &Context) -> Reply {
-    match read(text) {
-        Ok(Incoming::Request(request)) => serve(&request, envelope, context).await,
+async fn message(message: &Message<'_>, envelope: &Envelope<'_>, context: &Context) -> Reply {
+    match message {
+        Ok(Incoming::Request(request)) => serve(request, envelope, context).await,
         Ok(Incoming::Notification) => Reply::Accepted,
         Ok(Incoming::Response) if envelope.version.map(str::trim) == Some(revision::MODERN) => {
             let fault = Fault::new(INVALID_REQUEST, "A client sends no responses in this protocol version.");
             Reply::Refused(refused(None, &fault, context))
         }
         Ok(Incoming::Response) => Reply::Accepted,
-        Err((fault, id)) => Reply::Refused(refused(id, &fault, context)),
+        Err((fault, id)) => Reply::Refused(refused(*id, fault, context)),
     }
 }
 
 /// Serves the messages of a batch one after the other (2025-03-26, batching).
 async fn batch(messages: &[&RawValue], envelope: &Envelope<'_>, context: &Context) -> Reply {
-    let forbidden = |raw: &&RawValue| match read(raw.get()) {
-        Ok(Incoming::Request(request)) => request.method == "initialize" || revision::claims_revision(&request),
-        _ => false,
-    };
-    if messages.iter().any(forbidden) {
-        let fault = Fault::new(
-            INVALID_REQUEST,
-            "initialize and requests of newer revisions do not go into a batch.",
-        );
-        return Reply::Refused(refused(None, &fault, context));
+    let messages: Vec<_> = messages.iter().map(|raw| read(raw.get())).collect();
+    let refuse = |fault: &Fault| Reply::Refused(refused(None, fault, context));
+    if requests(&messages).any(|request| request.method == "initialize" || revision::claims_revision(request)) {
+        let text = "initialize and requests of newer revisions do not go into a batch.";
+        return refuse(&Fault::new(INVALID_REQUEST, text));
+    }
+    // Before any of them has an effect: without the key there is no answer that could tell of it.
+    if requests(&messages).any(|request| methods::is_call(&request.method))
+        && let Err(error) = context.caller.may_reach_tasks()
+    {
+        context.record.error(&error);
+        return refuse(&render::json_rpc(&error));
     }
     let mut answers = Vec::with_capacity(messages.len());
-    for raw in messages {
-        match message(raw.get(), envelope, context).await {
+    let (mut room, mut has_cost) = (MAX_BATCH_ANSWER, false);
+    for read in &messages {
+        let request = requests(std::slice::from_ref(read)).next();
+        let costs = request.is_some_and(methods::costs);
+        let refused = |text| {
+            refused(
+                request.map(|request| request.id),
+                &Fault::new(INVALID_REQUEST, text),
+                context,
+            )
+        };
+        if costs && has_cost {
+            answers.push(refused(ONE_THAT_COSTS));
+            continue;
+        }
+        if request.is_some() && room == 0 {
+            answers.push(refused(FULL));
+            continue;
+        }
+        has_cost |= costs;
+        match message(read, envelope, context).await {
             Reply::Accepted => {}
-            Reply::Answer(text) | Reply::Refused(text) | Reply::UnknownMethod(text) => answers.push(text),
+            Reply::Answer(text) | Reply::Refused(text) | Reply::UnknownMethod(text) => {
+                let fits = text.len() <= room;
+                room = room.saturating_sub(text.len());
+                // The small answer of a call that costs is never dropped.
+                answers.push(if fits || costs { text } else { refused(FULL) });
+            }
         }
     }
     if answers.is_empty() {
@@ -100,6 +137,14 @@ async fn batch(messages: &[&RawValue], envelope: &Envelope<'_>, context: &Contex
     } else {
         Reply::Answer(format!("[{}]", answers.join(",")))
     }
+}
+
+/// The requests among the messages of a batch.
+fn requests<'m, 'a>(messages: &'m [Message<'a>]) -> impl Iterator<Item = &'m Request<'a>> {
+    messages.iter().filter_map(|message| match message {
+        Ok(Incoming::Request(request)) => Some(request),
+        _ => None,
+    })
 }
 
 /// A fault as an answer, and as the outcome in the log.
@@ -121,6 +166,10 @@ async fn serve(request: &Request<'_>, envelope: &Envelope<'_>, context: &Context
         return Reply::Answer(refused(Some(id), &fault, context));
     }
     context.record.rpc(methods::known(&request.method));
+    if let Err(error) = methods::admit(&request.method, &context.caller) {
+        context.record.error(&error);
+        return Reply::Answer(refused(Some(id), &render::json_rpc(&error), context));
+    }
     match methods::call(&request.method, &request.params, spoken, context).await {
         Ok(result) => Reply::Answer(answer(id, &result)),
         Err(Failure::Fault(fault)) => Reply::Answer(refused(Some(id), &fault, context)),

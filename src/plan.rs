@@ -4,7 +4,7 @@ mod file;
 
 use std::fmt;
 
-pub use file::{RunFile, is_inside};
+pub use file::{RunFile, is_inside, is_withheld, stage};
 use uuid::Uuid;
 
 /// The id of a task: a UUID, written in lower-case hyphenated form.
@@ -64,6 +64,18 @@ impl TaskState {
         })
     }
 
+    /// Whether a worker has the task.
+    #[must_use]
+    pub fn is_in_work(self) -> bool {
+        matches!(self, Self::Running | Self::Stopping)
+    }
+
+    /// Whether the task has ended.
+    #[must_use]
+    pub fn has_ended(self) -> bool {
+        matches!(self, Self::Stopped | Self::Completed | Self::Failed)
+    }
+
     /// The public name of the state.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -78,6 +90,71 @@ impl TaskState {
     }
 }
 
+/// How far a plan is, from 0 to 100 %, in hundredths as the database has it. Formatting a float would add 20 kB to the
+/// component.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Percentage(u16);
+
+impl Percentage {
+    /// Of a plan that is complete.
+    pub const COMPLETE: Self = Self(10_000);
+
+    /// The nearest percentage to a number.
+    #[must_use]
+    pub fn new(percent: f64) -> Self {
+        let hundredths = (percent * 100.0).round().clamp(0.0, f64::from(Self::COMPLETE.0));
+        Self(hundredths as u16)
+    }
+
+    /// As a number.
+    #[must_use]
+    pub fn percent(self) -> f64 {
+        f64::from(self.0) / 100.0
+    }
+}
+
+/// Without zeros at the end: `47.2`.
+impl fmt::Display for Percentage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (whole, part) = (self.0 / 100, self.0 % 100);
+        match (part, part % 10) {
+            (0, _) => write!(f, "{whole}"),
+            (_, 0) => write!(f, "{whole}.{}", part / 10),
+            _ => write!(f, "{whole}.{part:02}"),
+        }
+    }
+}
+
+/// What a caller is told about a plan that failed: how far it came, why, and what to do.
+///
+/// `message` is the worker's last progress text, such as `2 of 111. Extra files: 1`; PlanExe's reason is in an event and
+/// may be unknown.
+#[must_use]
+pub fn failure(percentage: Percentage, message: &str, reason: Option<&str>) -> String {
+    // These texts say only that a worker had begun, or that none had.
+    let is_progress = ![
+        "",
+        "Picked up by server",
+        "Awaiting server to start…",
+        "Stop requested by user.",
+    ]
+    .contains(&message);
+    let progress = if is_progress {
+        format!(" ({})", message.trim_end_matches('.'))
+    } else {
+        String::new()
+    };
+    let reason = reason.map(str::trim).filter(|reason| !reason.is_empty());
+    let reason = reason.map_or_else(
+        || "The reason is not known.".to_owned(),
+        |reason| format!("PlanExe's reason: {}.", reason.trim_end_matches('.')),
+    );
+    format!(
+        "The plan failed at {percentage} %{progress}. {reason} Call task_create to try again; if that fails too, change \
+         the prompt or tell the operator."
+    )
+}
+
 /// How much work a plan is worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Detail {
@@ -90,6 +167,16 @@ pub enum Detail {
 }
 
 impl Detail {
+    /// The name that callers use.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ping => "ping",
+            Self::Fast => "fast",
+            Self::All => "all",
+        }
+    }
+
     /// The value that workers read in `task_item.parameters.speed_vs_detail`.
     #[must_use]
     pub fn stored(self) -> &'static str {
@@ -150,6 +237,47 @@ mod tests {
             assert_eq!(state, Some(public), "{database}, stop requested: {stop}");
         }
         assert_eq!(TaskState::from_database("archived", false), None);
+    }
+
+    #[test]
+    fn a_failure_says_how_far_the_plan_came_and_why() {
+        for (percentage, message, reason, text) in [
+            (
+                1.8,
+                "2 of 111",
+                Some("Error. Unable to generate the report."),
+                "The plan failed at 1.8 % (2 of 111). PlanExe's reason: Error. Unable to generate the report. Call ",
+            ),
+            (
+                0.0,
+                "Picked up by server",
+                Some(" "),
+                "The plan failed at 0 %. The reason is not known. Call ",
+            ),
+            (0.0, "", None, "The plan failed at 0 %. The reason is not known. Call "),
+        ] {
+            let told = failure(Percentage::new(percentage), message, reason);
+            assert!(told.starts_with(text), "{told}");
+        }
+    }
+
+    #[test]
+    fn percentages_are_written_without_zeros_at_the_end() {
+        for (number, text) in [
+            (0.0, "0"),
+            (1.8, "1.8"),
+            (96.4, "96.4"),
+            (3.603_603, "3.6"),
+            (42.34, "42.34"),
+            (7.05, "7.05"),
+            (100.0, "100"),
+            (999.0, "100"),
+            (-1.0, "0"),
+            (f64::NAN, "0"),
+        ] {
+            assert_eq!(Percentage::new(number).to_string(), text);
+        }
+        assert_eq!(Percentage::new(42.34).percent().to_string(), "42.34");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::{
-    error::{Error, Unavailable},
+    error::{Error, LinkFault, Unavailable},
     mcp,
 };
 
@@ -64,6 +64,10 @@ pub fn to_json(value: &impl Serialize) -> String {
 pub struct Detail {
     /// What happened and what to do about it.
     pub detail: String,
+    /// Why a file is not handed out, in one word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", default)]
+    pub reason: Option<&'static str>,
 }
 
 /// The answer of a plain HTTP route: `{"detail": …}` with the status and headers that the error calls for.
@@ -74,6 +78,7 @@ pub fn http(error: &Error) -> Response {
         status,
         to_json(&Detail {
             detail: error.message(),
+            reason: error.reason(),
         }),
     );
     let headers = response.headers_mut();
@@ -100,31 +105,41 @@ pub fn http(error: &Error) -> Response {
 fn http_status(error: &Error) -> StatusCode {
     match error {
         Error::InvalidArguments(_) | Error::BadRequest(_) | Error::BodyUnreadable(_) => StatusCode::BAD_REQUEST,
-        Error::ApiKeyMissing | Error::UserKeyRequired => StatusCode::UNAUTHORIZED,
-        Error::ApiKeyWrong | Error::InvalidUserKey | Error::LinkRefused(_) | Error::OriginRefused => {
-            StatusCode::FORBIDDEN
+        Error::ApiKeyMissing | Error::UserKeyRequired | Error::LinkRefused(LinkFault::Missing) => {
+            StatusCode::UNAUTHORIZED
         }
+        Error::ApiKeyWrong
+        | Error::InvalidUserKey
+        | Error::LinkRefused(LinkFault::Expired | LinkFault::Signature)
+        | Error::OriginRefused => StatusCode::FORBIDDEN,
         Error::InsufficientCredits { .. } => StatusCode::PAYMENT_REQUIRED,
         Error::UnknownTool(_)
         | Error::TaskNotFound
         | Error::GenerationFailed(_)
         | Error::NotReady { .. }
         | Error::NoSuchRoute
-        | Error::ContentUnavailable(Unavailable::NoSuchFile) => StatusCode::NOT_FOUND,
+        | Error::ContentUnavailable(Unavailable::NoSuchFile | Unavailable::Withheld) => StatusCode::NOT_FOUND,
+        Error::ContentUnavailable(Unavailable::NotStored) => StatusCode::GONE,
+        // The file cannot be handed out, however often somebody asks (RFC 9110 section 15.5.21).
+        Error::ContentUnavailable(
+            Unavailable::ArchiveBroken
+            | Unavailable::EntryUnsupported
+            | Unavailable::TooLarge
+            | Unavailable::ArchiveTooLarge,
+        ) => StatusCode::UNPROCESSABLE_ENTITY,
+        Error::RequestIdReused { .. } => StatusCode::CONFLICT,
         Error::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
         Error::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
         Error::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
         Error::ContentTypeRefused => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Error::PagesMissing(_) | Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         Error::ContentUnavailable(
-            Unavailable::WorkerUnreachable
-            | Unavailable::WorkerStatus(_)
-            | Unavailable::WorkerBroken
-            | Unavailable::ArchiveBroken
-            | Unavailable::EntryUnsupported
-            | Unavailable::TooLarge,
+            Unavailable::WorkerUnreachable | Unavailable::WorkerStatus(_) | Unavailable::WorkerBroken,
         ) => StatusCode::BAD_GATEWAY,
-        Error::DatabaseUnavailable(_) | Error::OutcomeUnknown { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        Error::DatabaseUnavailable(_)
+        | Error::TablesMissing(_)
+        | Error::OutcomeUnknown { .. }
+        | Error::Misconfigured(_) => StatusCode::SERVICE_UNAVAILABLE,
         Error::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
         Error::ContentUnavailable(Unavailable::WorkerTimeout) => StatusCode::GATEWAY_TIMEOUT,
     }
@@ -143,7 +158,8 @@ pub fn json_rpc(error: &Error) -> mcp::Fault {
         | Error::ContentUnavailable(_)
         | Error::UserKeyRequired
         | Error::InvalidUserKey
-        | Error::InsufficientCredits { .. } => mcp::INVALID_PARAMS,
+        | Error::InsufficientCredits { .. }
+        | Error::RequestIdReused { .. } => mcp::INVALID_PARAMS,
         Error::ApiKeyMissing
         | Error::ApiKeyWrong
         | Error::LinkRefused(_)
@@ -155,9 +171,12 @@ pub fn json_rpc(error: &Error) -> mcp::Fault {
         | Error::BodyTooLarge(_)
         | Error::BodyUnreadable(_)
         | Error::BodyTooSlow => mcp::INVALID_REQUEST,
-        Error::DatabaseUnavailable(_) | Error::OutcomeUnknown { .. } | Error::PagesMissing(_) | Error::Internal(_) => {
-            mcp::INTERNAL_ERROR
-        }
+        Error::DatabaseUnavailable(_)
+        | Error::TablesMissing(_)
+        | Error::OutcomeUnknown { .. }
+        | Error::PagesMissing(_)
+        | Error::Misconfigured(_)
+        | Error::Internal(_) => mcp::INTERNAL_ERROR,
     };
     mcp::Fault::new(code, error.message())
 }
@@ -190,10 +209,16 @@ pub fn tool_result(error: &Error) -> ErrorBody {
         Error::InsufficientCredits { balance, price } => {
             Some(serde_json::json!({ "credits_balance": balance, "credits_per_plan": price }))
         }
+        Error::RequestIdReused {
+            same_prompt,
+            same_detail,
+        } => Some(serde_json::json!({ "same_prompt": same_prompt, "same_speed_vs_detail": same_detail })),
         Error::NotReady { state, progress } => {
-            Some(serde_json::json!({ "state": state.name(), "progress_percentage": progress }))
+            Some(serde_json::json!({ "state": state.name(), "progress_percentage": progress.percent() }))
         }
-        Error::DatabaseUnavailable(_) => Some(serde_json::json!({ "retry_after_sec": RETRY_AFTER })),
+        Error::DatabaseUnavailable(_) | Error::TablesMissing(_) => {
+            Some(serde_json::json!({ "retry_after_sec": RETRY_AFTER }))
+        }
         Error::OutcomeUnknown { .. } => {
             Some(serde_json::json!({ "retry_after_sec": RETRY_AFTER, "outcome_unknown": true }))
         }
@@ -204,6 +229,7 @@ pub fn tool_result(error: &Error) -> ErrorBody {
         | Error::UserKeyRequired
         | Error::InvalidUserKey
         | Error::PagesMissing(_)
+        | Error::Misconfigured(_)
         | Error::Internal(_)
         | Error::ApiKeyMissing
         | Error::ApiKeyWrong

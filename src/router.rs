@@ -99,8 +99,8 @@ impl<'a> Route<'a> {
         }
     }
 
-    /// Whether browsers of any origin are kept out (DNS rebinding) and the API key is asked for here. Downloads look at
-    /// the key themselves: a signed link stands in for it.
+    /// Whether browsers of other origins are kept out (DNS rebinding) and the key is looked at here. Downloads look at it
+    /// themselves: a signed link is enough there.
     fn is_mcp(self) -> bool {
         matches!(self, Self::Mcp | Self::Tools | Self::ToolsCall)
     }
@@ -118,19 +118,14 @@ pub async fn handle(request: Request) -> Response {
     ) && routes::download::prefers_page(request.headers());
     let origin = request.headers().get(header::ORIGIN).cloned();
     let access = Access::read().await;
-    let cors = match (&origin, &access) {
-        (Some(origin), Ok(access)) if origin_allowed(origin, access) || Box::pin(is_own_origin(origin)).await => {
+    let cors = match &origin {
+        Some(origin) if origin_allowed(origin, &access) || Box::pin(is_own_origin(origin)).await => {
             Some(origin.clone())
         }
         _ => None,
     };
-    let answered = match access {
-        Ok(access) => {
-            let origin_allowed = origin.is_none() || cors.is_some();
-            route(request, key.as_ref(), access, origin_allowed, &record).await
-        }
-        Err(error) => Err(error),
-    };
+    let origin_allowed = origin.is_none() || cors.is_some();
+    let answered = route(request, key.as_ref(), access, origin_allowed, &record).await;
     let mut response = answered.unwrap_or_else(|error| {
         record.error(&error);
         if for_people {
@@ -158,16 +153,26 @@ async fn route(
         record.route(route.template());
     }
     if route.is_some_and(Route::is_mcp) && !origin_allowed {
-        return Err(Error::OriginRefused);
+        return Err(access
+            .cors_origins
+            .as_ref()
+            .err()
+            .map_or(Error::OriginRefused, |error| (*error).into()));
     }
     if request.method() == Method::OPTIONS {
         return Ok(preflight());
     }
-    let route = route.ok_or(Error::NoSuchRoute)?;
     let method = if request.method() == Method::HEAD {
         Method::GET
     } else {
         request.method().clone()
+    };
+    let Some(route) = route else {
+        if is_sign_in(&method, uri.path()) {
+            record.outcome(Error::NoSuchRoute.code());
+            return Ok(no_sign_in());
+        }
+        return Err(Error::NoSuchRoute);
     };
     let query = uri.query().unwrap_or_default();
     match (route, method) {
@@ -190,7 +195,11 @@ async fn route(
             match (route, method) {
                 (Route::Mcp, Method::POST) => routes::mcp::post(request, &context).await,
                 (Route::Tools, Method::GET) => routes::tools::list(&context).await,
-                (Route::ToolsCall, Method::POST) => routes::tools::call(request, &context).await,
+                (Route::ToolsCall, Method::POST) => {
+                    // Before the body is read: every call there needs the key.
+                    context.caller.may_call()?;
+                    routes::tools::call(request, &context).await
+                }
                 (route, _) => Err(Error::MethodNotAllowed(route.allow())),
             }
         }
@@ -205,7 +214,11 @@ async fn context(
     record: &Rc<Record>,
 ) -> Result<Context, Error> {
     let caller = Caller::identify(key, &access).await?;
+    caller.may_look(&access)?;
     warn_if_open(&access);
+    if let Some(error) = access.max_body_fault {
+        record.note(&error.to_string());
+    }
     Ok(Context {
         caller,
         record: Rc::clone(record),
@@ -217,24 +230,42 @@ async fn context(
 /// Whether it is the origin that the operator gave this server: that of its own page, `/docs`. The request's `Host` does
 /// not count: DNS rebinding makes that whatever a foreign page wants.
 async fn is_own_origin(origin: &HeaderValue) -> bool {
-    let base = config::Links::read().await.ok().and_then(|links| links.public_base_url);
+    let base = config::public_base_url().await.ok().flatten();
     let url = base.and_then(|base| base.parse::<http::Uri>().ok());
     let own = url.and_then(|url| Some(format!("{}://{}", url.scheme_str()?, url.authority()?)));
     own.is_some_and(|own| own.as_bytes().eq_ignore_ascii_case(origin.as_bytes()))
 }
 
 fn origin_allowed(origin: &HeaderValue, access: &Access) -> bool {
+    let allowed = access.cors_origins.as_deref().unwrap_or_default();
     origin
         .to_str()
-        .is_ok_and(|origin| auth::origin_allowed(origin, &access.cors_origins))
+        .is_ok_and(|origin| auth::origin_allowed(origin, allowed))
 }
 
 /// Says once for each instance that anybody may call.
 fn warn_if_open(access: &Access) {
     static WARNED: std::sync::Once = std::sync::Once::new();
-    if access.api_key.is_none() {
+    if access.api_key.is_none() && access.require_user_key == Ok(false) {
         WARNED.call_once(|| log::warning("PLANEXE_MCP_API_KEY is not set: anybody who reaches this server may use it"));
     }
+}
+
+/// Whether it is where clients go that take a 401 for the beginning of an OAuth sign-in (RFC 7591, RFC 6749).
+fn is_sign_in(method: &Method, path: &str) -> bool {
+    let path = path.strip_suffix('/').unwrap_or(path);
+    match *method {
+        Method::POST => ["/register", "/token"].contains(&path),
+        Method::GET => path == "/authorize",
+        _ => false,
+    }
+}
+
+/// Tells such clients in OAuth's own form what to do: any other answer they show as a fault in its syntax.
+fn no_sign_in() -> Response {
+    let body = "{\"error\":\"invalid_request\",\"error_description\":\"This server has no sign-in. Where it asks for a \
+        key, send the API key as a header: Authorization: Bearer <key>, X-API-Key: <key> or API_KEY: <key>.\"}";
+    render::json(StatusCode::NOT_FOUND, body)
 }
 
 /// The answer of a CORS preflight (Fetch standard, CORS protocol). Its headers are added with those of all answers.

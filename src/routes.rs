@@ -10,7 +10,7 @@ pub mod tools;
 use std::{fmt::Display, rc::Rc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, header};
+use http::{HeaderMap, StatusCode, header};
 use http_body::Body;
 use http_body_util::BodyExt as _;
 
@@ -20,6 +20,7 @@ use crate::{
     db::{self, Database},
     error::Error,
     log::Record,
+    render::{self, Response},
 };
 
 /// A request's body is there within this time.
@@ -28,18 +29,31 @@ const BODY_LIMIT: Duration = Duration::from_secs(15);
 /// Bytes that are set aside for a body before it comes.
 const FIRST_CAPACITY: usize = 64 * 1024;
 
-/// Makes sure that the caller is who they say before an answer goes out; a statement of the answer has mostly looked
-/// already.
+/// Makes sure before an answer goes out that the caller may have it: that a user's key is valid, which a statement of
+/// the answer has mostly checked already, and that no call needed a key that was not sent.
 ///
 /// # Errors
-/// [`Error::ApiKeyWrong`], and those of [`Database::query`].
+/// Those of [`Caller::refusal`] and of [`Database::query`].
 async fn settle(caller: &Caller, record: &Rc<Record>) -> Result<(), Error> {
     match caller.standing() {
         // An answer that tells of a database that does not answer holds nothing else.
         Standing::Valid | Standing::Unanswered => Ok(()),
-        Standing::Refused => Err(Error::ApiKeyWrong),
+        Standing::Refused => Err(caller.refusal()),
         Standing::Open => db::user::verify(&Database::configured(record).await?, caller).await,
     }
+}
+
+/// The answer to a call: 200, also when the call failed. 503 when a setting that cannot be used has refused it, so that
+/// monitors and proxies see it.
+fn answer(record: &Record, json: String) -> Response {
+    if !record.is_misconfigured() {
+        return render::json(StatusCode::OK, json);
+    }
+    let mut response = render::json(StatusCode::SERVICE_UNAVAILABLE, json);
+    response
+        .headers_mut()
+        .insert(header::RETRY_AFTER, render::RETRY_AFTER.into());
+    response
 }
 
 /// A request's body, read whole up to a limit that holds before reading and while reading.

@@ -44,7 +44,7 @@ pub const ALL: &[Tool] = &[
 /// What a tool may know of the request that calls it.
 #[derive(Debug)]
 pub struct Context {
-    /// Settings that guard the door.
+    /// The access settings.
     pub access: Rc<Access>,
     /// Who calls.
     pub caller: Caller,
@@ -68,10 +68,21 @@ trait Definition: 'static {
     const DESCRIPTION: &'static str;
     /// What the tool does to the world.
     const ANNOTATIONS: Annotations;
+    /// Whether every call needs a caller who may reach tasks. A tool without that looks for itself.
+    const REACHES_TASKS: bool = true;
     /// Its arguments; their doc comments are the schema's descriptions.
     type Arguments: DeserializeOwned + JsonSchema;
     /// Its result.
     type Output: Serialize + JsonSchema;
+
+    /// The result in the form that `POST /mcp/tools/call` gives: `PlanExe`'s proxy `mcp_local` hands it to clients that
+    /// refuse members which are not in the proxy's own output schemas.
+    ///
+    /// # Errors
+    /// For a result that the proxy would take for a success.
+    fn plain(output: Self::Output) -> Result<Self::Output, Error> {
+        Ok(output)
+    }
 
     /// A resource that the result points to.
     fn link(_: &Self::Output) -> Option<ResourceLink> {
@@ -104,6 +115,15 @@ impl Annotations {
         idempotent_hint: true,
         open_world_hint: false,
     };
+}
+
+/// Who gets the result of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// A client of MCP.
+    Mcp,
+    /// A caller of `POST /mcp/tools/call`.
+    Plain,
 }
 
 /// What a tool returns.
@@ -156,7 +176,8 @@ type Call<'a> = Pin<Box<dyn Future<Output = Result<Outcome, Error>> + 'a>>;
 pub struct Tool {
     /// Its name.
     pub name: &'static str,
-    call: for<'a> fn(&'a str, &'a Value, &'a Context) -> Call<'a>,
+    reaches_tasks: bool,
+    call: for<'a> fn(&'a str, &'a Value, Form, &'a Context) -> Call<'a>,
     #[cfg(not(target_family = "wasm"))]
     describe: fn() -> Value,
     #[cfg(fuzzing)]
@@ -167,7 +188,8 @@ impl Tool {
     const fn of<D: Definition>() -> Self {
         Self {
             name: D::NAME,
-            call: |arguments, schema, context| Box::pin(run::<D>(arguments, schema, context)),
+            reaches_tasks: D::REACHES_TASKS,
+            call: |arguments, schema, form, context| Box::pin(run::<D>(arguments, schema, form, context)),
             #[cfg(not(target_family = "wasm"))]
             describe: describe::tool::<D>,
             #[cfg(fuzzing)]
@@ -185,8 +207,11 @@ pub fn icon() -> Value {
     json!({ "src": SVG, "mimeType": "image/svg+xml", "sizes": ["any"] })
 }
 
-async fn run<D: Definition>(arguments: &str, schema: &Value, context: &Context) -> Result<Outcome, Error> {
-    let output = D::call(arguments::parse(arguments, schema)?, context).await?;
+async fn run<D: Definition>(arguments: &str, schema: &Value, form: Form, context: &Context) -> Result<Outcome, Error> {
+    let mut output = D::call(arguments::parse(arguments, schema)?, context).await?;
+    if form == Form::Plain {
+        output = D::plain(output)?;
+    }
     let result = to_raw_value(&output).map_err(|error| Error::Internal(error.to_string()))?;
     Ok(Outcome {
         result,
@@ -196,6 +221,9 @@ async fn run<D: Definition>(arguments: &str, schema: &Value, context: &Context) 
 
 /// The name of the tool whose result is the same for every call.
 pub const PROMPT_EXAMPLES: &str = <prompt_examples::PromptExamples as Definition>::NAME;
+
+/// The name of the tool whose calls cost money.
+pub const TASK_CREATE: &str = <task_create::TaskCreate as Definition>::NAME;
 
 /// Whether a call gives what every call of its kind gives in this instance.
 pub fn says_the_same(name: &str, arguments: &str) -> bool {
@@ -222,15 +250,20 @@ fn input_schemas() -> &'static [Listed] {
 ///
 /// # Errors
 /// [`Error::UnknownTool`], [`Error::InvalidArguments`], and what the tool meets.
-pub async fn call(name: &str, arguments: &str, context: &Context) -> Result<Outcome, Error> {
+pub async fn call(name: &str, arguments: &str, form: Form, context: &Context) -> Result<Outcome, Error> {
     let mut tools = ALL.iter().zip(input_schemas());
     let (tool, listed) = tools
         .find(|(tool, _)| tool.name == name)
         .ok_or_else(|| Error::UnknownTool(name.to_owned()))
         .inspect_err(|error| context.record.error(error))?;
     context.record.tool(tool.name);
-    let result = (tool.call)(arguments, &listed.input_schema, context).await;
-    result.inspect_err(|error| context.record.error(error))
+    let called = async {
+        if tool.reaches_tasks {
+            context.caller.may_reach_tasks()?;
+        }
+        (tool.call)(arguments, &listed.input_schema, form, context).await
+    };
+    called.await.inspect_err(|error| context.record.error(error))
 }
 
 /// The JSON text that stands in place of the result of a tool that failed.
@@ -238,7 +271,7 @@ pub fn failure(error: &Error) -> Box<RawValue> {
     to_raw_value(&render::tool_result(error)).unwrap_or_default()
 }
 
-/// An argument that names a task. What is no UUID names none.
+/// An argument that names a task. Only a UUID can be one.
 fn task_id(text: &str) -> Result<TaskId, Error> {
     TaskId::parse(text).ok_or(Error::TaskNotFound)
 }

@@ -18,6 +18,7 @@ use spin_sdk::{
 use crate::{
     clock, config,
     error::{Error, Unavailable},
+    json,
     log::Record,
     plan::Artifact,
 };
@@ -96,7 +97,9 @@ impl WorkerPlan {
                     return Err(Unavailable::WorkerBroken);
                 }
             }
-            serde_json::from_slice::<Listing>(&list).map_err(|_| Unavailable::WorkerBroken)
+            let list = str::from_utf8(&list).ok();
+            list.and_then(|list| json::object::<Listing>(list).ok())
+                .ok_or(Unavailable::WorkerBroken)
         };
         let left = LIST_LIMIT.saturating_sub(self.record.worker());
         self.within(left, call).await.map(|listing| listing.files)

@@ -90,17 +90,27 @@ fn what_is_not_there_is_404_with_a_reason() {
             (
                 "state = 'processing'",
                 format!("/download/{id}/run.zip"),
-                "This run has no such file.",
+                "the task is running, at 12.5 %",
             ),
             (
-                "progress_message = 'No quota.', state = 'failed'",
-                format!("/download/{id}/030-report.html"),
-                "No quota.",
+                "state = 'processing'",
+                format!("/download/{id}/run.zip?partial=1"),
+                "the task is running, at 12.5 %",
             ),
             (
-                "state = 'completed'",
+                "stop_requested = true",
+                format!("/download/{id}/002-6-x.md"),
+                "It may still complete",
+            ),
+            (
+                "stop_requested = true, state = 'failed'",
                 format!("/download/{id}/030-report.html"),
-                "This run has no such file.",
+                "the task was stopped at 12.5 %",
+            ),
+            (
+                "progress_message = '14 of 111', stop_requested = false",
+                format!("/download/{id}/030-report.html"),
+                "The plan failed at 12.5 % (14 of 111).",
             ),
             (
                 "state = 'completed'",

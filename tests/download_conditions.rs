@@ -41,6 +41,7 @@ fn only_what_is_sent_is_read() {
         assert_eq!(whole.header("accept-ranges"), "bytes");
         assert_eq!(whole.header("last-modified"), "Sat, 31 Jan 2026 12:00:00 GMT");
         assert_eq!(whole.header("cache-control"), "private, no-cache");
+        assert_eq!(whole.header("referrer-policy"), "no-referrer");
 
         let before = proxy.received();
         let head = send(&stage, Method::HEAD, &path, &[]).await;
@@ -137,7 +138,7 @@ fn people_get_pages_and_programs_json() {
             (
                 format!("/download/{id}/none.md"),
                 "secret",
-                502,
+                422,
                 "The file cannot be delivered",
             ),
             (

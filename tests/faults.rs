@@ -321,7 +321,7 @@ fn the_deep_healthcheck_says_which_neighbour_fails() {
         );
         for (fault, reason) in [
             (Fault::Hang, "does not answer within 2 seconds"),
-            (Fault::Status(500), "answers that it is not well"),
+            (Fault::Status(500), "reports an error"),
         ] {
             stage.worker.faults().set_health(fault);
             let begun = Instant::now();

@@ -96,7 +96,12 @@ fn bodies_are_as_the_examples_have_them() {
             "/mcp/tools",
             &format!("get/responses/401/{JSON}/examples/API_KEY_MISSING/value"),
         );
-        assert_eq!(stage.get("/mcp/tools").await.json(), missing);
+        let closed = Stage::builder()
+            .with_key()
+            .set("PLANEXE_MCP_OPEN_LISTS", "false")
+            .build()
+            .await;
+        assert_eq!(closed.get("/mcp/tools").await.json(), missing);
         let tools = stage.get_with_key("/mcp/tools").await.json();
         let first = example("/mcp/tools", &format!("get/responses/200/{JSON}/example/tools/0"));
         assert_eq!(tools["tools"][0], first);

@@ -3,7 +3,6 @@
 
 use planexe_mcp::{
     auth::{LinkKey, caller::normalise, origin_allowed},
-    config::Links,
     error::LinkFault,
 };
 use proptest::{collection::vec, prelude::*, sample::select};
@@ -12,11 +11,7 @@ use serde_json::json;
 use crate::support::{Stage, block_on, run};
 
 fn key() -> LinkKey {
-    let links = Links {
-        public_base_url: None,
-        download_secret: Some("of the tests".to_owned()),
-    };
-    LinkKey::new(&links, None)
+    LinkKey::new("of the tests")
 }
 
 proptest! {
@@ -54,9 +49,9 @@ proptest! {
 }
 
 /// The smallest archive of one empty file, to be broken.
-const ARCHIVE: &[u8] = b"PK\x03\x04\x0a\0\0\0\0\0\0\0!\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\0\0\0a\
-    PK\x01\x02\x1e\x03\x0a\0\0\0\0\0\0\0!\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\0\0\0\0\xa4\x81\0\0\0\0a\
-    PK\x05\x06\0\0\0\0\x01\0\x01\0/\0\0\0\x1f\0\0\0\0\0";
+const ARCHIVE: &[u8] = b"PK\x03\x04\x0a\0\0\0\0\0\0\0!\0\0\0\0\0\0\0\0\0\0\0\0\0\x03\0\0\x001-a\
+    PK\x01\x02\x1e\x03\x0a\0\0\0\0\0\0\0!\0\0\0\0\0\0\0\0\0\0\0\0\0\x03\0\0\0\0\0\0\0\0\0\0\0\xa4\x81\0\0\0\x001-a\
+    PK\x05\x06\0\0\0\0\x01\0\x01\x001\0\0\0!\0\0\0\0\0";
 
 #[test]
 fn a_broken_archive_lists_nothing_and_harms_nothing() {
@@ -99,7 +94,7 @@ fn a_broken_archive_lists_nothing_and_harms_nothing() {
             .await;
         let status = stage.tool("task_status", json!({ "task_id": task })).await;
         assert_eq!(
-            status["files"][0]["path"], "a",
+            status["files"][0]["path"], "1-a",
             "the archive is one before it is broken"
         );
         assert_eq!(stage.host.stats().traps, 0, "{:?}", stage.host.stats().last_trap);

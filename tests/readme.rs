@@ -1,8 +1,9 @@
 //! What the documents say of routes, settings, tools, errors and clients is what there is.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{read_dir, read_to_string, write};
 
+use planexe_local::settings;
 use serde_json::Value;
 
 use crate::support::{Stage, manifest, project, run};
@@ -128,14 +129,19 @@ fn every_route_is_described() {
     });
 }
 
+/// The environment's name of a variable of `spin.toml`.
+fn setting(variable: &str) -> String {
+    match variable {
+        "sqlalchemy_database_uri" => "SQLALCHEMY_DATABASE_URI".to_owned(),
+        variable => format!("PLANEXE_{}", variable.to_uppercase()),
+    }
+}
+
 #[test]
 fn every_setting_is_described() {
     let readme = text("README.md");
     for name in manifest().variables().keys() {
-        let setting = match name.as_str() {
-            "sqlalchemy_database_uri" => "SQLALCHEMY_DATABASE_URI".to_owned(),
-            name => format!("PLANEXE_{}", name.to_uppercase()),
-        };
+        let setting = setting(name);
         // One line of the table names the five parts of the address.
         let short = setting.replace("PLANEXE_POSTGRES", "");
         assert!(
@@ -145,6 +151,31 @@ fn every_setting_is_described() {
             "{setting}"
         );
     }
+}
+
+#[test]
+fn the_example_of_dotenv_has_every_setting_with_its_default() {
+    let example = text(".env.example");
+    let lines: Vec<&str> = example.lines().collect();
+    let mut shown = BTreeMap::new();
+    for pair in lines.windows(2) {
+        let setting = pair[1].strip_prefix('#').filter(|line| !line.starts_with(' '));
+        if let Some((name, value)) = setting.and_then(|line| line.split_once('=')) {
+            assert!(pair[0].starts_with("# "), "{name} is not explained");
+            shown.insert(name.to_owned(), value.to_owned());
+        }
+    }
+    let variables = manifest().variables().iter();
+    let mut settings: BTreeMap<_, _> = variables
+        .map(|(name, variable)| (setting(name), variable.default.clone().expect("a default")))
+        .collect();
+    let address = settings::listener(&settings::Variables::new()).expect("an address");
+    settings.insert("PLANEXE_MCP_HTTP_HOST".to_owned(), address.ip().to_string());
+    settings.insert("PLANEXE_MCP_HTTP_PORT".to_owned(), address.port().to_string());
+    settings.insert("PORT".to_owned(), String::new());
+    assert_eq!(shown, settings);
+    // A copy of it changes nothing.
+    assert!(lines.iter().all(|line| line.is_empty() || line.starts_with('#')));
 }
 
 #[test]

@@ -163,3 +163,40 @@ fn what_is_not_there_yet_is_not_found_with_its_state() {
         assert_eq!(modern["ttlMs"], 0, "a file of a running task may change");
     });
 }
+
+#[test]
+fn a_small_batch_has_no_large_answer() {
+    run(async {
+        let stage = Stage::builder().build().await;
+        let id = stage.create("p").await;
+        // A control character takes six bytes in JSON.
+        for (character, whole, statements) in [("x", 7, 45), ("\u{1}", 1, 15)] {
+            let report = "UPDATE task_item SET state = 'completed', generated_report_html = repeat($1, 1048576)";
+            stage.execute(report, &[&character]).await;
+            let read = |number: usize| {
+                let params = json!({ "uri": format!("planexe://task/{id}/030-report.html") });
+                json!({ "jsonrpc": "2.0", "id": number, "method": "resources/read", "params": params })
+            };
+            let create = json!({ "jsonrpc": "2.0", "id": "create", "method": "tools/call",
+                "params": { "name": "task_create", "arguments": { "prompt": "too late" } } });
+            let messages: Vec<_> = (0..49).map(read).chain([create]).collect();
+            stage.forget_log();
+            let answer = stage.post("/mcp", &Value::from(messages)).await;
+            let size = answer.bytes().len();
+            assert!(size < 8_000_000 + 50 * 250, "{size} bytes");
+            let answers = answer.json();
+            let answers = answers.as_array().expect("a list");
+            assert_eq!(answers.len(), 50);
+            let (results, errors) = answers.split_at(whole);
+            assert!(results.iter().all(|answer| answer["result"].is_object()));
+            for error in errors {
+                assert_eq!(error["error"]["code"], -32600, "{}", error["id"]);
+                let message = error["error"]["message"].as_str().expect("a message");
+                assert!(message.contains("8 MB"), "{message}");
+            }
+            let log: Value = serde_json::from_str(stage.log().lines().last().expect("a line")).expect("JSON");
+            assert!(log["statements"].as_u64().expect("a number") <= statements, "{log}");
+        }
+        assert_eq!(stage.count("task_item").await, 1, "what has no room is not done");
+    });
+}

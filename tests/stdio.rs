@@ -198,13 +198,18 @@ fn a_bridge_to_a_server_with_a_key() {
         }));
         let plans = Plans::new("bridge");
 
-        for (key, code) in [(None, "API_KEY_MISSING"), (Some("wrong"), "API_KEY_REFUSED")] {
+        for (key, at_first, at_a_call) in [
+            (None, Value::Null, "API_KEY_MISSING"),
+            (Some("wrong"), json!("API_KEY_REFUSED"), "API_KEY_REFUSED"),
+        ] {
             let variables: Vec<_> = key.into_iter().map(|key| ("PLANEXE_MCP_API_KEY", key)).collect();
             let mut client = Client::to(&url, &variables);
             let (answer, _) = client
                 .ask("initialize", json!({ "protocolVersion": "2025-11-25" }))
                 .await;
-            assert_eq!(answer["error"]["data"]["code"], code, "{answer}");
+            assert_eq!(answer["error"]["data"]["code"], at_first, "{answer}");
+            let answer = client.tool("task_status", json!({ "task_id": "x" })).await;
+            assert_eq!(answer["error"]["code"], at_a_call, "{answer}");
             client.end().await;
         }
 

@@ -59,7 +59,7 @@ fn a_task_has_its_event() {
                 "task_handle": id,
                 "prompt": "Open a bakery in Lyon",
                 "user_id": "mcp_user",
-                "config": null,
+                "config": { "speed_vs_detail": "ping" },
                 "metadata": null,
                 "parameters": { "speed_vs_detail": "ping_llm" },
             },
@@ -89,6 +89,10 @@ fn each_detail_level_is_stored_under_its_name() {
             let query = "SELECT parameters ->> 'speed_vs_detail' FROM task_item WHERE id = $1::text::uuid";
             let value = stage.value(query, &[&created["task_id"].as_str()]).await;
             assert_eq!(value.as_deref(), Some(stored), "{given}");
+            let alias = given["speed_vs_detail"].as_str().unwrap_or("ping");
+            let query = "SELECT context #>> '{config,speed_vs_detail}' FROM events";
+            assert_eq!(stage.value(query, &[]).await.as_deref(), Some(alias), "{given}");
+            stage.execute("DELETE FROM events", &[]).await;
             stage.execute("DELETE FROM task_item", &[]).await;
             stage.execute("DELETE FROM nonces", &[]).await;
         }
@@ -142,6 +146,131 @@ fn a_request_id_leads_to_the_first_task_for_ever() {
             json!([{ "count": 2 }])
         );
         assert_eq!(stage.rows("SELECT count(*) FROM events").await, json!([{ "count": 2 }]));
+    });
+}
+
+#[test]
+fn a_request_id_is_refused_for_another_plan() {
+    run(async {
+        let stage = Stage::builder().build().await;
+        let first = json!({ "prompt": "SECRETPLAN", "speed_vs_detail": "fast", "client_request_id": "plan-1" });
+        let created = stage.tool("task_create", first.clone()).await;
+        for (prompt, detail, differs, same) in [
+            ("Open a café", "fast", "prompt differs", (false, true)),
+            ("SECRETPLAN", "ping", "speed_vs_detail differs", (true, false)),
+            (
+                "Open a café",
+                "all",
+                "prompt and speed_vs_detail differ",
+                (false, false),
+            ),
+        ] {
+            let other = json!({ "prompt": prompt, "speed_vs_detail": detail, "client_request_id": "plan-1" });
+            let answer = stage.tool("task_create", other).await;
+            let error = &answer["error"];
+            assert_eq!(error["code"], "CLIENT_REQUEST_ID_REUSED", "{answer}");
+            let message = error["message"].as_str().expect("a message");
+            assert!(message.contains(&format!(": {differs}.")), "{message}");
+            assert!(message.contains("Choose a new client_request_id"), "{message}");
+            assert_eq!(
+                error["details"],
+                json!({ "same_prompt": same.0, "same_speed_vs_detail": same.1 })
+            );
+            assert!(
+                !answer.to_string().contains("SECRETPLAN") || prompt == "SECRETPLAN",
+                "{answer}"
+            );
+            assert!(
+                !answer.to_string().contains(created["task_id"].as_str().expect("an id")),
+                "{answer}"
+            );
+        }
+        assert_eq!(stage.count("task_item").await, 1);
+        assert_eq!(stage.count("events").await, 1);
+        let again = stage.tool("task_create", first).await;
+        assert_eq!(
+            (&again["task_id"], &again["repeated"]),
+            (&created["task_id"], &json!(true))
+        );
+    });
+}
+
+#[test]
+fn a_refused_request_id_costs_nothing() {
+    run(async {
+        let stage = Stage::builder().with_users().build().await;
+        let (ann, bob) = (stage.user("ann", 5).await, stage.user("bob", 5).await);
+        let create = |key: String, prompt: &str, id: &str| {
+            let arguments = json!({ "prompt": prompt, "client_request_id": id });
+            let stage = &stage;
+            async move { stage.tool_as(&key, "task_create", arguments).await }
+        };
+        create(ann.key.clone(), "a", "plan-1").await;
+        let refused = create(ann.key.clone(), "b", "plan-1").await;
+        assert_eq!(refused["error"]["code"], "CLIENT_REQUEST_ID_REUSED");
+        assert_eq!(
+            create(bob.key.clone(), "b", "plan-1").await["credits_balance"],
+            4,
+            "an id is its owner's"
+        );
+        for round in 0..10 {
+            let id = format!("race-{round}");
+            let mut stage_calls = Vec::new();
+            for prompt in ["c", "d"] {
+                stage_calls.push(create(bob.key.clone(), prompt, &id));
+            }
+            let answers = futures::future::join_all(stage_calls).await;
+            let made = answers.iter().filter(|answer| answer["task_id"].is_string()).count();
+            let refused = answers
+                .iter()
+                .filter(|answer| answer["error"]["code"] == "CLIENT_REQUEST_ID_REUSED");
+            let insufficient = answers
+                .iter()
+                .filter(|answer| answer["error"]["code"] == "INSUFFICIENT_CREDITS");
+            let expected = if round < 4 { (1, 1, 0) } else { (0, 0, 2) };
+            assert_eq!((made, refused.count(), insufficient.count()), expected, "{answers:?}");
+        }
+        assert_eq!((stage.balance(&ann).await, stage.balance(&bob).await), (4, 0));
+        stage.assert_books_balance(1).await;
+    });
+}
+
+#[test]
+fn every_statement_has_a_row_whatever_it_finds() {
+    run(async {
+        let stage = Stage::builder().build().await;
+        let id = "5e2b2a7c-8b49-4d2f-9b8f-6a3c1f05b9a1";
+        for key in [None, Some("unknown")] {
+            for request_id in [None, Some("unknown")] {
+                for window in [0.0, 60.0] {
+                    let find = include_str!("../src/db/find_created.sql");
+                    let rows = stage.query(find, &[&id, &"p", &"ping_llm", &key, &window]).await;
+                    assert_eq!(rows.len(), 1, "find_created.sql: {key:?} {window}");
+                    let create = include_str!("../src/db/create_task.sql");
+                    let rows = stage
+                        .query(
+                            create,
+                            &[
+                                &id,
+                                &"p",
+                                &"ping_llm",
+                                &key,
+                                &1,
+                                &request_id,
+                                &window,
+                                &"salt",
+                                &key,
+                                &"ping",
+                            ],
+                        )
+                        .await;
+                    assert_eq!(rows.len(), 1, "create_task.sql: {key:?} {request_id:?} {window}");
+                    for table in ["task_item", "nonces", "events"] {
+                        stage.execute(&format!("DELETE FROM {table}"), &[]).await;
+                    }
+                }
+            }
+        }
     });
 }
 

@@ -84,36 +84,6 @@ fn a_plan_that_is_not_there_says_why() {
 }
 
 #[test]
-fn a_failed_plan_carries_the_workers_words() {
-    run(async {
-        let stage = Stage::builder().build().await;
-        let id = stage.create("p").await;
-        stage
-            .execute(
-                "UPDATE task_item SET state = 'failed', progress_message = 'LLM quota exceeded.'",
-                &[],
-            )
-            .await;
-        let info = stage.tool("task_file_info", json!({ "task_id": id })).await;
-        assert_eq!(
-            info,
-            json!({ "error": { "code": "generation_failed", "message": "LLM quota exceeded." } })
-        );
-    });
-}
-
-#[test]
-fn a_complete_plan_without_files_is_unavailable() {
-    run(async {
-        let stage = Stage::builder().build().await;
-        let id = stage.create("p").await;
-        stage.execute("UPDATE task_item SET state = 'completed'", &[]).await;
-        let info = stage.tool("task_file_info", json!({ "task_id": id })).await;
-        assert_eq!(info["error"]["code"], "content_unavailable", "{info}");
-    });
-}
-
-#[test]
 fn links_begin_with_the_public_base_url() {
     run(async {
         let stage = Stage::builder()

@@ -23,6 +23,10 @@ fn each_tool_is_as_its_snapshot() {
             });
             names.push(name);
         }
+        // Clients refuse results that lack a required member.
+        let status = &tools[2]["outputSchema"]["properties"];
+        assert_eq!(status["files"]["items"]["required"], json!(["path"]));
+        assert_eq!(status["timing"].get("required"), None);
         assert_eq!(
             names,
             [

@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 use http::Method;
-use serde_json::json;
+use planexe_mcp::auth::LinkKey;
+use serde_json::{Value, json};
 
-use crate::support::{Stage, request, run, tool_call};
+use crate::support::{Answer, Stage, request, run, tool_call};
 
 #[test]
 fn a_user_key_opens_the_door_where_users_are_required() {
@@ -76,16 +77,13 @@ fn keys_that_are_none_stay_outside() {
                 assert_eq!(answer.status(), 403, "{key} {path}");
             }
         }
-        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list" }).to_string();
-        let answer = stage
-            .send(request(
-                Method::POST,
-                "/mcp",
-                &[("content-type", "application/json")],
-                body.into(),
-            ))
-            .await;
-        assert_eq!(answer.status(), 401);
+        for (method, status) in [("tools/list", 200), ("tools/call", 401)] {
+            let params = json!({ "name": "prompt_examples" });
+            let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }).to_string();
+            let headers = [("content-type", "application/json")];
+            let answer = stage.send(request(Method::POST, "/mcp", &headers, body.into())).await;
+            assert_eq!(answer.status(), status, "{method}");
+        }
         assert_eq!(stage.count("task_item").await, 1);
         assert_eq!(stage.count("task_item WHERE stop_requested").await, 0);
         assert_eq!(stage.balance(&user).await, 4);
@@ -172,33 +170,6 @@ fn tasks_of_others_do_not_exist() {
 }
 
 #[test]
-fn legacy_ids_of_others_do_not_exist_either() {
-    run(async {
-        let stage = Stage::builder().with_users().build().await;
-        let (ann, bob) = (stage.user("ann", 5).await, stage.user("bob", 5).await);
-        stage.tool_as(&ann.key, "task_create", json!({ "prompt": "p" })).await;
-        let legacy = "11111111-1111-4111-8111-111111111111";
-        stage
-            .execute(
-                "UPDATE task_item SET parameters = json_build_object('_mcp_task_id', $1::text)",
-                &[&legacy],
-            )
-            .await;
-        let ask = json!({ "task_id": legacy });
-        assert_eq!(
-            stage.tool_as(&ann.key, "task_status", ask.clone()).await["state"],
-            "pending"
-        );
-        assert_eq!(
-            stage.tool_as("secret", "task_status", ask.clone()).await["state"],
-            "pending"
-        );
-        let answer = stage.tool_as(&bob.key, "task_stop", ask).await;
-        assert_eq!(answer["error"]["code"], "TASK_NOT_FOUND");
-    });
-}
-
-#[test]
 fn the_key_in_the_call_pays() {
     run(async {
         let stage = Stage::builder().with_users().build().await;
@@ -220,6 +191,173 @@ fn the_key_in_the_call_pays() {
         assert_eq!(answer["error"]["code"], "INVALID_USER_API_KEY");
         assert_eq!(stage.count(&format!("task_item WHERE user_id = '{}'", bob.id)).await, 3);
         stage.assert_books_balance(1).await;
+    });
+}
+
+/// A batch without a key.
+async fn batch(stage: &Stage, calls: &[(&str, Value)]) -> Answer {
+    let message = |(name, arguments): &(&str, Value)| json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": { "name": name, "arguments": arguments } });
+    let body = Value::from_iter(calls.iter().map(message)).to_string();
+    stage
+        .send(request(
+            Method::POST,
+            "/mcp",
+            &[("content-type", "application/json")],
+            body.into(),
+        ))
+        .await
+}
+
+#[test]
+fn without_an_api_key_tasks_are_for_users_alone() {
+    run(async {
+        let stage = Stage::builder()
+            .set("PLANEXE_MCP_REQUIRE_USER_KEY", "true")
+            .working()
+            .build()
+            .await;
+        let (ann, bob) = (stage.user("ann", 5).await, stage.user("bob", 5).await);
+        let created = stage.tool_as(&ann.key, "task_create", json!({ "prompt": "p" })).await;
+        let id = created["task_id"].as_str().expect("an id");
+        stage.wait_for(id, &["completed"]).await;
+        let by_call = json!({ "prompt": "q", "user_api_key": ann.key });
+        let without = request(
+            Method::POST,
+            "/mcp/tools/call",
+            &[("content-type", "application/json")],
+            json!({ "tool": "task_create", "arguments": by_call })
+                .to_string()
+                .into(),
+        );
+        let answer = stage.send(without).await;
+        assert_eq!(
+            answer.json()["structuredContent"]["credits_balance"],
+            3,
+            "{}",
+            answer.text()
+        );
+        // Nothing is bought of which the answer could not tell.
+        let status = json!({ "task_id": id });
+        let answer = batch(
+            &stage,
+            &[("task_create", by_call.clone()), ("task_status", status.clone())],
+        )
+        .await;
+        assert_eq!(answer.status(), 401);
+        assert_eq!(stage.balance(&ann).await, 3);
+        let path = format!("/download/{id}/030-report.html");
+        for (key, status) in [
+            (None, 401),
+            (Some(&ann.key), 200),
+            (Some(&bob.key), 404),
+            (Some(&"x".to_owned()), 403),
+        ] {
+            let headers: Vec<_> = key.iter().map(|key| ("x-api-key", key.as_str())).collect();
+            let answer = stage.send(request(Method::GET, &path, &headers, Bytes::new())).await;
+            assert_eq!(answer.status(), status, "{key:?}");
+        }
+        let info = stage.tool_as(&ann.key, "task_file_info", status).await;
+        let link = info["download_url"].as_str().and_then(|url| url.split_once("3000"));
+        assert_eq!(stage.get(link.expect("a link").1).await.status(), 200);
+        // Signatures that anybody can make.
+        for secret in ["", "secret", &ann.key] {
+            let forged = LinkKey::new(secret).query(id, "030-report.html", u64::MAX);
+            assert_eq!(stage.get(&format!("{path}?{forged}")).await.status(), 403, "{secret:?}");
+        }
+    });
+}
+
+#[test]
+fn a_secret_for_links_protects_downloads_without_any_key() {
+    run(async {
+        let stage = Stage::builder()
+            .set("PLANEXE_MCP_DOWNLOAD_SECRET", "links")
+            .working()
+            .build()
+            .await;
+        let id = stage.create("p").await;
+        stage.wait_for(&id, &["completed"]).await;
+        let path = format!("/download/{id}/run.zip");
+        assert_eq!(stage.get(&path).await.status(), 401);
+        let info = stage
+            .tool("task_file_info", json!({ "task_id": id, "artifact": "zip" }))
+            .await;
+        let link = info["download_url"].as_str().and_then(|url| url.split_once("3000"));
+        assert_eq!(stage.get(link.expect("a link").1).await.status(), 200);
+        let forged = LinkKey::new("").query(&id, "run.zip", u64::MAX);
+        assert_eq!(stage.get(&format!("{path}?{forged}")).await.status(), 403);
+        // Where users have keys, theirs open their files without a signature.
+        let stage = Stage::builder()
+            .set("PLANEXE_MCP_DOWNLOAD_SECRET", "links")
+            .set("PLANEXE_MCP_REQUIRE_USER_KEY", "true")
+            .working()
+            .build()
+            .await;
+        let ann = stage.user("ann", 5).await;
+        let created = stage.tool_as(&ann.key, "task_create", json!({ "prompt": "p" })).await;
+        let id = created["task_id"].as_str().expect("an id");
+        stage.wait_for(id, &["completed"]).await;
+        let path = format!("/download/{id}/run.zip");
+        let headers = [("x-api-key", ann.key.as_str())];
+        assert_eq!(
+            stage
+                .send(request(Method::GET, &path, &headers, Bytes::new()))
+                .await
+                .status(),
+            200
+        );
+        assert_eq!(stage.get(&path).await.status(), 401);
+    });
+}
+
+#[test]
+fn with_an_api_key_either_key_is_accepted() {
+    run(async {
+        let stage = Stage::builder().with_users().build().await;
+        let ann = stage.user("ann", 5).await;
+        let created = stage.tool_as(&ann.key, "task_create", json!({ "prompt": "p" })).await;
+        let task = json!({ "task_id": created["task_id"] });
+        assert_eq!(
+            stage.tool("task_create", json!({ "prompt": "p" })).await["error"]["code"],
+            "USER_API_KEY_REQUIRED"
+        );
+        for key in ["secret", &ann.key] {
+            assert_eq!(
+                stage.tool_as(key, "task_status", task.clone()).await["state"],
+                "pending"
+            );
+        }
+        // A user's key in the call is no key of the connection.
+        let call = json!({ "tool": "task_create", "arguments": { "prompt": "p", "user_api_key": ann.key } });
+        let headers = [("content-type", "application/json")];
+        let answer = stage
+            .send(request(
+                Method::POST,
+                "/mcp/tools/call",
+                &headers,
+                call.to_string().into(),
+            ))
+            .await;
+        assert_eq!(answer.status(), 401);
+        assert_eq!(stage.balance(&ann).await, 4);
+    });
+}
+
+#[test]
+fn a_users_key_is_checked_once_where_no_call_needs_it() {
+    run(async {
+        let stage = Stage::builder().with_users().build().await;
+        let ann = stage.user("ann", 5).await;
+        for (key, status) in [(ann.key.as_str(), 200), ("pex_unknown", 403)] {
+            stage.forget_log();
+            let body = json!([{ "jsonrpc": "2.0", "id": 1, "method": "tools/list" }, { "jsonrpc": "2.0", "id": 2, "method": "ping" }]);
+            let headers = [("content-type", "application/json"), ("x-api-key", key)];
+            let answer = stage
+                .send(request(Method::POST, "/mcp", &headers, body.to_string().into()))
+                .await;
+            assert_eq!(answer.status(), status);
+            assert!(stage.log().contains("\"statements\":1,"), "{}", stage.log());
+        }
     });
 }
 

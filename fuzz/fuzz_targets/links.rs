@@ -7,16 +7,12 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use planexe_mcp::{auth::LinkKey, config::Links, error::LinkFault};
+use planexe_mcp::{auth::LinkKey, error::LinkFault};
 
 static KEY: LazyLock<LinkKey> = LazyLock::new(|| key("of the fuzz target"));
 
 fn key(secret: &str) -> LinkKey {
-    let links = Links {
-        public_base_url: None,
-        download_secret: Some(secret.to_owned()),
-    };
-    LinkKey::new(&links, None)
+    LinkKey::new(secret)
 }
 
 struct Case<'a> {

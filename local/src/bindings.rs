@@ -5,7 +5,7 @@ use std::sync::Arc;
 use wasmtime::component::{Accessor, HasData, Linker, ResourceTable};
 
 use crate::component::{Component, InstanceState, Reach};
-use crate::variables::{VariableError, check_name};
+use crate::variables::{VariableError, VariableFault, check_name};
 
 mod generated {
     wasmtime::component::bindgen!({
@@ -50,6 +50,11 @@ impl variables::Host for SpinView<'_> {}
 impl<T: Send> variables::HostWithStore<T> for Spin {
     async fn get(accessor: &Accessor<T, Self>, name: String) -> Result<String, variables::Error> {
         let component = accessor.with(|mut access| access.get().component.clone());
+        match component.shared.variable_faults.get(&name) {
+            None => {}
+            Some(VariableFault::Fails) => return Err(variables::Error::Provider("the provider fails".to_owned())),
+            Some(VariableFault::Hangs) => std::future::pending().await,
+        }
         check_name(&name)
             .and_then(|()| component.variable(&name))
             .map_err(Into::into)

@@ -14,11 +14,12 @@ use crate::manifest::{self, FileMount};
 use crate::outbound_http::{Client, InboundHooks, OutboundHooks};
 use crate::output::Output;
 use crate::postgres::Pools;
-use crate::variables::{Resolver, Template, VariableError};
+use crate::variables::{Resolver, Template, VariableError, VariableFault};
 
 /// What all components of a host share.
 pub(crate) struct Shared {
     pub(crate) resolver: Resolver,
+    pub(crate) variable_faults: BTreeMap<String, VariableFault>,
     pub(crate) pools: Pools,
     pub(crate) http: Client,
     pub(crate) counters: Arc<Counters>,

@@ -39,7 +39,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// What to do.
 #[derive(Debug, Clone)]
 pub struct DemoOptions {
-    /// The server, such as `http://127.0.0.1:3000`.
+    /// The server, such as `http://127.0.0.1:8001`.
     pub base_url: String,
     /// The server's API key, if it wants one.
     pub api_key: Option<String>,

@@ -30,8 +30,8 @@ use crate::outbound_http::Client;
 pub use crate::output::Output;
 use crate::postgres::Pools;
 use crate::routes::{self, RouteMatch};
-pub use crate::variables::Environment;
 use crate::variables::Resolver;
+pub use crate::variables::{Environment, VariableFault};
 
 /// The body of a request or response. It streams.
 pub type Body = UnsyncBoxBody<Bytes, wasmtime_wasi_http::Error>;
@@ -169,6 +169,8 @@ pub struct HostOptions {
     pub variables: BTreeMap<String, String>,
     /// What the environment providers read.
     pub environment: Environment,
+    /// Variables that guests cannot read.
+    pub variable_faults: BTreeMap<String, VariableFault>,
     /// How instances are reused.
     pub reuse: Reuse,
     /// The most linear memory that an instance may have, in bytes. `None`: no limit but that of 32 bits.
@@ -186,6 +188,7 @@ impl Default for HostOptions {
         Self {
             variables: BTreeMap::new(),
             environment: Environment::default(),
+            variable_faults: BTreeMap::new(),
             reuse: Reuse::default(),
             max_memory: None,
             stdout: Output::default(),
@@ -237,6 +240,7 @@ impl Host {
         let HostOptions {
             variables,
             environment,
+            variable_faults,
             reuse,
             max_memory,
             stdout,
@@ -246,6 +250,7 @@ impl Host {
         let prefixes = manifest.env_prefixes();
         let shared = Arc::new(Shared {
             resolver: Resolver::new(manifest.variables().clone(), variables, prefixes, environment),
+            variable_faults,
             pools: Pools::new(postgres_pool_size),
             http: Client::new(manifest.connection_pooling())?,
             counters: Arc::new(Counters::default()),

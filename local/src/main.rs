@@ -21,8 +21,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Start the server with all it needs: a private Postgres and a sample worker, unless the environment names a
-    /// database.
+    /// Start the server with all it needs: a private Postgres and a sample worker, unless the environment or `.env`
+    /// names a database.
     Up(Up),
     /// Speak MCP on standard input and output, for clients that start a process.
     Stdio(Stdio),
@@ -46,7 +46,7 @@ struct Stdio {
 
 #[derive(Args)]
 struct Up {
-    /// The port to serve on [default: `PORT`, `PLANEXE_MCP_HTTP_PORT` or 3000].
+    /// The port to serve on [default: `PORT`, `PLANEXE_MCP_HTTP_PORT` or 8001].
     #[arg(long)]
     port: Option<u16>,
     /// What runs the component.
@@ -76,8 +76,8 @@ struct Demo {
     /// The server [default: the port of scripts/up].
     #[arg(long)]
     url: Option<String>,
-    /// The server's API key.
-    #[arg(long, env = "PLANEXE_MCP_API_KEY", hide_env_values = true)]
+    /// The server's API key [default: `PLANEXE_MCP_API_KEY`].
+    #[arg(long)]
     key: Option<String>,
     /// The folder for the plan.
     #[arg(long, default_value = "plans")]
@@ -114,12 +114,13 @@ fn environment() -> Variables {
 }
 
 async fn start(up: Up) -> Result<()> {
-    let mut variables = environment();
+    let project = std::path::absolute(up.project)?;
+    let mut variables = settings::of_project(&project, environment())?;
     if let Some(port) = up.port {
         variables.insert("PORT".to_owned(), port.to_string());
     }
     up::run(UpOptions {
-        project: std::path::absolute(up.project)?,
+        project,
         variables,
         engine: up.host,
         fresh: up.fresh,
@@ -131,16 +132,23 @@ async fn start(up: Up) -> Result<()> {
 }
 
 async fn converse(stdio: Stdio) -> Result<()> {
-    let options = StdioOptions {
-        project: match stdio.project {
-            Some(project) => std::path::absolute(project)?,
-            None => checkout()?,
-        },
-        variables: environment(),
-        url: stdio.url.filter(|url| !url.trim().is_empty()),
-        step: Duration::from_millis(stdio.step),
+    let project = match stdio.project {
+        Some(project) => std::path::absolute(project)?,
+        None => checkout()?,
     };
-    let served = stdio::run(options).await;
+    let url = stdio.url.filter(|url| !url.trim().is_empty());
+    let variables = match url {
+        // The key in `.env` is that of the server here: no other server gets it.
+        Some(_) => environment(),
+        None => settings::of_project(&project, environment())?,
+    };
+    let served = stdio::run(StdioOptions {
+        project,
+        variables,
+        url,
+        step: Duration::from_millis(stdio.step),
+    })
+    .await;
     if served.is_ok() {
         // The runtime would wait for a read of standard input that may never return. All else has ended.
         std::process::exit(0);
@@ -157,13 +165,17 @@ fn checkout() -> Result<PathBuf> {
 }
 
 async fn walk(demo: Demo) -> Result<()> {
+    let mut variables = environment();
     let base_url = match demo.url {
         Some(url) => url.trim_end_matches('/').trim_end_matches("/mcp").to_owned(),
-        None => format!("http://127.0.0.1:{}", settings::listener(&environment())?.port()),
+        None => {
+            variables = settings::of_project(&checkout()?, variables)?;
+            format!("http://127.0.0.1:{}", settings::listener(&variables)?.port())
+        }
     };
     demo::run(DemoOptions {
         base_url,
-        api_key: demo.key,
+        api_key: demo.key.or_else(|| variables.remove("PLANEXE_MCP_API_KEY")),
         goal: demo.goal,
         out: demo.out,
         detail: demo.detail,

@@ -49,6 +49,8 @@ pub struct FileMount {
 #[derive(Clone, Debug)]
 pub(crate) struct RuntimeConfig {
     pub(crate) env_prefixes: Vec<String>,
+    /// Files for what the environment leaves out. Whoever makes the environment reads them: see [`crate::settings`].
+    pub(crate) dotenv_paths: Vec<PathBuf>,
     pub(crate) connection_pooling: bool,
 }
 
@@ -61,14 +63,12 @@ impl Manifest {
         let spin_toml = std::path::absolute(spin_toml)?;
         let folder = spin_toml.parent().context("the manifest has no folder")?;
         let text = read(&spin_toml)?;
-        let runtime = runtime_config
-            .map(|path| Ok::<_, anyhow::Error>((path, read(path)?)))
-            .transpose()?;
-        let mut manifest = Self::parse(&text, folder).with_context(|| format!("in {}", spin_toml.display()))?;
-        if let Some((path, text)) = runtime {
-            manifest.runtime = schema::runtime_config(&text).with_context(|| format!("in {}", path.display()))?;
-        }
-        Ok(manifest)
+        let runtime = runtime_config.map(RuntimeConfig::load).transpose()?;
+        let manifest = Self::parse(&text, folder).with_context(|| format!("in {}", spin_toml.display()))?;
+        Ok(Self {
+            runtime: runtime.unwrap_or_default(),
+            ..manifest
+        })
     }
 
     fn parse(text: &str, folder: &Path) -> anyhow::Result<Self> {
@@ -267,10 +267,18 @@ fn file_mount(raw: schema::Files, folder: &Path) -> anyhow::Result<FileMount> {
     })
 }
 
+impl RuntimeConfig {
+    /// Reads a runtime configuration file.
+    pub(crate) fn load(path: &Path) -> anyhow::Result<Self> {
+        schema::runtime_config(&read(path)?).with_context(|| format!("in {}", path.display()))
+    }
+}
+
 impl Default for RuntimeConfig {
     fn default() -> Self {
         Self {
             env_prefixes: Vec::new(),
+            dotenv_paths: Vec::new(),
             connection_pooling: true,
         }
     }

@@ -1,19 +1,74 @@
-//! The settings of the stack as people write them in the environment: where to listen, which database.
+//! The settings of the stack as people write them in the environment and in `.env`: where to listen, which database.
 //!
 //! Knows the names of the variables; starts nothing.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::path::Path;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
+
+use crate::manifest::RuntimeConfig;
 
 /// An environment: names and values.
 pub type Variables = BTreeMap<String, String>;
 
-/// Where to listen when nobody says: Spin's own default.
+/// The default address to listen on.
 const HOST: &str = "127.0.0.1";
-/// The port that goes with it.
-pub const DEFAULT_PORT: u16 = 3000;
+/// The default port: that of PlanExe's own server, `mcp_cloud`, so that its clients find this one.
+pub const DEFAULT_PORT: u16 = 8001;
+/// `SQLALCHEMY_DATABASE_URI` as Spin reads it.
+const SPIN_DATABASE_URI: &str = "SPIN_VARIABLE_SQLALCHEMY_DATABASE_URI";
+
+/// Whether a variable of this name is a setting, of the host or of the component.
+fn is_setting(name: &str) -> bool {
+    name.starts_with("PLANEXE_")
+        || name.starts_with("SPIN_VARIABLE_")
+        || name == "SQLALCHEMY_DATABASE_URI"
+        || name == "PORT"
+}
+
+/// The environment with the settings that the project's `.env` adds: the file that its runtime configuration names as
+/// `dotenv_path`, which need not exist. A setting of the environment wins. A blank one counts as unset in both, and is
+/// left out: Spin fills `postgres_host`, `postgres_port` and `worker_plan_url` into `allowed_outbound_hosts` as they are.
+///
+/// # Errors
+/// A runtime configuration or `.env` that cannot be read. The error names the line of `.env` and repeats none of it.
+pub fn of_project(project: &Path, mut environment: Variables) -> Result<Variables> {
+    let blank = |value: &str| value.trim().is_empty();
+    environment.retain(|name, value| !is_setting(name) || !blank(value));
+    let runtime_config = project.join("runtime-config.toml");
+    if runtime_config.is_file() {
+        for path in RuntimeConfig::load(&runtime_config)?.dotenv_paths {
+            for (name, value) in dotenv(&project.join(path))? {
+                if is_setting(&name) && !blank(&value) {
+                    environment.entry(name).or_insert(value);
+                }
+            }
+        }
+    }
+    Ok(environment)
+}
+
+/// The variables of a file `.env`, none if there is no file. The last line of a name counts.
+fn dotenv(path: &Path) -> Result<Variables> {
+    let text = match std::fs::read_to_string(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Variables::new()),
+        text => text.with_context(|| format!("cannot read {}", path.display()))?,
+    };
+    let parsed: Result<Variables, _> = dotenvy::from_read_iter(text.as_bytes()).collect();
+    // The parser's own words repeat the line, which may hold a password.
+    parsed.map_err(|_| {
+        let mut lines = text.split_inclusive('\n');
+        let line = lines.position(|line| dotenvy::from_read_iter(line.as_bytes()).any(|parsed| parsed.is_err()));
+        anyhow!(
+            "line {} of {} is not NAME=value: put a value with spaces, $, # or \" into single quotes",
+            line.map_or(0, |before| before + 1),
+            path.display()
+        )
+    })
+}
 
 /// A value that is set and not blank.
 fn value<'a>(variables: &'a Variables, name: &str) -> Option<&'a str> {
@@ -38,16 +93,21 @@ pub fn listener(variables: &Variables) -> Result<SocketAddr> {
         format!("{host}:{port}")
     };
     address.parse().with_context(|| {
-        format!("cannot listen on {address:?}: set PLANEXE_MCP_HTTP_HOST to an IP address and PLANEXE_MCP_HTTP_PORT to a port")
+        format!(
+            "cannot listen on {address:?}: set PLANEXE_MCP_HTTP_HOST to an IP address, and PLANEXE_MCP_HTTP_PORT or PORT to a port"
+        )
     })
 }
 
-/// Whether the environment names a database.
+/// Whether the settings name a database.
 #[must_use]
 pub fn names_database(variables: &Variables) -> bool {
-    ["SQLALCHEMY_DATABASE_URI", "PLANEXE_POSTGRES_HOST"]
-        .iter()
-        .any(|name| value(variables, name).is_some())
+    database_uri(variables).is_some() || value(variables, "PLANEXE_POSTGRES_HOST").is_some()
+}
+
+/// The whole address of the database, by the name that PlanExe gives it or by the one that Spin reads.
+fn database_uri(variables: &Variables) -> Option<&str> {
+    value(variables, "SQLALCHEMY_DATABASE_URI").or_else(|| value(variables, SPIN_DATABASE_URI))
 }
 
 /// Makes `SQLALCHEMY_DATABASE_URI` known to the component. The name lacks the prefix that the other settings have, so
@@ -56,7 +116,7 @@ pub fn names_database(variables: &Variables) -> bool {
 /// # Errors
 /// When the address is none of Postgres, or names no host.
 pub fn adopt_database_uri(variables: &mut Variables) -> Result<()> {
-    let Some(uri) = value(variables, "SQLALCHEMY_DATABASE_URI").map(ToOwned::to_owned) else {
+    let Some(uri) = database_uri(variables).map(ToOwned::to_owned) else {
         return Ok(());
     };
     let (scheme, rest) = uri.split_once("://").unwrap_or_default();
@@ -72,7 +132,7 @@ pub fn adopt_database_uri(variables: &mut Variables) -> Result<()> {
     let port = config.get_ports().first().copied().unwrap_or(5432);
     variables.insert("PLANEXE_POSTGRES_HOST".to_owned(), host.clone());
     variables.insert("PLANEXE_POSTGRES_PORT".to_owned(), port.to_string());
-    variables.insert("SPIN_VARIABLE_SQLALCHEMY_DATABASE_URI".to_owned(), uri);
+    variables.insert(SPIN_DATABASE_URI.to_owned(), uri);
     Ok(())
 }
 
@@ -90,22 +150,93 @@ mod tests {
     #[test]
     fn the_platforms_port_wins() {
         for (pairs, address) in [
-            (&[][..], "127.0.0.1:3000"),
-            (&[("PLANEXE_MCP_HTTP_PORT", "8001")], "127.0.0.1:8001"),
+            (&[][..], "127.0.0.1:8001"),
+            (&[("PLANEXE_MCP_HTTP_PORT", "8002")], "127.0.0.1:8002"),
             (
                 &[
-                    ("PLANEXE_MCP_HTTP_PORT", "8001"),
+                    ("PLANEXE_MCP_HTTP_PORT", "8002"),
                     ("PORT", "80"),
                     ("PLANEXE_MCP_HTTP_HOST", "0.0.0.0"),
                 ],
                 "0.0.0.0:80",
             ),
-            (&[("PLANEXE_MCP_HTTP_HOST", "::1"), ("PORT", "")], "[::1]:3000"),
-            (&[("PLANEXE_MCP_HTTP_HOST", "localhost")], "127.0.0.1:3000"),
+            (&[("PLANEXE_MCP_HTTP_HOST", "::1"), ("PORT", "")], "[::1]:8001"),
+            (&[("PLANEXE_MCP_HTTP_HOST", "localhost")], "127.0.0.1:8001"),
         ] {
             assert_eq!(listener(&variables(pairs)).unwrap().to_string(), address, "{pairs:?}");
         }
         assert!(listener(&variables(&[("PORT", "many")])).is_err());
+    }
+
+    /// The settings of a project with this `.env`, if any, in an environment.
+    fn with_dotenv(name: &str, dotenv: Option<&str>, environment: &[(&str, &str)]) -> Result<Variables> {
+        let folder = std::env::temp_dir().join(format!("planexe-settings-{name}-{}", std::process::id()));
+        _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir(&folder).unwrap();
+        let config = "[[variables_provider]]\ntype = \"env\"\nprefix = \"PLANEXE\"\ndotenv_path = \"settings\"\n";
+        std::fs::write(folder.join("runtime-config.toml"), config).unwrap();
+        if let Some(dotenv) = dotenv {
+            std::fs::write(folder.join("settings"), dotenv).unwrap();
+        }
+        let settings = of_project(&folder, variables(environment));
+        std::fs::remove_dir_all(&folder).unwrap();
+        settings
+    }
+
+    #[test]
+    fn dotenv_adds_what_the_environment_leaves_out_or_blank() {
+        let dotenv = "# comment\n\
+            PLANEXE_MCP_API_KEY = first\n\
+            PLANEXE_MCP_API_KEY=second\n\
+            export SQLALCHEMY_DATABASE_URI=postgresql+psycopg2://u:p%40@db:5433/x?sslmode=require  # comment\n\
+            PLANEXE_POSTGRES_PASSWORD='$pa ss\"#'\n\
+            PLANEXE_MCP_HTTP_PORT=\"8002\"\n\
+            PLANEXE_MCP_HTTP_HOST=0.0.0.0\n\
+            PLANEXE_POSTGRES_HOST=\n\
+            HOME=/nowhere\n";
+        let environment = [
+            ("HOME", "/home"),
+            ("LESS", ""),
+            ("PLANEXE_MCP_API_KEY", " "),
+            ("PLANEXE_MCP_HTTP_HOST", "127.0.0.2"),
+            ("PLANEXE_POSTGRES_PORT", ""),
+            ("SPIN_VARIABLE_POSTGRES_PORT", "\t"),
+        ];
+        let read = with_dotenv("adds", Some(dotenv), &environment).unwrap();
+        let expected = [
+            ("HOME", "/home"),
+            ("LESS", ""),
+            ("PLANEXE_MCP_API_KEY", "second"),
+            ("PLANEXE_MCP_HTTP_HOST", "127.0.0.2"),
+            ("PLANEXE_MCP_HTTP_PORT", "8002"),
+            ("PLANEXE_POSTGRES_PASSWORD", "$pa ss\"#"),
+            (
+                "SQLALCHEMY_DATABASE_URI",
+                "postgresql+psycopg2://u:p%40@db:5433/x?sslmode=require",
+            ),
+        ];
+        assert_eq!(read, variables(&expected));
+        assert!(names_database(&read));
+        assert_eq!(listener(&read).unwrap().to_string(), "127.0.0.2:8002");
+        let without = with_dotenv("without", None, &environment).unwrap();
+        let expected = [("HOME", "/home"), ("LESS", ""), ("PLANEXE_MCP_HTTP_HOST", "127.0.0.2")];
+        assert_eq!(without, variables(&expected));
+        assert!(!names_database(&without));
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_read_is_told_by_its_number() {
+        for (line, number) in [
+            ("PLANEXE_POSTGRES_PASSWORD=two words", 3),
+            ("PLANEXE_POSTGRES_PASSWORD", 3),
+            ("PLANEXE_POSTGRES_PASSWORD='words", 3),
+            ("\nPLANEXE-PASSWORD=words", 4),
+        ] {
+            let dotenv = format!("# PLANEXE_POSTGRES_PASSWORD=two words\nPLANEXE_MCP_API_KEY='k'\n{line}\nPORT=1\n");
+            let error = format!("{:#}", with_dotenv("line", Some(&dotenv), &[]).unwrap_err());
+            assert!(error.contains(&format!("line {number} of ")), "{line}: {error}");
+            assert!(!error.contains("words") && !error.contains("PASSWORD"), "{error}");
+        }
     }
 
     #[test]
@@ -122,6 +253,11 @@ mod tests {
             adopted["SPIN_VARIABLE_SQLALCHEMY_DATABASE_URI"],
             adopted["SQLALCHEMY_DATABASE_URI"]
         );
+        // As it has to be written for Spin.
+        let mut adopted = variables(&[(SPIN_DATABASE_URI, "postgresql://db.example/x")]);
+        assert!(names_database(&adopted));
+        adopt_database_uri(&mut adopted).unwrap();
+        assert_eq!(adopted["PLANEXE_POSTGRES_HOST"], "db.example");
         for uri in ["mysql://h/d", "nonsense", "postgresql:///only_a_name"] {
             assert!(
                 adopt_database_uri(&mut variables(&[("SQLALCHEMY_DATABASE_URI", uri)])).is_err(),

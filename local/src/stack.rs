@@ -1,4 +1,4 @@
-//! What stands behind the component on one machine: a database and the sample worker where the environment names no
+//! What stands behind the component on one machine: a database and the sample worker where the settings name no
 //! database, and the component in the local host.
 //!
 //! Several processes of a checkout share one private Postgres: the first runs it, and when that one ends, another
@@ -79,7 +79,7 @@ impl Stack {
     pub(crate) async fn start(options: StackOptions, variables: &mut Variables, say: fn(&str)) -> Result<Self> {
         settings::adopt_database_uri(variables)?;
         if settings::names_database(variables) {
-            say("Using the database of your environment. No sample worker is started beside it.");
+            say("Using the database that your settings name, without a private Postgres and a sample worker.");
             return Ok(Self::Theirs);
         }
         say("Starting a private Postgres for this checkout ...");

@@ -52,7 +52,7 @@ const GRACE: Duration = Duration::from_millis(500);
 pub struct StdioOptions {
     /// The folder with `spin.toml`.
     pub project: PathBuf,
-    /// The environment with the settings.
+    /// The environment; without `url`, as [`crate::settings::of_project`] makes it.
     pub variables: Variables,
     /// The address of a server elsewhere; without it, the component runs here.
     pub url: Option<String>,

@@ -36,7 +36,7 @@ pub enum Engine {
 pub struct UpOptions {
     /// The folder with `spin.toml`.
     pub project: PathBuf,
-    /// The environment with the settings.
+    /// The environment, as [`settings::of_project`] makes it.
     pub variables: Variables,
     /// What runs the component.
     pub engine: Engine,
@@ -69,6 +69,8 @@ pub async fn run(options: UpOptions) -> Result<()> {
     let listener = Server::bind(address)
         .await
         .map_err(|error| explain_bind(error, address))?;
+    let address = listener.local_addr();
+    let engine = choose(engine, &variables).await?;
     let stack = StackOptions {
         project: project.clone(),
         fresh,
@@ -77,7 +79,7 @@ pub async fn run(options: UpOptions) -> Result<()> {
         plans,
     };
     let stack = Stack::start(stack, &mut variables, say).await?;
-    let served = match choose(engine).await? {
+    let served = match engine {
         Engine::Spin => {
             drop(listener);
             serve_with_spin(&project, &variables, address).await
@@ -102,19 +104,13 @@ async fn serve_here(project: &Path, variables: &Variables, listener: Server) -> 
 
 /// Serves with Spin until asked to end, or until Spin ends.
 async fn serve_with_spin(project: &Path, variables: &Variables, address: SocketAddr) -> Result<()> {
-    let mut spin = Command::new("spin")
-        .args([
-            "up",
-            "--from",
-            "spin.toml",
-            "--runtime-config-file",
-            "runtime-config.toml",
-            "--listen",
-        ])
-        .arg(address.to_string())
-        .current_dir(project)
-        .env_clear()
-        .envs(variables)
+    let mut spin = spin(variables)
+        .args(["up", "--listen", &address.to_string(), "--from"])
+        .arg(project.join("spin.toml"))
+        .arg("--runtime-config-file")
+        .arg(project.join("runtime-config.toml"))
+        // Not the project: Spin would read `.env` there once more, with the blank values that `variables` leaves out.
+        .current_dir(project.join("target"))
         .stdout(Stdio::null())
         .kill_on_drop(true)
         .spawn()
@@ -129,6 +125,13 @@ async fn serve_with_spin(project: &Path, variables: &Variables, address: SocketA
         ended = spin.wait() => { ensure!(ended?.success(), "spin ended"); Ok(()) }
         () = end_signal() => end(spin).await,
     }
+}
+
+/// A call of the `spin` on the PATH of these variables, with these variables alone.
+fn spin(variables: &Variables) -> Command {
+    let mut command = Command::new("spin");
+    command.env_clear().envs(variables);
+    command
 }
 
 /// Asks Spin to end, as Ctrl-C does, and waits.
@@ -159,11 +162,11 @@ async fn wait_for_answer(address: SocketAddr) -> Result<()> {
 }
 
 /// Which of the two runs the component.
-async fn choose(engine: Engine) -> Result<Engine> {
+async fn choose(engine: Engine, variables: &Variables) -> Result<Engine> {
     if engine == Engine::Local {
         return Ok(engine);
     }
-    let version = Command::new("spin").arg("--version").output().await.ok();
+    let version = spin(variables).arg("--version").output().await.ok();
     let version = version.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
     let fits = version
         .as_deref()
@@ -193,15 +196,16 @@ fn parse_version(text: &str) -> Option<(u32, u32)> {
 }
 
 fn explain_bind(error: anyhow::Error, address: SocketAddr) -> anyhow::Error {
+    let port = address.port();
     let kind = error
         .chain()
         .find_map(|cause| cause.downcast_ref::<std::io::Error>())
         .map(std::io::Error::kind);
     match kind {
         Some(std::io::ErrorKind::AddrInUse) => anyhow::anyhow!(
-            "port {} is in use by another program: choose another one, for example scripts/up --port {}",
-            address.port(),
-            address.port().wrapping_add(1)
+            "port {port} is in use by another program. End it, or choose another port: scripts/up --port {}, or set \
+             PLANEXE_MCP_HTTP_PORT or PORT in the environment or in .env",
+            port.wrapping_add(1)
         ),
         _ => error,
     }
@@ -279,6 +283,31 @@ fn say(text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_taken_port_is_told_with_the_settings_that_choose_another() {
+        let taken = Server::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let port = taken.local_addr().port().to_string();
+        for engine in [Engine::Auto, Engine::Spin, Engine::Local] {
+            let options = UpOptions {
+                project: PathBuf::from("nowhere"),
+                variables: Variables::from([("PORT".to_owned(), port.clone())]),
+                engine,
+                fresh: false,
+                step: Duration::ZERO,
+                serve: None,
+                plans: true,
+            };
+            let error = run(options).await.unwrap_err().to_string();
+            for part in [
+                &*format!("port {port} is in use"),
+                "--port",
+                "PLANEXE_MCP_HTTP_PORT or PORT",
+            ] {
+                assert!(error.contains(part), "{engine:?}: {part}: {error}");
+            }
+        }
+    }
 
     #[test]
     fn versions_are_read() {

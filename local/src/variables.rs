@@ -11,7 +11,8 @@ use anyhow::Context as _;
 /// The prefix of Spin's default environment provider, which is always active.
 const DEFAULT_PREFIX: &str = "SPIN_VARIABLE";
 
-/// Where the environment providers read. Unlike Spin's own, they read no `.env` file.
+/// Where the environment providers read. A file `.env`, which Spin's own read as well, is the business of
+/// [`crate::settings`].
 #[derive(Clone, Default)]
 pub enum Environment {
     /// The environment of this process, read anew for each look-up.
@@ -32,6 +33,15 @@ impl Environment {
             },
         }
     }
+}
+
+/// What a guest meets that asks for a variable whose provider is a service elsewhere, and that service fails: for tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VariableFault {
+    /// The provider has an error.
+    Fails,
+    /// The provider never answers.
+    Hangs,
 }
 
 /// A variable of the `[variables]` table.

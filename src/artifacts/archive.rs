@@ -10,15 +10,16 @@ use futures::StreamExt as _;
 use rawzip::{RECOMMENDED_BUFFER_SIZE, ReaderAt, ZipFileHeaderRecord, ZipLocator};
 
 use super::{
-    Moment,
+    MAX_SIZE,
     feed::{Feed, Pieces, window},
-    slices,
+    listing::Moment,
+    read_slice, slices,
     unpack::{Content, HEADER_LENGTH, LOCAL_HEADER, LocalHeader, Method, unpacked},
 };
 use crate::{
-    db::{Database, task},
+    db::{Database, task::Stored},
     error::{Error, Unavailable},
-    plan::Artifact,
+    plan::{Artifact, TaskId},
 };
 
 /// Bytes of an archive's end that are read first. The directory of an ordinary run fits in: that of 196 files takes
@@ -30,13 +31,10 @@ const MAX_DIRECTORY: u64 = 8 * 1024 * 1024;
 const USUAL_EXTRA: u64 = 64;
 
 /// An archive in the database.
-pub(super) struct Archive<'a> {
-    pub(super) database: &'a Database,
-    pub(super) id: &'a str,
-    /// The row's version.
-    pub(super) version: &'a str,
-    /// In bytes.
-    pub(super) size: u64,
+pub(super) struct Archive {
+    database: Database,
+    id: TaskId,
+    stored: Stored,
 }
 
 /// A file in an archive, as the archive's directory describes it.
@@ -86,30 +84,49 @@ impl Names {
     }
 }
 
-impl Archive<'_> {
-    /// The entries of the archive. Of two with the same name the last one counts, as programs that unpack have it.
+impl Archive {
+    /// The archive of a task.
+    pub(super) fn new(database: &Database, id: TaskId, stored: Stored) -> Self {
+        Self {
+            database: database.renewed(),
+            id,
+            stored,
+        }
+    }
+
+    /// The entry of this name, in the archive of which `end` holds the last bytes. Of two with the same name the last one counts, as in programs that unpack.
     ///
     /// # Errors
-    /// [`Error::ContentUnavailable`] when the archive is broken, and those of the database.
-    pub(super) async fn entries(&self) -> Result<Vec<Entry>, Error> {
-        directory(self.size, END_LENGTH.into(), |offset, length| self.read(offset, length)).await
+    /// [`Error::ContentUnavailable`] when the archive is too large or broken, and those of the database.
+    pub(super) async fn find(&self, name: &str, end: Option<Vec<u8>>) -> Result<Option<Entry>, Error> {
+        if self.stored.size > MAX_SIZE {
+            return Err(Unavailable::ArchiveTooLarge.into());
+        }
+        let entries = directory(self.stored.size, END_LENGTH.into(), self.fetch(end)).await?;
+        Ok(entries.into_iter().rev().find(|entry| entry.name() == name))
+    }
+
+    /// Reads of the archive, of which `end` holds the last bytes.
+    fn fetch(&self, end: Option<Vec<u8>>) -> impl AsyncFn(u64, u64) -> Result<Vec<u8>, Error> {
+        let end = Cell::new(end);
+        async move |offset, length| match end.take() {
+            Some(bytes) => Ok(bytes),
+            None => self.read(offset, length).await,
+        }
     }
 
     /// The names in the archive, of which `end` holds the last bytes.
     ///
     /// # Errors
-    /// As [`Archive::entries`].
+    /// As [`Archive::find`].
     pub(super) async fn names(&self, end: Vec<u8>) -> Result<Names, Error> {
-        let end = Cell::new(Some(end));
-        let fetch = async |offset, length| match end.take() {
-            Some(bytes) => Ok(bytes),
-            None => self.read(offset, length).await,
-        };
-        records(self.size, END_LENGTH.into(), fetch, Names::add).await
+        records(self.stored.size, END_LENGTH.into(), self.fetch(Some(end)), Names::add).await
     }
 
     async fn read(&self, offset: u64, length: u64) -> Result<Vec<u8>, Error> {
-        task::read_artifact(self.database, self.id, Artifact::Zip, self.version, offset, length).await
+        let mut stored = self.stored.clone();
+        let bytes = read_slice(&self.database, self.id, Artifact::Zip, &mut stored, offset, length).await?;
+        Ok(bytes.into())
     }
 
     /// Begins to read an entry, or a part of it.
@@ -122,9 +139,9 @@ impl Archive<'_> {
 
     /// Bytes of the archive, the first slice of them not longer than `first`.
     fn slices(&self, range: Range<u64>, first: u64) -> Pieces {
-        let range = range.start..range.end.min(self.size);
-        let (id, version) = (self.id.to_owned(), self.version.to_owned());
-        slices(self.database.renewed(), id, Artifact::Zip, version, range, first).boxed_local()
+        let range = range.start..range.end.min(self.stored.size);
+        let (database, stored) = (self.database.clone(), self.stored.clone());
+        slices(database, self.id, Artifact::Zip, stored, range, first).boxed_local()
     }
 }
 
@@ -254,7 +271,7 @@ impl Entry {
         Content::known(self.method?, self.compressed, self.size, self.crc)
     }
 
-    /// Tells one state of the entry from another, within one version of the row.
+    /// Checksum and size: two states of an entry with the same ones have the same bytes.
     pub(super) fn fingerprint(&self) -> String {
         format!("{:08x}-{:x}", self.crc, self.size)
     }

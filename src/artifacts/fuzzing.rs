@@ -42,7 +42,7 @@ pub async fn newest(archive: &Bytes, first: u64, limit: usize) -> Result<Vec<Str
         Names::add,
     )
     .await?;
-    let newest = super::newest(names.files().collect(), limit);
+    let newest = super::Listing::of(&names).newest(None, limit);
     Ok(newest.into_iter().map(|file| file.name).collect())
 }
 

@@ -26,8 +26,13 @@ pub enum Whole {
         /// Whether it will not change any more.
         is_final: bool,
     },
-    /// The file is larger than the caller can take; with its size where it is known.
-    TooLarge(Option<u64>),
+    /// The file is larger than the caller can take.
+    TooLarge {
+        /// Its size, where it is known.
+        size: Option<u64>,
+        /// Whether it will be there for long: the database has it.
+        is_stored: bool,
+    },
 }
 
 /// Reads a file of `most` bytes at the most.
@@ -36,17 +41,17 @@ pub enum Whole {
 /// As [`open`], and those of a file that breaks off.
 pub async fn read(database: &Database, id: TaskId, caller: &Caller, file: &RunFile, most: u64) -> Result<Whole, Error> {
     let reading = async {
-        let download = open(database, id, caller, file).await?;
-        let size = download.size;
+        let download = open(database, id, caller, file, false).await?;
+        let (size, is_stored) = (download.size, download.has_parts());
         if size.is_some_and(|size| size > most) {
-            return Ok(Whole::TooLarge(size));
+            return Ok(Whole::TooLarge { size, is_stored });
         }
         let is_final = download.validator.is_some();
         let mut pieces = download.pieces(None).await?;
         let mut bytes = Vec::new();
         while let Some(piece) = pieces.try_next().await? {
             if (bytes.len() + piece.len()) as u64 > most {
-                return Ok(Whole::TooLarge(size));
+                return Ok(Whole::TooLarge { size, is_stored });
             }
             bytes.extend_from_slice(&piece);
         }

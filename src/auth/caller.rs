@@ -1,7 +1,8 @@
-//! Who calls: the operator with the API key, or a `PlanExe` user with a key of their own.
+//! Who calls: the operator with the API key, a `PlanExe` user with a key of their own, or somebody without a key.
 //!
 //! A user's key is checked by the statement that does the caller's work, so that checking costs no statement of its
-//! own. Until then the caller is a claim, and the routes let no answer out before somebody has settled it.
+//! own. Until then the caller is a claim, and the routes send no answer before it has been checked. A caller without a
+//! key is noted as refused where a call needs one, and the routes answer that in place of the call's result.
 
 use std::cell::Cell;
 
@@ -11,7 +12,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::{hex, presented_key, user_key_hash};
 use crate::{
-    config::{Access, Accounts},
+    config::{self, Access},
     error::Error,
 };
 
@@ -27,7 +28,7 @@ pub struct Key {
 }
 
 impl Key {
-    /// The key in the headers of a request; `None` when there is none.
+    /// The key in the headers of a request, if it has one.
     #[must_use]
     pub fn presented(headers: &HeaderMap) -> Option<Self> {
         let presented = presented_key(headers)?;
@@ -62,10 +63,28 @@ impl Key {
 /// Who calls.
 #[derive(Debug)]
 pub enum Caller {
-    /// Holds the API key, or calls a server that has none. Sees every task.
+    /// Holds the API key, or calls a server that asks for no key. Sees every task.
     Operator,
     /// Says to be a user. Sees that user's tasks.
     User(UserClaim),
+    /// Has sent no key to a server that asks for one. Sees what the server offers, and no task.
+    Anonymous(Anonymous),
+}
+
+/// A caller without a key.
+#[derive(Debug)]
+pub struct Anonymous {
+    missing: MissingKey,
+    refused: Cell<bool>,
+}
+
+/// The key that a server asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum MissingKey {
+    /// The API key, or one that is accepted in its place.
+    Api,
+    /// A user's key.
+    User,
 }
 
 /// The claim to be a user.
@@ -75,59 +94,90 @@ pub struct UserClaim {
     standing: Cell<Standing>,
 }
 
-/// What is known of a claim.
+/// What is known of a caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
     /// No statement has looked yet.
     Open,
-    /// There is such a user.
+    /// The caller may have the answer.
     Valid,
-    /// There is none, or the key is revoked.
+    /// There is no such user, the key is revoked, or there was none where a call needed one.
     Refused,
     /// A statement tried to look and the database did not answer.
     Unanswered,
 }
 
 impl Caller {
-    /// Tells by its key who sends a request. Users' keys count on servers that require them for plans, there in
-    /// the place of the API key.
+    /// Tells by its key who sends a request. Users' keys count on servers that require them for plans, in place of the
+    /// API key.
     ///
     /// # Errors
-    /// [`Error::ApiKeyMissing`], [`Error::ApiKeyWrong`], and those of the settings.
+    /// [`Error::ApiKeyWrong`] and [`Error::Misconfigured`].
     pub async fn identify(key: Option<&Key>, access: &Access) -> Result<Self, Error> {
-        let api_key = access.api_key_hash.as_ref();
+        let api_key = access.api_key_hash?;
         let Some(key) = key else {
-            return if api_key.is_some() {
-                Err(Error::ApiKeyMissing)
-            } else {
-                Ok(Self::Operator)
+            let missing = match api_key {
+                Some(_) => MissingKey::Api,
+                None if access.require_user_key? => MissingKey::User,
+                None => return Ok(Self::Operator),
             };
+            let refused = Cell::new(false);
+            return Ok(Self::Anonymous(Anonymous { missing, refused }));
         };
-        if api_key.is_some_and(|expected| key.is(expected)) {
+        if api_key.is_some_and(|expected| key.is(&expected)) {
             return Ok(Self::Operator);
         }
-        let accounts = Accounts::read().await?;
         match api_key {
-            _ if accounts.require_user_key => Ok(Self::user(&key.plain, &accounts)),
+            _ if access.require_user_key? => Ok(Self::User(UserClaim {
+                key_hash: user_key_hash(&key.plain, &config::api_key_secret().await?),
+                standing: Cell::new(Standing::Open),
+            })),
             Some(_) => Err(Error::ApiKeyWrong),
             None => Ok(Self::Operator),
         }
     }
 
-    /// The user who has this key, which is normalised already.
-    fn user(key: &str, accounts: &Accounts) -> Self {
-        Self::User(UserClaim {
-            key_hash: user_key_hash(key, &accounts.api_key_secret),
-            standing: Cell::new(Standing::Open),
-        })
+    /// Lets callers with a key look at what the server offers, and those without one where that is open.
+    ///
+    /// # Errors
+    /// [`Error::ApiKeyMissing`], [`Error::UserKeyRequired`], [`Error::Misconfigured`].
+    pub fn may_look(&self, access: &Access) -> Result<(), Error> {
+        match self {
+            Self::Anonymous(caller) if !access.open_lists? => caller.refuse(),
+            _ => Ok(()),
+        }
     }
 
-    /// The hash under which the database knows the caller's key; `None` for the operator.
+    /// Lets callers with a key call tools, and those without one where only tasks are guarded.
+    ///
+    /// # Errors
+    /// [`Error::ApiKeyMissing`].
+    pub fn may_call(&self) -> Result<(), Error> {
+        match self {
+            Self::Anonymous(caller) if caller.missing == MissingKey::Api => caller.refuse(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Lets callers with a key reach tasks.
+    ///
+    /// # Errors
+    /// [`Error::ApiKeyMissing`], [`Error::UserKeyRequired`].
+    pub fn may_reach_tasks(&self) -> Result<(), Error> {
+        match self {
+            Self::Anonymous(caller) => caller.refuse(),
+            Self::Operator | Self::User(_) => Ok(()),
+        }
+    }
+
+    /// The hash under which the database knows the caller's key; `None` for the operator. Of a caller without a key,
+    /// one that no key has: they see no task even where nothing else refuses them.
     #[must_use]
     pub fn key_hash(&self) -> Option<&str> {
         match self {
             Self::Operator => None,
             Self::User(claim) => Some(&claim.key_hash),
+            Self::Anonymous(_) => Some(""),
         }
     }
 
@@ -137,13 +187,24 @@ impl Caller {
         match self {
             Self::Operator => Standing::Valid,
             Self::User(claim) => claim.standing.get(),
+            Self::Anonymous(caller) if caller.refused.get() => Standing::Refused,
+            Self::Anonymous(_) => Standing::Valid,
+        }
+    }
+
+    /// What a refused caller is told.
+    #[must_use]
+    pub fn refusal(&self) -> Error {
+        match self {
+            Self::Anonymous(caller) => caller.error(),
+            Self::Operator | Self::User(_) => Error::ApiKeyWrong,
         }
     }
 
     /// Takes what a statement has found out of the claim: whether there is such a user.
     ///
     /// # Errors
-    /// [`Error::ApiKeyWrong`] when there is none, also when there was one a moment ago.
+    /// [`Error::ApiKeyWrong`] when there is no such user, also when there was one a moment ago.
     pub fn settle(&self, valid: bool) -> Result<(), Error> {
         if let Self::User(claim) = self {
             claim
@@ -159,6 +220,21 @@ impl Caller {
             && claim.standing.get() == Standing::Open
         {
             claim.standing.set(Standing::Unanswered);
+        }
+    }
+}
+
+impl Anonymous {
+    /// Notes that a call needed the key.
+    fn refuse(&self) -> Result<(), Error> {
+        self.refused.set(true);
+        Err(self.error())
+    }
+
+    fn error(&self) -> Error {
+        match self.missing {
+            MissingKey::Api => Error::ApiKeyMissing,
+            MissingKey::User => Error::UserKeyRequired,
         }
     }
 }
@@ -275,6 +351,32 @@ mod tests {
             ("secret1", "secret", false),
         ] {
             assert_eq!(is(presented, expected), same, "{presented} for {expected}");
+        }
+    }
+
+    #[test]
+    fn a_caller_without_a_key_is_refused_where_one_is_needed() {
+        for (missing, may_call, code) in [
+            (MissingKey::Api, false, "API_KEY_MISSING"),
+            (MissingKey::User, true, "USER_API_KEY_REQUIRED"),
+        ] {
+            let refused = Cell::new(false);
+            let caller = Caller::Anonymous(Anonymous { missing, refused });
+            assert_eq!(caller.standing(), Standing::Valid);
+            assert_eq!(caller.may_call().is_ok(), may_call);
+            assert_eq!(caller.standing() == Standing::Valid, may_call);
+            assert_eq!(caller.may_reach_tasks().map_err(|error| error.code()), Err(code));
+            assert_eq!((caller.standing(), caller.refusal().code()), (Standing::Refused, code));
+            assert_eq!(caller.key_hash(), Some(""), "not the operator's");
+        }
+        for known in [
+            Caller::Operator,
+            Caller::User(UserClaim {
+                key_hash: "h".to_owned(),
+                standing: Cell::new(Standing::Open),
+            }),
+        ] {
+            assert!(known.may_call().is_ok() && known.may_reach_tasks().is_ok());
         }
     }
 

@@ -8,8 +8,8 @@ pub fn address(user: &str, password: &str, host: &str, port: &str, database: &st
     database_uri(user, password, host, port, database)
 }
 
-/// The address of a database from one that `SQLAlchemy` knows; `None` when it is none.
+/// The address of a database from one that `SQLAlchemy` knows; `None` for an address that is not of Postgres.
 #[must_use]
 pub fn normalised(uri: &str) -> Option<String> {
-    normalise_database_uri(uri).ok()
+    normalise_database_uri(uri)
 }

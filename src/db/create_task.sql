@@ -1,35 +1,36 @@
 -- Creates a task, its event, its charge and its ledger entry, or none of them: one statement is one transaction.
 --
--- $1 id for a new task     $2 prompt      $3 stored detail level          $4 hash of the user's key, or NULL
--- $5 price in credits      $6 the caller's request id, or NULL            $7 seconds in which the same prompt is
--- $8 salt of derived ids                                                     the same request; 0 switches it off
--- $9 hash of the key that the caller was let in with, or NULL: it must hold too, but $4 pays and owns
+-- $1 id for a new task     $2 prompt                            $3 stored detail level
+-- $4 hash of the key of the user who pays, or NULL for the operator                  $5 price in credits
+-- $6 the caller's request id, or NULL                           $7 seconds of the repeat window; 0: none
+-- $8 salt of derived ids   $9 hash of the user's key that the connection has, or NULL: it must be valid too
+-- $10 detail level as the caller names it
 --
--- Always one row: is the caller let in, is the payer known, was a task created, its id, its creation time, the balance
--- afterwards.
+-- Always one row: is the connection's key valid, is the payer known, was a task created; the task's id, its creation
+-- time, whether it has this prompt and this detail level; the payer's balance afterwards.
 WITH moment AS (
     SELECT now() AT TIME ZONE 'UTC' AS at
 ),
-door AS (
+connection AS (
     SELECT $9::text IS NULL
-        OR EXISTS (SELECT FROM user_api_key WHERE key_hash = $9::text AND revoked_at IS NULL) AS open
+        OR EXISTS (SELECT FROM user_api_key WHERE key_hash = $9::text AND revoked_at IS NULL) AS valid
 ),
-caller AS (
-    SELECT k.user_id FROM user_api_key k, door
-    WHERE k.key_hash = $4::text AND k.revoked_at IS NULL AND door.open
+payer AS (
+    SELECT k.user_id FROM user_api_key k, connection
+    WHERE k.key_hash = $4::text AND k.revoked_at IS NULL AND connection.valid
 ),
 -- Locked before anything is written, so that calls of one user follow each other and each sees the last balance.
 account AS MATERIALIZED (
     SELECT a.id, a.credits_balance FROM user_account a
-    WHERE a.id = (SELECT user_id FROM caller)
+    WHERE a.id = (SELECT user_id FROM payer)
     FOR UPDATE
 ),
 owner AS (
     SELECT id::text AS name, $5::int4 <= 0 OR credits_balance >= $5::int4 AS solvent FROM account
     UNION ALL
-    SELECT 'mcp_user', true FROM door WHERE $4::text IS NULL AND door.open
+    SELECT 'mcp_user', true FROM connection WHERE $4::text IS NULL AND connection.valid
 ),
--- A request id becomes the primary key: that it is unique, Postgres guarantees.
+-- A request id becomes the primary key, so Postgres keeps it unique. It is the owner's: others may use the same one.
 request AS (
     SELECT
         name,
@@ -43,12 +44,25 @@ request AS (
         END AS claim_key
     FROM owner
 ),
--- The task of an earlier call with the same request id. Of a call that runs right now nothing is seen here: then the
--- insert finds it, and find_created.sql tells of it.
+-- The task of an earlier call with the same request id. A call that runs at the same time is not visible here: then the
+-- insert below does nothing, and find_created.sql finds the task.
 earlier AS (
-    SELECT t.timestamp_created AS created_at
+    SELECT
+        t.timestamp_created AS created_at,
+        coalesce(t.prompt = $2::text, false) AS same_prompt,
+        coalesce(t.parameters ->> 'speed_vs_detail' = $3::text, false) AS same_detail
     FROM task_item t, request
     WHERE t.id = request.id AND t.user_id = request.name
+),
+-- The task of an earlier claim of the same prompt, when it was stopped, failed or removed. A claim that is visible here
+-- was written together with its task: only a removed task can be missing.
+ended AS (
+    SELECT (n.context ->> 'task_id')::uuid AS task_id
+    FROM nonces n, request
+    WHERE n.nonce_key = claim_key AND NOT EXISTS (
+        SELECT FROM task_item t
+        WHERE t.id = (n.context ->> 'task_id')::uuid
+        AND (t.state = 'completed' OR t.state IN ('pending', 'processing') AND t.stop_requested IS NOT TRUE))
 ),
 -- The same prompt again takes the row of the first call: it waits for that call to end and then sees its task.
 claim AS (
@@ -59,10 +73,12 @@ claim AS (
     ON CONFLICT (nonce_key) DO UPDATE SET
         last_accessed_at = excluded.last_accessed_at,
         request_count = n.request_count + 1,
-        created_at = CASE WHEN n.created_at > excluded.created_at - make_interval(secs => $7::float8)
-            THEN n.created_at ELSE excluded.created_at END,
-        context = CASE WHEN n.created_at > excluded.created_at - make_interval(secs => $7::float8)
-            THEN n.context ELSE excluded.context END
+        (created_at, context) = (
+            SELECT
+                CASE WHEN is_live THEN n.created_at ELSE excluded.created_at END,
+                CASE WHEN is_live THEN n.context ELSE excluded.context END
+            FROM (SELECT n.created_at > excluded.created_at - make_interval(secs => $7::float8)
+                AND (n.context ->> 'task_id')::uuid IS DISTINCT FROM (SELECT task_id FROM ended) AS is_live) live)
     RETURNING (context ->> 'task_id')::uuid AS task_id, created_at
 ),
 task AS (
@@ -82,7 +98,7 @@ event AS (
     INSERT INTO events ("timestamp", event_type, message, context)
     SELECT at, 'TASK_PENDING', 'Enqueued task via MCP', json_build_object(
         'task_id', task.id, 'task_handle', task.id, 'prompt', $2::text, 'user_id', task.user_id,
-        'config', NULL, 'metadata', NULL, 'parameters', task.parameters)
+        'config', json_build_object('speed_vs_detail', $10::text), 'metadata', NULL, 'parameters', task.parameters)
     FROM task, moment
 ),
 charge AS (
@@ -96,20 +112,22 @@ ledger AS (
     SELECT gen_random_uuid(), charge.id, -$5::int4, 'plan_created', 'mcp', task.id::text, at
     FROM charge, task, moment
 ),
--- Nobody waits for another call's use of the same key: a row that is locked is being set to this very minute.
+-- No call waits for another one that uses the same key: a locked row is being set to this minute.
 used AS (
     UPDATE user_api_key k SET last_used_at = at
     FROM moment
     WHERE k.id = (SELECT id FROM user_api_key WHERE key_hash = $4::text AND revoked_at IS NULL FOR UPDATE SKIP LOCKED)
 )
 SELECT
-    (SELECT open FROM door),
+    (SELECT valid FROM connection),
     EXISTS (SELECT FROM owner),
     EXISTS (SELECT FROM task),
     coalesce((SELECT task_id FROM claim), (SELECT id FROM request))::text,
     to_char(CASE WHEN EXISTS (SELECT FROM task) THEN at
             ELSE coalesce((SELECT created_at FROM claim), (SELECT created_at FROM earlier)) END,
         'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
+    coalesce((SELECT same_prompt FROM earlier), true),
+    coalesce((SELECT same_detail FROM earlier), true),
     (SELECT credits_balance FROM account)::int8
         - CASE WHEN EXISTS (SELECT FROM charge) THEN $5::int4 ELSE 0 END
 FROM moment

@@ -1,6 +1,10 @@
--- The task of an earlier call of task_create: by the id that its request id led to, or by the claim of its prompt.
+-- The task of an earlier call of task_create that create_task.sql could not see: by the id that its request id led to,
+-- or by the claim of its prompt. Of claims, only tasks that were not stopped, failed or removed count.
 --
--- $1 the id     $2 prompt     $3 stored detail level     $4 hash of the user's key, or NULL     $5 seconds of the window
+-- $1 the id     $2 prompt     $3 stored detail level     $4 hash of the key of the user who pays, or NULL
+-- $5 seconds of the repeat window
+--
+-- Always one row: the task's id, its creation time, whether it has this prompt and this detail level. NULL: no task.
 WITH owner AS (
     SELECT k.user_id::text AS name FROM user_api_key k WHERE k.key_hash = $4::text
     UNION ALL
@@ -12,8 +16,19 @@ claim AS (
     WHERE n.nonce_key =
         'mcp:' || encode(sha256(convert_to(owner.name || E'\n' || $3::text || E'\n' || $2::text, 'UTF8')), 'hex')
         AND n.created_at > now() AT TIME ZONE 'UTC' - make_interval(secs => $5::float8)
+),
+found AS (
+    SELECT t.id, t.timestamp_created, t.prompt, t.parameters ->> 'speed_vs_detail' AS detail
+    FROM task_item t, owner
+    WHERE t.user_id = owner.name AND (
+        t.id = $1::text::uuid
+        OR t.id = (SELECT task_id FROM claim)
+        AND (t.state = 'completed' OR t.state IN ('pending', 'processing') AND t.stop_requested IS NOT TRUE))
+    LIMIT 1
 )
-SELECT t.id::text, to_char(t.timestamp_created, 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
-FROM task_item t, owner
-WHERE t.user_id = owner.name AND t.id IN ($1::text::uuid, (SELECT task_id FROM claim))
-LIMIT 1
+SELECT
+    found.id::text,
+    to_char(found.timestamp_created, 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
+    coalesce(found.prompt = $2::text, false),
+    coalesce(found.detail = $3::text, false)
+FROM (VALUES (1)) AS always LEFT JOIN found ON true

@@ -1,3 +1,4 @@
--- A piece of an archive, as read_report.sql reads one of a report.
-SELECT substring(run_zip_snapshot FROM $3::int4 FOR $4::int4)
-FROM task_item WHERE id = $1::text::uuid AND xmin::text = $2::text
+-- A slice of an archive: $3 its first byte, counted from 1, $4 its length. NULL when the row's version is not $2.
+SELECT (
+    SELECT substring(run_zip_snapshot FROM $3::int4 FOR $4::int4)
+    FROM task_item WHERE id = $1::text::uuid AND xmin::text = $2::text)

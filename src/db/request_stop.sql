@@ -1,7 +1,7 @@
--- Asks for the stop of a task that has not ended, and tells the state that results. A second request changes nothing.
+-- Requests the stop of a task that has not ended, and returns the resulting state. A second request changes nothing.
 -- Follows caller.sql.
 , found AS MATERIALIZED (
-    SELECT t.id, t.state, coalesce(t.stop_requested, false) AS stop_requested
+    SELECT t.id, coalesce(t.state::text, 'pending') AS state, coalesce(t.stop_requested, false) AS stop_requested
     FROM task_item t
     WHERE t.id = (SELECT id FROM asked)
     FOR UPDATE
@@ -17,7 +17,7 @@ stopped AS (
 )
 SELECT
     $2::text IS NULL OR EXISTS (SELECT FROM caller),
-    found.id::text,
-    found.state::text,
+    found.id IS NOT NULL,
+    found.state,
     found.stop_requested OR EXISTS (SELECT FROM stopped)
 FROM asked LEFT JOIN found ON true

@@ -6,7 +6,7 @@ use super::{Database, Row, optional_text, text};
 use crate::{
     auth::caller::Caller,
     error::Error,
-    plan::{Artifact, Detail, TaskId, TaskState},
+    plan::{Artifact, Detail, Percentage, TaskId, TaskState},
 };
 
 /// A task to be created.
@@ -16,15 +16,16 @@ pub struct NewTask<'a> {
     pub prompt: &'a str,
     /// How much work it is worth.
     pub detail: Detail,
-    /// Hash of the key of the user who pays and to whom the task belongs; `None` when the operator's key is all there is.
+    /// Hash of the key of the user who pays and owns the task; `None` for the operator.
     pub user_key_hash: Option<&'a str>,
     /// Who calls: a user too, perhaps another one.
     pub caller: &'a Caller,
     /// Credits that the user pays.
     pub price: i32,
-    /// The caller's own id of the request: the same id is the same task.
+    /// The caller's own id of the request: the same id of the same owner is the same task.
     pub client_request_id: Option<&'a str>,
-    /// Seconds in which the same prompt of the same caller is the same request; 0 switches that off.
+    /// Seconds in which the same prompt of the same owner leads to the first task, as long as that is live; 0: never, as
+    /// with a request id.
     pub repeat_window: f64,
     /// Salt of ids that are derived from request ids.
     pub salt: &'a str,
@@ -43,10 +44,31 @@ pub struct Created {
     pub balance: Option<i64>,
 }
 
+/// A task that an earlier call created, or that this one has.
+struct Found {
+    id: Option<String>,
+    created_at: Option<String>,
+    same_prompt: bool,
+    same_detail: bool,
+}
+
+impl Found {
+    /// The four columns that both statements have.
+    fn decode(row: &mut Row) -> Result<Self, Error> {
+        Ok(Self {
+            id: row.next("id")?,
+            created_at: row.next("created_at")?,
+            same_prompt: row.next("same_prompt")?,
+            same_detail: row.next("same_detail")?,
+        })
+    }
+}
+
 /// Creates a task and all that belongs to it in one statement, or finds the one that an earlier call created.
 ///
 /// # Errors
-/// [`Error::InvalidUserKey`], [`Error::InsufficientCredits`], and those of [`Database::query`].
+/// [`Error::InvalidUserKey`], [`Error::InsufficientCredits`], [`Error::RequestIdReused`], and those of
+/// [`Database::query`].
 pub async fn create(database: &Database, new: &NewTask<'_>) -> Result<Created, Error> {
     let parameters = vec![
         text(TaskId::random().to_string()),
@@ -57,100 +79,87 @@ pub async fn create(database: &Database, new: &NewTask<'_>) -> Result<Created, E
         optional_text(new.client_request_id),
         ParameterValue::Floating64(new.repeat_window),
         text(new.salt),
-        optional_text(new.caller.key_hash()),
+        optional_text(match new.caller {
+            // Without a key of the connection, that of the call is all there is to check.
+            Caller::Anonymous(_) => None,
+            caller => caller.key_hash(),
+        }),
+        text(new.detail.name()),
     ];
     // Run twice, the statement finds what the first run made: by the request id, or by the claim of the prompt.
     let repeatable = new.client_request_id.is_some() || new.repeat_window > 0.0;
-    let rows = database
+    let row = database
         .change(include_str!("create_task.sql"), parameters, repeatable)
         .await;
-    let row = rows.inspect_err(|_| new.caller.unanswered())?.into_iter().next();
-    let mut row = row.ok_or_else(|| Error::Internal("create_task.sql returned no row".to_owned()))?;
+    let mut row = row.inspect_err(|_| new.caller.unanswered())?;
     new.caller.settle(row.next("admitted")?)?;
     if !row.next::<bool>("known")? {
         return Err(Error::InvalidUserKey);
     }
     let created: bool = row.next("created")?;
-    let id: String = row.next("id")?;
-    let created_at: Option<String> = row.next("created_at")?;
+    let mut found = Found::decode(&mut row)?;
     let balance: Option<i64> = row.next("balance")?;
-    if let Some(created_at) = created_at {
-        return Ok(Created {
+    if found.created_at.is_none() && repeatable {
+        // The statement created nothing and did not see why: another call was first, or the credits do not suffice.
+        found = find_created(database, new, found.id).await?;
+    }
+    match (found.id.zip(found.created_at), balance) {
+        (Some(_), _) if !(found.same_prompt && found.same_detail) => Err(Error::RequestIdReused {
+            same_prompt: found.same_prompt,
+            same_detail: found.same_detail,
+        }),
+        (Some((id, created_at)), balance) => Ok(Created {
             id,
             created_at,
             repeated: !created,
             balance,
-        });
-    }
-    // Nothing was created and the statement could not see why: another call was first, or the credits do not suffice.
-    let earlier = if repeatable {
-        find_created(database, new, &id).await?
-    } else {
-        None
-    };
-    match earlier {
-        Some((id, created_at)) => Ok(Created {
-            id,
-            created_at,
-            repeated: true,
-            balance,
         }),
-        None => match balance {
-            Some(balance) => Err(Error::InsufficientCredits {
-                balance,
-                price: new.price.into(),
-            }),
-            None => Err(Error::Internal(
-                "the task's id is taken by another caller's task".to_owned(),
-            )),
-        },
+        (None, Some(balance)) => Err(Error::InsufficientCredits {
+            balance,
+            price: new.price.into(),
+        }),
+        (None, None) => Err(Error::Internal(
+            "the task's id is taken by another owner's task".to_owned(),
+        )),
     }
 }
 
-/// Id and creation time of the task that an earlier, equal call created.
-async fn find_created(database: &Database, new: &NewTask<'_>, id: &str) -> Result<Option<(String, String)>, Error> {
+/// Looks for the task of an earlier call again. `id` is that of the request id.
+async fn find_created(database: &Database, new: &NewTask<'_>, id: Option<String>) -> Result<Found, Error> {
     let parameters = vec![
-        text(id),
+        optional_text(id),
         text(new.prompt),
         text(new.detail.stored()),
         optional_text(new.user_key_hash),
-        ParameterValue::Floating64(if new.client_request_id.is_some() {
-            0.0
-        } else {
-            new.repeat_window
-        }),
+        ParameterValue::Floating64(new.repeat_window),
     ];
-    let row = database
-        .query_optional(include_str!("find_created.sql"), parameters)
-        .await?;
-    row.map(|mut row| Ok((row.next("id")?, row.next("created_at")?)))
-        .transpose()
+    let mut row = database.query(include_str!("find_created.sql"), parameters).await?;
+    Found::decode(&mut row)
 }
 
 /// State and progress of a task.
 #[derive(Debug, Clone)]
 pub struct Progress {
-    /// The id under which the task is stored; a legacy id leads here too.
-    pub id: String,
+    /// The task's id.
+    pub id: TaskId,
     /// The public state.
     pub state: TaskState,
-    /// 0 to 100; 100 once it is completed.
-    pub percentage: f64,
-    /// The worker's last message, blank before the first.
+    /// How far the plan is; 100 % once the task is completed.
+    pub percentage: Percentage,
+    /// The worker's last message; blank before the first.
     pub message: String,
 }
 
 impl Progress {
-    /// The five columns that every statement about a task begins with.
-    fn decode(row: &mut Row) -> Result<Self, Error> {
-        let id = row.next("id")?;
+    /// The four columns that every statement about a task has after those about the caller.
+    fn decode(row: &mut Row, id: TaskId) -> Result<Self, Error> {
         let state: String = row.next("state")?;
         let state = decode_state(&state, row.next("stop_requested")?)?;
         let percentage: f64 = row.next("progress_percentage")?;
         let percentage = if state == TaskState::Completed {
-            100.0
+            Percentage::COMPLETE
         } else {
-            percentage.clamp(0.0, 100.0)
+            Percentage::new(percentage)
         };
         Ok(Self {
             id,
@@ -168,25 +177,29 @@ pub struct Status {
     pub progress: Progress,
     /// RFC 3339, UTC, whole seconds.
     pub created_at: Option<String>,
-    /// Seconds from creation until now, or until the end as far as the database knows it.
+    /// Seconds from the creation until now; of a task that was stopped while pending, until that. `None` for a task that
+    /// a worker has ended: its [`Event`] has the time.
     pub elapsed: Option<f64>,
+    /// Seconds since the last sign of any worker. Only of a pending task.
+    pub any_worker_seen: Option<f64>,
+    /// Seconds since the last sign of a worker that names this task. Only of a task in work.
+    pub own_worker_seen: Option<f64>,
     /// The archive; `None` when the database does not have it.
     pub archive: Option<ArchiveEnd>,
-    /// The row's version, as in [`StoredArtifact`].
-    pub version: String,
+    /// Whether the database has the report.
+    pub has_report: bool,
 }
 
 /// An archive in the database, of which the end has been read.
 #[derive(Debug)]
 pub struct ArchiveEnd {
-    /// Size of the archive in bytes.
-    pub size: u64,
+    /// The archive, without its hash.
+    pub stored: Stored,
     /// Its last bytes.
     pub bytes: Vec<u8>,
 }
 
-/// Finds a task by its id, or by a legacy id when no task has it, among those that the caller sees. Of its archive, the
-/// last `end_length` bytes come along.
+/// Finds a task among those that the caller may see. Of its archive, the last `end_length` bytes come along.
 ///
 /// # Errors
 /// [`Error::TaskNotFound`], [`Error::ApiKeyWrong`], and those of [`Database::query`].
@@ -198,18 +211,63 @@ pub async fn find_status(database: &Database, id: TaskId, caller: &Caller, end_l
         ParameterValue::Int32(i32::try_from(end_length).unwrap_or(i32::MAX)),
     ];
     let mut row = found(database.query(STATEMENT, parameters).await, caller)?;
+    let progress = Progress::decode(&mut row, id)?;
+    let created_at = row.next("timestamp_created")?;
+    let elapsed = row.next("elapsed")?;
+    let any_worker_seen = row.next("any_worker_seen")?;
+    let own_worker_seen = row.next("own_worker_seen")?;
+    let size = unsigned(row.next("size")?);
+    let bytes: Option<Vec<u8>> = row.next("run_zip_snapshot")?;
+    let has_report = row.next("has_report")?;
+    let version: String = row.next("xmin")?;
+    let archive = size.zip(bytes).map(|(size, bytes)| ArchiveEnd {
+        stored: Stored {
+            size,
+            sha256: None,
+            version,
+        },
+        bytes,
+    });
     Ok(Status {
-        progress: Progress::decode(&mut row)?,
-        created_at: row.next("timestamp_created")?,
-        elapsed: row.next("elapsed")?,
-        archive: unsigned(row.next("size")?)
-            .zip(row.next("run_zip_snapshot")?)
-            .map(|(size, bytes)| ArchiveEnd { size, bytes }),
-        version: row.next("xmin")?,
+        progress,
+        created_at,
+        elapsed,
+        any_worker_seen,
+        own_worker_seen,
+        archive,
+        has_report,
     })
 }
 
-/// Asks for the stop of a task; returns the state after the request.
+/// The event of a task's present state: of a task in work its claim, of an ended one its end.
+#[derive(Debug, Default)]
+pub struct Event {
+    /// Unix time; `None` when no event was found.
+    pub at: Option<u64>,
+    /// Seconds from the task's creation to it.
+    pub elapsed: Option<f64>,
+    /// Seconds from it until now.
+    pub age: Option<f64>,
+    /// Why the task failed, in PlanExe's words, at most 300 characters.
+    pub reason: Option<String>,
+}
+
+/// Finds the event of a task's present state. `find_event.sql` says how far it looks.
+///
+/// # Errors
+/// Those of [`Database::query`].
+pub async fn find_event(database: &Database, id: TaskId) -> Result<Event, Error> {
+    let parameters = vec![text(id.to_string())];
+    let mut row = database.query(include_str!("find_event.sql"), parameters).await?;
+    Ok(Event {
+        at: unsigned(row.next("at")?),
+        elapsed: row.next("elapsed")?,
+        age: row.next("age")?,
+        reason: row.next("reason")?,
+    })
+}
+
+/// Requests the stop of a task; returns the state after the request.
 ///
 /// # Errors
 /// [`Error::TaskNotFound`], [`Error::ApiKeyWrong`], and those of [`Database::change`].
@@ -217,88 +275,72 @@ pub async fn request_stop(database: &Database, id: TaskId, caller: &Caller) -> R
     const STATEMENT: &str = concat!(include_str!("caller.sql"), include_str!("request_stop.sql"));
     let parameters = vec![text(id.to_string()), optional_text(caller.key_hash())];
     let mut row = found(database.change(STATEMENT, parameters, true).await, caller)?;
-    let _id: String = row.next("id")?;
     let state: String = row.next("state")?;
     decode_state(&state, row.next("stop_requested")?)
 }
 
 /// An artifact in the database, described but not moved.
-#[derive(Debug)]
-pub struct StoredArtifact {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
     /// In bytes.
     pub size: u64,
-    /// Hex SHA-256.
-    pub sha256: String,
-    /// The row's version: another one means other bytes.
+    /// Hex SHA-256; `None` where it was not asked for.
+    pub sha256: Option<String>,
+    /// The row's version. Any update of the row changes it, also one that leaves the artifact as it is.
     pub version: String,
-    /// Unix time of the worker's last write, once the task has ended.
-    pub modified: Option<u64>,
 }
 
-/// The archive of a run in the database.
+/// A task and what the database has of its artifacts.
 #[derive(Debug)]
-pub struct StoredArchive {
-    /// In bytes.
-    pub size: u64,
-    /// As in [`StoredArtifact`].
-    pub version: String,
-    /// As in [`StoredArtifact`].
-    pub modified: Option<u64>,
+pub struct Artifacts {
+    /// State and progress.
+    pub progress: Progress,
+    /// The artifact that was asked for, with its hash; `None` when the database does not have it.
+    pub wanted: Option<Stored>,
+    /// The archive, without its hash; `None` when the database does not have it.
+    pub archive: Option<Stored>,
+    /// The last bytes of the archive, when a file is looked for in it: any file but the two artifacts, or a report that is
+    /// not in its column.
+    pub archive_end: Option<Vec<u8>>,
 }
 
-/// State of a task together with the description of an artifact, `None` when the database does not have it.
+/// Finds a task among those that the caller may see, with the description of an artifact. Hashing takes time that grows
+/// with the artifact: without a wanted artifact nothing is hashed. `end_length` bounds the end of the archive.
 ///
 /// # Errors
 /// [`Error::TaskNotFound`], [`Error::ApiKeyWrong`], and those of [`Database::query`].
-pub async fn find_artifact(
+pub async fn find_artifacts(
     database: &Database,
     id: TaskId,
     caller: &Caller,
-    artifact: Artifact,
-) -> Result<(Progress, Option<StoredArtifact>), Error> {
+    wanted: Option<Artifact>,
+    end_length: u32,
+) -> Result<Artifacts, Error> {
     const STATEMENT: &str = concat!(include_str!("caller.sql"), include_str!("find_artifact.sql"));
     let parameters = vec![
         text(id.to_string()),
         optional_text(caller.key_hash()),
-        text(column_choice(artifact)),
+        optional_text(wanted.map(column_choice)),
+        ParameterValue::Int32(i32::try_from(end_length).unwrap_or(i32::MAX)),
     ];
     let mut row = found(database.query(STATEMENT, parameters).await, caller)?;
-    let progress = Progress::decode(&mut row)?;
-    let size: Option<i64> = row.next("size")?;
+    let progress = Progress::decode(&mut row, id)?;
+    let size = unsigned(row.next("size")?);
     let sha256: Option<String> = row.next("sha256")?;
-    let version = row.next("xmin")?;
-    let modified = unsigned(row.next("last_seen_timestamp")?);
-    let stored = unsigned(size).zip(sha256).map(|(size, sha256)| StoredArtifact {
+    let archive_size = unsigned(row.next("archive_size")?);
+    let archive_end = row.next("archive_end")?;
+    let version: String = row.next("xmin")?;
+    let stored = |size, sha256| Stored {
         size,
         sha256,
-        version,
-        modified,
-    });
-    Ok((progress, stored))
-}
-
-/// State of a task together with its archive, `None` when the database does not have it.
-///
-/// # Errors
-/// [`Error::TaskNotFound`], and those of [`Database::query`].
-pub async fn find_archive(
-    database: &Database,
-    id: TaskId,
-    caller: &Caller,
-) -> Result<(Progress, Option<StoredArchive>), Error> {
-    const STATEMENT: &str = concat!(include_str!("caller.sql"), include_str!("find_archive.sql"));
-    let parameters = vec![text(id.to_string()), optional_text(caller.key_hash())];
-    let mut row = found(database.query(STATEMENT, parameters).await, caller)?;
-    let progress = Progress::decode(&mut row)?;
-    let size = unsigned(row.next("run_zip_snapshot")?);
-    let version = row.next("xmin")?;
-    let modified = unsigned(row.next("last_seen_timestamp")?);
-    let stored = size.map(|size| StoredArchive {
-        size,
-        version,
-        modified,
-    });
-    Ok((progress, stored))
+        version: version.clone(),
+    };
+    Ok(Artifacts {
+        progress,
+        wanted: size.zip(sha256).map(|(size, sha256)| stored(size, Some(sha256))),
+        archive: archive_size.map(|size| stored(size, None)),
+        archive_end,
+    })
 }
 
 /// Sizes and times as the database has them are signed.
@@ -306,38 +348,42 @@ fn unsigned(number: Option<i64>) -> Option<u64> {
     number.and_then(|number| u64::try_from(number).ok())
 }
 
-/// A piece of an artifact, at most `length` bytes from `offset` on. `version` is that of [`StoredArtifact`].
+/// A slice of an artifact, at most `length` bytes from `offset` on; `None` when the row's version is another one than
+/// `stored` has.
 ///
 /// # Errors
-/// [`Error::Internal`] when the row has changed meanwhile, and those of [`Database::query`].
+/// Those of [`Database::query`].
 pub async fn read_artifact(
     database: &Database,
-    id: &str,
+    id: TaskId,
     artifact: Artifact,
-    version: &str,
+    stored: &Stored,
     offset: u64,
     length: u64,
-) -> Result<Vec<u8>, Error> {
-    let range = |number: u64| ParameterValue::Int32(i32::try_from(number).unwrap_or(i32::MAX));
+) -> Result<Option<Vec<u8>>, Error> {
+    let number = |number: u64| ParameterValue::Int32(i32::try_from(number).unwrap_or(i32::MAX));
     let statement = match artifact {
         Artifact::Report => include_str!("read_report.sql"),
         Artifact::Zip => include_str!("read_zip.sql"),
     };
-    let parameters = vec![text(id), text(version), range(offset.saturating_add(1)), range(length)];
-    let row = database.query_optional(statement, parameters).await?;
-    let mut row = row.ok_or_else(|| Error::Internal("the artifact changed while it was read".to_owned()))?;
-    row.next("bytes")
+    let parameters = vec![
+        text(id.to_string()),
+        text(&stored.version),
+        number(offset.saturating_add(1)),
+        number(length),
+    ];
+    database.query(statement, parameters).await?.next("bytes")
 }
 
-/// The one row of a statement that begins with `caller.sql`: is the caller known, then the task, if it is there.
-fn found(rows: Result<Vec<Row>, Error>, caller: &Caller) -> Result<Row, Error> {
-    let row = rows.inspect_err(|_| caller.unanswered())?.into_iter().next();
-    let mut row = row.ok_or_else(|| Error::Internal("no row about the caller".to_owned()))?;
+/// The one row of a statement that begins with `caller.sql`: whether the caller is known, whether the task is there, then
+/// the task.
+fn found(row: Result<Row, Error>, caller: &Caller) -> Result<Row, Error> {
+    let mut row = row.inspect_err(|_| caller.unanswered())?;
     caller.settle(row.next("known")?)?;
-    if row.at_null() {
-        Err(Error::TaskNotFound)
-    } else {
+    if row.next("found")? {
         Ok(row)
+    } else {
+        Err(Error::TaskNotFound)
     }
 }
 

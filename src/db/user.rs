@@ -10,9 +10,8 @@ use crate::{auth::caller::Caller, error::Error};
 /// [`Error::ApiKeyWrong`], and those of [`Database::query`].
 pub async fn verify(database: &Database, caller: &Caller) -> Result<(), Error> {
     let statement = "SELECT EXISTS (SELECT FROM user_api_key WHERE key_hash = $1::text AND revoked_at IS NULL)";
-    let row = database
-        .query_optional(statement, vec![optional_text(caller.key_hash())])
+    let mut row = database
+        .query(statement, vec![optional_text(caller.key_hash())])
         .await?;
-    let mut row = row.ok_or_else(|| Error::Internal("a count without a row".to_owned()))?;
     caller.settle(row.next("known")?)
 }

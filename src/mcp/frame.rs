@@ -7,6 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
+use crate::json;
+
 /// The body is not JSON (JSON-RPC 2.0 section 5.1).
 pub(super) const PARSE_ERROR: i64 = -32700;
 /// The words that go with it.
@@ -92,7 +94,7 @@ pub(super) struct Request<'a> {
     pub(super) params: Params<'a>,
 }
 
-/// The members of `params` that some method of ours reads, in their JSON text. Unknown members are ignored.
+/// The members of `params` that some method reads, in their JSON text. Unknown members are ignored.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Params<'a> {
@@ -141,8 +143,7 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de Raw
 /// # Errors
 /// The fault to answer with, and the id to answer it under when it could be read.
 pub(super) fn read(text: &str) -> Result<Incoming<'_>, (Fault, Option<Id<'_>>)> {
-    let members = text.starts_with('{').then(|| serde_json::from_str(text));
-    let Some(Ok(members)): Option<Result<Members<'_>, _>> = members else {
+    let Ok(members) = json::object::<Members<'_>>(text) else {
         let fault = if serde_json::from_str::<IgnoredAny>(text).is_ok() {
             Fault::new(
                 INVALID_REQUEST,
@@ -169,11 +170,11 @@ pub(super) fn read(text: &str) -> Result<Incoming<'_>, (Fault, Option<Id<'_>>)> 
     };
     let params = match members.params {
         None => Params::default(),
-        Some(raw) if raw.get().starts_with('{') => match serde_json::from_str(raw.get()) {
+        Some(raw) => match json::object(raw.get()) {
             Ok(params) => params,
-            Err(_) => return refuse("The members of params must occur once."),
+            Err(_) if raw.get().starts_with('{') => return refuse("The members of params must occur once."),
+            Err(_) => return refuse("The member params must be an object."),
         },
-        Some(_) => return refuse("The member params must be an object."),
     };
     match id {
         None => Ok(Incoming::Notification),

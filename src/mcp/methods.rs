@@ -6,14 +6,15 @@ use serde::{Serialize, Serializer};
 use serde_json::{Value, json, value::RawValue};
 
 use super::{
-    frame::{Fault, INVALID_PARAMS, Params, as_string},
+    frame::{Fault, INVALID_PARAMS, Params, Request, as_string},
     prompts, resources,
     revision::{Era, MODERN, SUPPORTED, Spoken, negotiate},
 };
 use crate::{
+    auth::caller::Caller,
     error::Error,
     render,
-    tools::{self, Context, Outcome as ToolOutcome, ResourceLink},
+    tools::{self, Context, Form, Outcome as ToolOutcome, ResourceLink},
 };
 
 /// How long clients may keep the list of tools and the answer of `server/discover`: an hour, in milliseconds.
@@ -55,6 +56,29 @@ pub(crate) const METHODS: [&str; 10] = [
 /// The name of a method as the log shows it: callers' own words do not go there.
 pub(super) fn known(method: &str) -> &'static str {
     METHODS.into_iter().find(|known| *known == method).unwrap_or("unknown")
+}
+
+/// Whether the method reads or changes tasks, or may.
+pub(super) fn is_call(method: &str) -> bool {
+    matches!(method, "tools/call" | "resources/read")
+}
+
+/// Whether a request is a call that costs money.
+pub(super) fn costs(request: &Request<'_>) -> bool {
+    let name = || request.params.name.and_then(as_string);
+    request.method == "tools/call" && name().is_some_and(|name| name == tools::TASK_CREATE)
+}
+
+/// Lets a caller have a method served, by whether it needs a key.
+///
+/// # Errors
+/// Those of a key that is missing.
+pub(super) fn admit(method: &str, caller: &Caller) -> Result<(), Error> {
+    match method {
+        "tools/call" => caller.may_call(),
+        "resources/read" => caller.may_reach_tasks(),
+        _ => Ok(()),
+    }
 }
 
 /// Serves one request.
@@ -266,7 +290,7 @@ async fn call_tool(params: &Params<'_>, spoken: Spoken, context: &Context) -> Ou
         context.record.tool(tools::PROMPT_EXAMPLES);
         return Ok(known.as_str().into());
     }
-    let (outcome, is_error) = match tools::call(&name, arguments, context).await {
+    let (outcome, is_error) = match tools::call(&name, arguments, Form::Mcp, context).await {
         Ok(outcome) => (outcome, false),
         // A tool that does not exist is a mistake in the protocol; all else is a result that the agent can act on.
         Err(error @ Error::UnknownTool(_)) => return Err(Failure::Fault(render::json_rpc(&error))),

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, value::RawValue};
 
 use super::frame::{Fault, INVALID_PARAMS};
+use crate::json;
 
 /// A prompt.
 struct Prompt {
@@ -155,7 +156,7 @@ pub(super) fn get(name: &str, arguments: Option<&RawValue>) -> Result<Filled, Fa
     };
     let arguments: Arguments = match arguments {
         None => Arguments::default(),
-        Some(raw) => serde_json::from_str(raw.get())
+        Some(raw) => json::object(raw.get())
             .map_err(|_| invalid("params.arguments must be an object whose values are strings.".to_owned()))?,
     };
     let missing: Vec<&str> = prompt.arguments.iter().filter(|a| a.required).map(|a| a.name).collect();

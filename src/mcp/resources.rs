@@ -12,10 +12,10 @@ use super::{
 };
 use crate::{
     artifacts::{self, Whole},
-    auth::SignedLink,
+    auth::{LINK_LIFETIME, SignedLink, UNSTORED_LIFETIME},
     clock,
     db::Database,
-    error::{Error, Unavailable},
+    error::Error,
     plan::{RunFile, TaskId},
     tools::Context,
 };
@@ -120,7 +120,7 @@ pub(super) async fn read(uri: &str, era: Era, context: &Context) -> Result<Read,
                 cache_scope: is_modern.then_some("private"),
             })
         }
-        Ok(Whole::TooLarge(size)) => Err(too_large(uri, id, &file, size, context).await),
+        Ok(Whole::TooLarge { size, is_stored }) => Err(too_large(uri, id, &file, size, is_stored, context).await),
         Err(error) => Err(fault(&error, era, uri, context)),
     }
 }
@@ -147,26 +147,34 @@ fn fault(error: &Error, era: Era, uri: &str, context: &Context) -> Fault {
     context.record.error(error);
     match error {
         Error::NotReady { state, progress } => {
-            let data = json!({ "uri": uri, "state": state.name(), "progress_percentage": progress });
+            let data = json!({ "uri": uri, "state": state.name(), "progress_percentage": progress.percent() });
             not_found(era, error.message(), uri).with_data(data)
         }
-        Error::TaskNotFound
-        | Error::GenerationFailed(_)
-        | Error::ContentUnavailable(Unavailable::NoSuchFile | Unavailable::EntryUnsupported) => {
-            not_found(era, error.message(), uri)
-        }
+        Error::TaskNotFound | Error::GenerationFailed(_) => not_found(era, error.message(), uri),
+        Error::ContentUnavailable(reason) if !reason.is_temporary() => not_found(era, error.message(), uri),
         _ => Fault::new(INTERNAL_ERROR, error.message()).with_data(json!({ "uri": uri })),
     }
 }
 
 /// The way to a file that does not go into an answer.
-async fn too_large(uri: &str, id: TaskId, file: &RunFile, size: Option<u64>, context: &Context) -> Fault {
-    let api_key = context.access.api_key.as_deref();
-    match SignedLink::to(&id.to_string(), file.name(), api_key, &context.request_origin).await {
+async fn too_large(
+    uri: &str,
+    id: TaskId,
+    file: &RunFile,
+    size: Option<u64>,
+    is_stored: bool,
+    context: &Context,
+) -> Fault {
+    let (lifetime, time) = if is_stored {
+        (LINK_LIFETIME, "within 15 minutes")
+    } else {
+        (UNSTORED_LIFETIME, "now, since it is deleted when the plan has ended")
+    };
+    let (id, api_key) = (id.to_string(), context.access.api_key.as_deref());
+    match SignedLink::to(&id, file.name(), lifetime, api_key, &context.request_origin).await {
         Ok(SignedLink { url, expires }) => {
             let text = format!(
-                "This file is larger than the {MAX_SIZE} bytes that resources/read returns. Download it within 15 \
-                 minutes: {url}"
+                "This file is larger than the {MAX_SIZE} bytes that resources/read returns. Download it {time}: {url}"
             );
             Fault::new(INVALID_PARAMS, text).with_data(json!({
                 "uri": uri,

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
 use super::frame::{Fault, INVALID_PARAMS, Request, as_string};
+use crate::json;
 
 /// The revision without a handshake.
 pub(super) const MODERN: &str = "2026-07-28";
@@ -93,8 +94,7 @@ impl<'a> Meta<'a> {
         request
             .params
             .meta
-            .filter(|raw| raw.get().starts_with('{'))
-            .and_then(|raw| serde_json::from_str(raw.get()).ok())
+            .and_then(|raw| json::object(raw.get()).ok())
             .unwrap_or_default()
     }
 }

@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use crate::{
+    config::Misconfigured,
     error::{Error, LinkFault, Unavailable},
-    plan::TaskState,
+    plan::{self, Percentage, TaskState},
     render, routes,
 };
 
@@ -36,15 +37,19 @@ fn met(error: &Error) -> &'static [Met] {
         // Results of tools, which are answered with 200.
         Error::InvalidArguments(_)
         | Error::UnknownTool(_)
-        | Error::UserKeyRequired
         | Error::InvalidUserKey
         | Error::InsufficientCredits { .. }
+        | Error::RequestIdReused { .. }
         | Error::OutcomeUnknown { .. } => &[],
         // Of no route of the document.
         Error::NoSuchRoute | Error::MethodNotAllowed(_) => &[],
         Error::Internal(_) => &[Met::Anywhere],
+        Error::Misconfigured(_) => &[Met::UnderMcp, Met::Download],
         Error::OriginRefused => &[Met::UnderMcp],
-        Error::ApiKeyMissing | Error::ApiKeyWrong | Error::DatabaseUnavailable(_) => &[Met::UnderMcp, Met::Download],
+        Error::ApiKeyMissing | Error::ApiKeyWrong | Error::UserKeyRequired | Error::DatabaseUnavailable(_) => {
+            &[Met::UnderMcp, Met::Download]
+        }
+        Error::TablesMissing(_) => &[Met::Download],
         Error::ContentTypeRefused | Error::BodyTooLarge(_) | Error::BodyUnreadable(_) | Error::BodyTooSlow => {
             &[Met::WithBody]
         }
@@ -63,25 +68,32 @@ fn met(error: &Error) -> &'static [Met] {
 fn samples() -> Vec<Error> {
     let unavailable = [
         Unavailable::NoSuchFile,
+        Unavailable::Withheld,
+        Unavailable::NotStored,
         Unavailable::WorkerUnreachable,
         Unavailable::WorkerTimeout,
         Unavailable::WorkerBroken,
         Unavailable::ArchiveBroken,
         Unavailable::EntryUnsupported,
         Unavailable::TooLarge,
+        Unavailable::ArchiveTooLarge,
     ];
     let mut samples = vec![
         Error::TaskNotFound,
-        Error::GenerationFailed(String::new()),
+        Error::GenerationFailed(plan::failure(Percentage::new(1.8), "2 of 111", None)),
         Error::NotReady {
             state: TaskState::Running,
-            progress: 42.0,
+            progress: Percentage::new(42.0),
         },
         Error::DatabaseUnavailable(String::new()),
+        Error::TablesMissing("events, task_item".to_owned()),
         Error::PagesMissing(String::new()),
+        Error::Misconfigured(Misconfigured { variable: "", why: "" }),
         Error::Internal(String::new()),
         Error::ApiKeyMissing,
         Error::ApiKeyWrong,
+        Error::UserKeyRequired,
+        Error::LinkRefused(LinkFault::Missing),
         Error::LinkRefused(LinkFault::Expired),
         Error::LinkRefused(LinkFault::Signature),
         Error::OriginRefused,
@@ -131,6 +143,7 @@ fn describe(errors: &[Error], for_people: bool) -> Value {
             .find(|name| !examples.contains_key(name));
         let body = render::Detail {
             detail: error.message(),
+            reason: error.reason(),
         };
         examples.insert(name.unwrap_or_default(), json!({ "value": body }));
         for (name, value) in render::http(error).headers() {

@@ -23,7 +23,8 @@ pub(super) fn of(route: &str) -> Option<Value> {
         "POST /mcp" => rpc(),
         "GET /mcp/tools" => json!({
             "operationId": "list_tools", "tags": ["Tools"], "summary": "The tools with their schemas.",
-            "security": keys(),
+            "description": "Needs no key, unless the server keeps its lists closed.",
+            "security": optional_keys(),
             "responses": answers(json_answer("The tools.", "ToolList", &bodies::list_example()), &[Met::UnderMcp]),
         }),
         "POST /mcp/tools/call" => call(),
@@ -36,7 +37,7 @@ pub(super) fn of(route: &str) -> Option<Value> {
         "GET /download/{task_id}/run.zip" => download(
             "download_zip",
             "All files of a plan's run.",
-            &[],
+            &["partial"],
             &[Artifact::Zip.content_type()],
         ),
         "GET /download/{task_id}/{file}" => {
@@ -63,6 +64,15 @@ pub(super) fn of(route: &str) -> Option<Value> {
 /// The API key, in any of its three forms.
 fn keys() -> Value {
     json!([{ "bearer": [] }, { "x_api_key": [] }, { "api_key": [] }])
+}
+
+/// The key, or none.
+fn optional_keys() -> Value {
+    let Value::Array(mut keys) = keys() else {
+        return Value::Null;
+    };
+    keys.insert(0, json!({}));
+    Value::Array(keys)
 }
 
 fn reference(kind: &str, name: &str) -> Value {
@@ -131,8 +141,8 @@ pub(super) fn preflight(operation: &Value) -> Value {
 
 fn healthcheck() -> Value {
     let well = HealthBody::shallow(true);
-    let asked = || HealthBody::shallow(true).with_neighbours(Ok(()), Ok(()));
-    let ill = HealthBody::shallow(true).with_neighbours(Err("refuses connections or statements"), Ok(()));
+    let asked = || HealthBody::shallow(true).with_services(Ok(()), Ok(()));
+    let ill = HealthBody::shallow(true).with_services(Err("refuses connections or statements".into()), Ok(()));
     let own = json!({
         "200": {
             "description": "All that was asked for is well.",
@@ -152,7 +162,7 @@ fn healthcheck() -> Value {
     });
     json!({
         "operationId": "healthcheck", "tags": ["Server"], "summary": "Whether the server is well.",
-        "description": "Needs no key. Without deep it asks no neighbour.",
+        "description": "Needs no key. Without deep it contacts no other service.",
         "parameters": [reference("parameters", "deep")],
         "responses": answers(own, &[]),
     })
@@ -192,9 +202,10 @@ fn rpc() -> Value {
         "operationId": "mcp", "tags": ["MCP"], "summary": "MCP over Streamable HTTP, with JSON answers.",
         "description": "For MCP clients: what the methods take and answer is in MCP's own specification. Serves revisions \
             2025-03-26 to 2025-11-25 (with a handshake) and 2026-07-28 (without), and keeps no sessions. Batches are \
-            taken in revision 2025-03-26.",
+            taken in revision 2025-03-26. tools/call and resources/read need the key; the handshake, ping and the lists do \
+            not, unless the server keeps them closed.",
         "externalDocs": { "url": "https://modelcontextprotocol.io/specification", "description": "MCP's specification" },
-        "security": keys(),
+        "security": optional_keys(),
         "parameters": parameters,
         "requestBody": { "required": true, "content": { "application/json": {
             "schema": reference("schemas", "McpMessage"), "examples": requests,
@@ -260,7 +271,7 @@ fn download(id: &str, summary: &str, more: &[&str], types: &[&str]) -> Value {
     json!({
         "operationId": id, "tags": ["Downloads"], "summary": summary,
         "description": "Streamed. A body that breaks off ends the connection before its Content-Length. Files that only \
-            the service worker_plan has come without ETag, Content-Length and ranges.",
+            the service worker_plan has come without ETag and ranges.",
         "security": security,
         "parameters": names.concat().iter().map(|name| reference("parameters", name)).collect::<Vec<_>>(),
         "responses": answers(own, &[Met::Download]),
@@ -304,6 +315,12 @@ pub(super) fn parameters() -> Value {
             "query",
             text(),
             "1 or true: asks the database and the service that keeps the files of runs too, 2 seconds each.",
+        ),
+        (
+            "partial",
+            "query",
+            text(),
+            "1: while the plan is not finished, the files that there are so far. Else such a plan has no archive.",
         ),
         (
             "expires",
@@ -357,9 +374,9 @@ pub(super) fn parameters() -> Value {
 /// The response headers that operations refer to.
 pub(super) fn headers() -> Value {
     let headers = [
-        ("ETag", "Of report and zip, the SHA-256 of the file."),
-        ("Last-Modified", "When the plan was complete."),
-        ("Accept-Ranges", "bytes, or none where there are no parts to be had."),
+        ("ETag", "Of report and zip, mostly the SHA-256 of the file."),
+        ("Last-Modified", "When the task ended, where that is known."),
+        ("Accept-Ranges", "bytes, or none where the file is sent only whole."),
         ("Cache-Control", "How long a copy may be used without asking."),
         (
             "Content-Disposition",

@@ -70,7 +70,31 @@ impl RunFile {
     }
 }
 
-/// Whether a name leads to a file below the folder that it is seen from, on every system and in every reading.
+/// Whether a file stays in the archive and is not handed out by itself: it holds every prompt and answer of the language
+/// models, with call stacks.
+#[must_use]
+pub fn is_withheld(name: &str) -> bool {
+    name.rsplit('/').next() == Some("track_activity.jsonl")
+}
+
+/// The numbers in front of a name: the pipeline's stage, the step, and of a piece its number. `016-1-3-expert.json` has
+/// 16, 1 and 3. `None` for names without a stage: `PlanExe`'s bookkeeping files.
+#[must_use]
+pub fn stage(name: &str) -> Option<[u32; 3]> {
+    let mut stage = [0; 3];
+    let (mut rest, mut found) = (name, false);
+    for number in &mut stage {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let (text, after) = rest.split_at_checked(digits)?;
+        let (Ok(value), Some(after)) = (text.parse(), after.strip_prefix('-')) else {
+            break;
+        };
+        (*number, rest, found) = (value, after, true);
+    }
+    found.then_some(stage)
+}
+
+/// Whether a name is a safe relative path on every system: it leads to a file below the folder of the run.
 #[must_use]
 pub fn is_inside(name: &str) -> bool {
     let drive = name.as_bytes().get(1) == Some(&b':');
@@ -115,6 +139,26 @@ mod tests {
             RunFile::parse("030-report.html"),
             Some(RunFile::Artifact(Artifact::Report))
         );
+    }
+
+    #[test]
+    fn stages_are_numbers() {
+        for (name, expected) in [
+            ("001-1-start_time.json", Some([1, 1, 0])),
+            ("006-13-x.md", Some([6, 13, 0])),
+            ("016-1-3-expert.json", Some([16, 1, 3])),
+            ("030-report.html", Some([30, 0, 0])),
+            ("023-2-wbs-3-x.json", Some([23, 2, 0])),
+            ("track_activity.jsonl", None),
+            ("expected_filenames1.json", None),
+            ("030", None),
+            ("-1-x", None),
+            ("99999999999-x", None),
+            ("", None),
+            ("ü-1", None),
+        ] {
+            assert_eq!(stage(name), expected, "{name}");
+        }
     }
 
     #[test]

@@ -4,7 +4,10 @@ use http::{HeaderValue, StatusCode, header};
 use http_body_util::{Either, Full};
 
 use super::{Response, http};
-use crate::error::{Error, LinkFault, Unavailable};
+use crate::{
+    error::{Error, LinkFault, Unavailable},
+    plan::TaskState,
+};
 
 /// The page is text and a style.
 const POLICY: HeaderValue =
@@ -40,12 +43,18 @@ fn words(error: &Error, status: StatusCode) -> (&'static str, String) {
              to you for a new one."
                 .to_owned(),
         ),
-        Error::ApiKeyMissing | Error::ApiKeyWrong => (
-            "This file is not public",
-            "It opens with the link that your assistant gives you once the plan is complete. Programs send the \
+        Error::ApiKeyMissing | Error::ApiKeyWrong | Error::UserKeyRequired | Error::LinkRefused(LinkFault::Missing) => {
+            (
+                "This file is not public",
+                "It opens with the link that your assistant gives you once the plan is complete. Programs send the \
              server's API key."
-                .to_owned(),
-        ),
+                    .to_owned(),
+            )
+        }
+        Error::NotReady {
+            state: TaskState::Stopped,
+            ..
+        } => ("The plan was stopped", error.message()),
         Error::NotReady { .. } => (
             "The plan is not ready yet",
             format!("{} Then load this page again.", error.message()),
@@ -57,6 +66,8 @@ fn words(error: &Error, status: StatusCode) -> (&'static str, String) {
                 .to_owned(),
         ),
         Error::ContentUnavailable(Unavailable::NoSuchFile) => ("There is no such file", error.message()),
+        Error::ContentUnavailable(Unavailable::NotStored) => ("The plan was not stored", error.message()),
+        Error::ContentUnavailable(_) => ("The file cannot be delivered", error.message()),
         _ if status.is_server_error() => ("The file cannot be delivered", error.message()),
         _ => ("This does not work", error.message()),
     }

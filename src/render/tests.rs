@@ -1,8 +1,9 @@
 //! Every error in its three renderings, in one table.
 
 use crate::{
+    config::Misconfigured,
     error::{Error, LinkFault, Problem, Unavailable},
-    plan::TaskState,
+    plan::{self, Percentage, TaskState},
     render::{http, json_rpc, tool_result},
 };
 
@@ -16,11 +17,16 @@ pub(crate) fn every_error() -> Vec<(Error, u16, i64, &'static str)> {
         (Error::InvalidArguments(vec![problem]), 400, -32602, "INVALID_ARGUMENT"),
         (Error::UnknownTool("x".to_owned()), 404, -32602, "INVALID_TOOL"),
         (Error::TaskNotFound, 404, -32602, "TASK_NOT_FOUND"),
-        (Error::GenerationFailed(String::new()), 404, -32602, "generation_failed"),
+        (
+            Error::GenerationFailed(plan::failure(Percentage::new(1.8), "2 of 111", None)),
+            404,
+            -32602,
+            "generation_failed",
+        ),
         (
             Error::NotReady {
                 state: TaskState::Running,
-                progress: 42.0,
+                progress: Percentage::new(42.0),
             },
             404,
             -32602,
@@ -58,19 +64,37 @@ pub(crate) fn every_error() -> Vec<(Error, u16, i64, &'static str)> {
         ),
         (
             Error::ContentUnavailable(Unavailable::ArchiveBroken),
-            502,
+            422,
             -32602,
             "content_unavailable",
         ),
         (
             Error::ContentUnavailable(Unavailable::EntryUnsupported),
-            502,
+            422,
             -32602,
             "content_unavailable",
         ),
         (
             Error::ContentUnavailable(Unavailable::TooLarge),
-            502,
+            422,
+            -32602,
+            "content_unavailable",
+        ),
+        (
+            Error::ContentUnavailable(Unavailable::ArchiveTooLarge),
+            422,
+            -32602,
+            "content_unavailable",
+        ),
+        (
+            Error::ContentUnavailable(Unavailable::Withheld),
+            404,
+            -32602,
+            "content_unavailable",
+        ),
+        (
+            Error::ContentUnavailable(Unavailable::NotStored),
+            410,
             -32602,
             "content_unavailable",
         ),
@@ -83,7 +107,22 @@ pub(crate) fn every_error() -> Vec<(Error, u16, i64, &'static str)> {
             "INSUFFICIENT_CREDITS",
         ),
         (
+            Error::RequestIdReused {
+                same_prompt: true,
+                same_detail: false,
+            },
+            409,
+            -32602,
+            "CLIENT_REQUEST_ID_REUSED",
+        ),
+        (
             Error::DatabaseUnavailable("secret-host".to_owned()),
+            503,
+            -32603,
+            "DATABASE_UNAVAILABLE",
+        ),
+        (
+            Error::TablesMissing("events, task_item".to_owned()),
             503,
             -32603,
             "DATABASE_UNAVAILABLE",
@@ -113,11 +152,21 @@ pub(crate) fn every_error() -> Vec<(Error, u16, i64, &'static str)> {
             -32603,
             "PAGES_MISSING",
         ),
+        (
+            Error::Misconfigured(Misconfigured {
+                variable: "secret-host",
+                why: "must be true or false",
+            }),
+            503,
+            -32603,
+            "SERVER_MISCONFIGURED",
+        ),
         (Error::Internal("secret-host".to_owned()), 500, -32603, "INTERNAL_ERROR"),
         (Error::ApiKeyMissing, 401, -32600, "API_KEY_MISSING"),
         (Error::ApiKeyWrong, 403, -32600, "API_KEY_WRONG"),
         (Error::LinkRefused(LinkFault::Expired), 403, -32600, "LINK_EXPIRED"),
         (Error::LinkRefused(LinkFault::Signature), 403, -32600, "LINK_INVALID"),
+        (Error::LinkRefused(LinkFault::Missing), 401, -32600, "LINK_REQUIRED"),
         (Error::OriginRefused, 403, -32600, "ORIGIN_REFUSED"),
         (Error::NoSuchRoute, 404, -32600, "NO_SUCH_ROUTE"),
         (Error::MethodNotAllowed("POST"), 405, -32600, "METHOD_NOT_ALLOWED"),

@@ -23,14 +23,15 @@ use crate::{
     clock,
     config::{self, Access},
     db::Database,
-    error::{Error, Unavailable},
+    error::{Error, LinkFault, Unavailable},
     log::Record,
     plan::{Artifact, RunFile, TaskId},
     render::{self, Response},
 };
 
 /// Pages of a run are written by language models and served from the API's own origin. They get an origin of
-/// their own, may run inline scripts and the Gantt chart library that the report loads, and reach nothing else.
+/// their own, may run inline scripts and the Gantt chart library that the report loads, and may open other pages, but
+/// cannot send requests.
 const PAGE_POLICY: &str = "sandbox allow-scripts allow-popups; default-src 'none'; \
     script-src 'unsafe-inline' https://cdn.jsdelivr.net; style-src 'unsafe-inline' https://cdn.jsdelivr.net; \
     img-src data: blob:; font-src data: https://cdn.jsdelivr.net; base-uri 'none'; form-action 'none'";
@@ -76,9 +77,16 @@ async fn begin(
 ) -> Result<Response, Error> {
     let id = TaskId::parse(wanted.id).ok_or(Error::TaskNotFound)?;
     let file = RunFile::parse(name).ok_or(Unavailable::NoSuchFile)?;
-    let download = artifacts::open(&Database::configured(record).await?, id, caller, &file).await?;
+    let partial = wanted.query.split('&').any(|pair| pair == "partial=1");
+    let database = Database::configured(record).await?;
+    let download = artifacts::open(&database, id, caller, &file, partial).await?;
     let etag = download.validator.as_ref().map(|validator| format!("\"{validator}\""));
-    let modified = download.modified.map(clock::http_date);
+    let ended = if download.has_ended && download.has_parts() {
+        artifacts::end_of(&database, id).await
+    } else {
+        None
+    };
+    let modified = ended.map(clock::http_date);
     let known = Known {
         etag: etag.as_deref(),
         modified: modified.as_deref(),
@@ -103,6 +111,8 @@ async fn begin(
     };
     set(&mut response, header::ACCEPT_RANGES, ranges);
     set(&mut response, header::CACHE_CONTROL, "private, no-cache");
+    // A page can have links to other sites; the address with its signature must not go there.
+    set(&mut response, header::REFERRER_POLICY, "no-referrer");
     for (name, value) in [(header::ETAG, etag), (header::LAST_MODIFIED, modified)] {
         if let Some(value) = value {
             set(&mut response, name, &value);
@@ -111,20 +121,27 @@ async fn begin(
     Ok(response)
 }
 
-/// A signed link is enough for its own file: it was made for somebody who may see it. All else needs a key.
+/// A signed link is enough for its own file: it was made for somebody who may see it. Otherwise a key is needed, or the
+/// server is open and has no secret for its links.
 async fn authorise(wanted: Wanted<'_>, name: &str, key: Option<&Key>, access: &Access) -> Result<Caller, Error> {
     let by_key = Caller::identify(key, access).await;
-    if matches!(by_key, Ok(Caller::Operator)) && access.api_key.is_some() {
-        return by_key;
+    match by_key {
+        Ok(Caller::Operator) if access.api_key.is_some() => return by_key,
+        // Without the API key nothing is known of signatures that are derived from it.
+        Err(Error::Misconfigured(_)) => return by_key,
+        _ => {}
     }
-    let key = LinkKey::new(&config::Links::read().await?, access.api_key.as_deref());
+    let key = LinkKey::configured(access.api_key.as_deref()).await?;
     match key.check(wanted.query, wanted.id, name, clock::unix_time()) {
         Some(Ok(())) => Ok(Caller::Operator),
         Some(Err(fault)) => match by_key {
             Ok(user @ Caller::User(_)) => Ok(user),
-            Ok(Caller::Operator) | Err(_) => Err(Error::LinkRefused(fault)),
+            _ => Err(Error::LinkRefused(fault)),
         },
-        None => by_key,
+        None => match by_key? {
+            Caller::Operator if config::download_secret().await?.is_some() => Err(LinkFault::Missing.into()),
+            caller => caller.may_reach_tasks().map(|()| caller),
+        },
     }
 }
 
@@ -177,6 +194,7 @@ fn beyond(size: Option<u64>) -> Response {
     let size = size.unwrap_or_default();
     let body = render::Detail {
         detail: format!("The file has {size} bytes: this range is not among them."),
+        reason: None,
     };
     let mut response = render::json(StatusCode::RANGE_NOT_SATISFIABLE, render::to_json(&body));
     set(&mut response, header::CONTENT_RANGE, &format!("bytes */{size}"));

@@ -1,6 +1,6 @@
-//! `GET /healthcheck`: whether the server is there, and with `?deep=1` whether its two neighbours are.
+//! `GET /healthcheck`: whether the server is there, and with `?deep=1` whether Postgres and `worker_plan` are.
 
-use std::{rc::Rc, time::Duration};
+use std::{borrow::Cow, rc::Rc, time::Duration};
 
 use futures::join;
 use http::{HeaderValue, StatusCode, header};
@@ -16,7 +16,7 @@ use crate::{
     worker_plan::WorkerPlan,
 };
 
-/// What each neighbour has to answer in.
+/// Time limit for each of the two services.
 const LIMIT: Duration = Duration::from_secs(2);
 
 /// What `GET /healthcheck` answers.
@@ -27,7 +27,7 @@ pub struct HealthBody {
     /// With `deep`: `ok`, or what is wrong with the database.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", default)]
-    database: Option<&'static str>,
+    database: Option<Cow<'static, str>>,
     /// The kind of server, for programs.
     service: &'static str,
     /// Whether all that was asked for is well.
@@ -37,7 +37,7 @@ pub struct HealthBody {
     /// With `deep`: `ok`, or what is wrong with the service that keeps the files of runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", default)]
-    worker_plan: Option<&'static str>,
+    worker_plan: Option<Cow<'static, str>>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -48,7 +48,7 @@ enum Status {
 }
 
 impl HealthBody {
-    /// What a server says that asks no neighbour.
+    /// The answer of a server that asks no other service.
     #[must_use]
     pub fn shallow(api_key_configured: bool) -> Self {
         Self {
@@ -61,22 +61,26 @@ impl HealthBody {
         }
     }
 
-    /// With what the neighbours said.
+    /// With the answers of both services.
     #[must_use]
-    pub fn with_neighbours(self, database: Result<(), &'static str>, worker_plan: Result<(), &'static str>) -> Self {
+    pub fn with_services(self, database: Answer, worker_plan: Answer) -> Self {
         let all_well = database.is_ok() && worker_plan.is_ok();
+        let shown = |answer: Answer| Some(answer.err().unwrap_or(Cow::Borrowed("ok")));
         Self {
             status: if all_well { Status::Healthy } else { Status::Unhealthy },
-            database: Some(database.err().unwrap_or("ok")),
-            worker_plan: Some(worker_plan.err().unwrap_or("ok")),
+            database: shown(database),
+            worker_plan: shown(worker_plan),
             ..self
         }
     }
 }
 
-/// Healthy, and whether an API key guards the server. Touches no neighbour unless the query asks for it.
+/// What is wrong with a service, in words that name no host.
+type Answer = Result<(), Cow<'static, str>>;
+
+/// Healthy, and whether an API key guards the server. Contacts no other service unless the query asks for it.
 pub async fn get(query: &str, access: &Access, record: &Rc<Record>) -> Response {
-    let body = HealthBody::shallow(access.api_key.is_some());
+    let body = HealthBody::shallow(access.api_key_hash != Ok(None));
     let is_deep = query.split('&').any(|pair| matches!(pair, "deep=1" | "deep=true"));
     if !is_deep {
         return render::json(StatusCode::OK, render::to_json(&body));
@@ -86,7 +90,7 @@ pub async fn get(query: &str, access: &Access, record: &Rc<Record>) -> Response 
     if !all_well {
         record.outcome("UNHEALTHY");
     }
-    let body = body.with_neighbours(database, worker_plan);
+    let body = body.with_services(database, worker_plan);
     if all_well {
         return render::json(StatusCode::OK, render::to_json(&body));
     }
@@ -97,32 +101,34 @@ pub async fn get(query: &str, access: &Access, record: &Rc<Record>) -> Response 
     response
 }
 
-/// The reasons are in our words: what a neighbour says may name hosts.
-async fn database(record: &Rc<Record>) -> Result<(), &'static str> {
+async fn database(record: &Rc<Record>) -> Answer {
     let asked = async {
         let database = Database::configured(record).await?.within(LIMIT);
-        database.query("SELECT 1", Vec::new()).await
+        database.check_tables().await
     };
     let Err(failed) = asked.await else { return Ok(()) };
     record.cause(&failed);
     Err(match failed {
-        Error::DatabaseUnavailable(cause) if cause.ends_with("in time") => "does not answer within 2 seconds",
-        Error::DatabaseUnavailable(_) => "refuses connections or statements",
-        _ => "cannot be used with these settings",
+        Error::DatabaseUnavailable(cause) if cause.ends_with("in time") => "does not answer within 2 seconds".into(),
+        Error::DatabaseUnavailable(_) => "refuses connections or statements".into(),
+        Error::TablesMissing(tables) => {
+            format!("lacks the tables {tables}, which PlanExe's web frontend creates when it starts").into()
+        }
+        _ => "cannot be used with these settings".into(),
     })
 }
 
-async fn worker_plan(record: &Rc<Record>) -> Result<(), &'static str> {
+async fn worker_plan(record: &Rc<Record>) -> Answer {
     let service = WorkerPlan::configured(record).await.map_err(|failed| {
         record.cause(&failed);
-        "cannot be used with these settings"
+        Cow::Borrowed("cannot be used with these settings")
     })?;
     service.check_health(LIMIT).await.map_err(|failed| {
         record.cause(&Error::ContentUnavailable(failed));
-        match failed {
+        Cow::Borrowed(match failed {
             Unavailable::WorkerTimeout => "does not answer within 2 seconds",
             Unavailable::WorkerUnreachable => "cannot be reached",
-            _ => "answers that it is not well",
-        }
+            _ => "reports an error",
+        })
     })
 }

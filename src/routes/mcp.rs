@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, HeaderName, StatusCode, header};
 
-use super::{expect_json, read_body, settle, weight};
+use super::{answer, expect_json, read_body, settle, weight};
 use crate::{
     error::Error,
     mcp::{self, Envelope, Reply},
@@ -36,7 +36,7 @@ pub async fn post(request: spin_sdk::http::Request, context: &Context) -> Result
     settle(&context.caller, &context.record).await?;
     Ok(match reply {
         Reply::Accepted => render::empty(StatusCode::ACCEPTED),
-        Reply::Answer(json) => render::json(StatusCode::OK, json),
+        Reply::Answer(json) => answer(&context.record, json),
         Reply::Refused(json) => render::json(StatusCode::BAD_REQUEST, json),
         Reply::UnknownMethod(json) => render::json(StatusCode::NOT_FOUND, json),
     })

@@ -5,11 +5,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, value::RawValue};
 
-use super::{expect_json, read_body, settle};
+use super::{answer, expect_json, read_body, settle};
 use crate::{
     error::Error,
+    json,
     render::{self, ErrorObject, Response},
-    tools::{self, Context},
+    tools::{self, Context, Form},
 };
 
 /// The tools, as `tools/list` shows them.
@@ -55,8 +56,8 @@ struct TextContent<'a> {
     text: &'a str,
 }
 
-/// Calls one tool. Whatever the tool meets is answered with 200 and an error in the body: the predecessor's client
-/// repeats a call on 5xx and changes the protocol on 404.
+/// Calls one tool. Whatever the tool meets is answered with 200 and an error in the body, since the predecessor's client
+/// repeats a call on 5xx and changes the protocol on 404. Only a setting that cannot be used is 503.
 ///
 /// # Errors
 /// Those of a body that names no call, and of a caller who is not who they say.
@@ -64,12 +65,15 @@ pub async fn call(request: spin_sdk::http::Request, context: &Context) -> Result
     expect_json(request.headers())?;
     let (head, body) = request.into_parts();
     let body = read_body(&head.headers, body, context.access.max_body_bytes).await?;
-    let call: CallBody<'_> = serde_json::from_slice(&body).map_err(|_| Error::BadRequest(FORM))?;
+    let call = str::from_utf8(&body)
+        .ok()
+        .and_then(|body| json::object::<CallBody<'_>>(body).ok());
+    let call = call.ok_or(Error::BadRequest(FORM))?;
     let arguments = call.arguments.map_or("{}", RawValue::get);
     if !arguments.starts_with('{') {
         return Err(Error::BadRequest(FORM));
     }
-    let (result, error) = match tools::call(&call.tool, arguments, context).await {
+    let (result, error) = match tools::call(&call.tool, arguments, Form::Plain, context).await {
         Ok(outcome) => (outcome.result, None),
         Err(error) => (tools::failure(&error), Some(render::tool_result(&error).error)),
     };
@@ -83,5 +87,5 @@ pub async fn call(request: spin_sdk::http::Request, context: &Context) -> Result
         structured_content: &result,
         error,
     });
-    Ok(render::json(StatusCode::OK, body))
+    Ok(answer(&context.record, body))
 }

@@ -1,9 +1,11 @@
-//! Arguments against the input schema of their tool: all that is wrong, in words that let an agent mend the call.
+//! Arguments against the input schema of their tool: all that is wrong, in words that let an agent correct the call.
 //!
 //! Input schemas are flat objects of strings; the keywords that this file checks are all that they use.
 
+use std::collections::BTreeMap;
+
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, value::RawValue};
 
 use super::problem;
 use crate::error::{Error, Problem};
@@ -23,8 +25,7 @@ fn invalid(text: String) -> Error {
 
 /// The arguments, which fit the schema. Apart from `parse`, so that there is one of it for all tools.
 fn checked(text: &str, schema: &Value) -> Result<Map<String, Value>, Error> {
-    let mut arguments: Map<String, Value> =
-        serde_json::from_str(text).map_err(|_| invalid("The arguments cannot be read as a JSON object.".to_owned()))?;
+    let mut arguments: Map<String, Value> = serde_json::from_str(text).map_err(|_| unreadable(text))?;
     // Models write null for what they leave out.
     arguments.retain(|name, value| !value.is_null() || is_required(schema, name));
     let problems = check(&arguments, schema);
@@ -32,6 +33,27 @@ fn checked(text: &str, schema: &Value) -> Result<Map<String, Value>, Error> {
         return Err(Error::InvalidArguments(problems));
     }
     Ok(arguments)
+}
+
+/// The problem of arguments that cannot be read: of each of them, where they can be told apart.
+fn unreadable(text: &str) -> Error {
+    // Raw values are looked at for their syntax alone.
+    let arguments: BTreeMap<String, &RawValue> = serde_json::from_str(text).unwrap_or_default();
+    let texts = arguments.iter().filter(|(_, value)| value.get().starts_with('"'));
+    let broken = texts.filter(|(_, value)| serde_json::from_str::<String>(value.get()).is_err());
+    let problems: Vec<Problem> = broken
+        .map(|(name, _)| {
+            let name = shown(name);
+            problem(
+                &name,
+                format!("{name} must not contain an unpaired surrogate (half a character)."),
+            )
+        })
+        .collect();
+    if problems.is_empty() {
+        return invalid("The arguments cannot be read as a JSON object.".to_owned());
+    }
+    Error::InvalidArguments(problems)
 }
 
 fn is_required(schema: &Value, name: &str) -> bool {
@@ -64,8 +86,13 @@ fn check(arguments: &Map<String, Value>, schema: &Value) -> Vec<Problem> {
     problems
 }
 
+/// A name of the caller's, for a message.
+fn shown(name: &str) -> String {
+    name.chars().filter(|c| !c.is_control()).take(60).collect()
+}
+
 fn unknown(name: &str, properties: &Map<String, Value>) -> Problem {
-    let name: String = name.chars().filter(|c| !c.is_control()).take(60).collect();
+    let name = shown(name);
     let known: Vec<&str> = properties.keys().map(String::as_str).collect();
     let allowed = if known.is_empty() {
         "none is taken".to_owned()
@@ -169,6 +196,23 @@ mod tests {
     }
 
     #[test]
+    fn arguments_that_cannot_be_read_are_named_where_they_can_be_told_apart() {
+        let fields = |text| -> Vec<String> { problems(text).into_iter().map(|(field, _)| field).collect() };
+        assert_eq!(
+            fields(r#"{"goal":"p","size":"\ud83d","colour":"\udca9"}"#),
+            ["colour", "size"]
+        );
+        for text in [
+            r#"{"goal":1e999}"#,
+            r#"{"\ud83d":"a"}"#,
+            r#"{"goal":"a"#,
+            r#"["\ud83d"]"#,
+        ] {
+            assert_eq!(fields(text), ["arguments"], "{text}");
+        }
+    }
+
+    #[test]
     fn each_problem_has_its_words() {
         for (text, words) in [
             (r#"{}"#, "goal is missing: it is required."),
@@ -181,6 +225,14 @@ mod tests {
                 "goal must not be longer than 10 characters.",
             ),
             (r#"{"goal":"a\u0000b"}"#, "goal must not contain the character U+0000."),
+            (
+                r#"{"goal":"a\ud83d b"}"#,
+                "goal must not contain an unpaired surrogate (half a character).",
+            ),
+            (
+                r#"{"goal":"\udca9\ud83d"}"#,
+                "goal must not contain an unpaired surrogate (half a character).",
+            ),
         ] {
             assert_eq!(problems(text), [("goal".to_owned(), words.to_owned())], "{text}");
         }

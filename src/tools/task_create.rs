@@ -29,9 +29,10 @@ pub(super) struct Arguments {
     #[serde(default)]
     #[schemars(with = "String", length(max = 500))]
     user_api_key: Option<String>,
-    /// An id of your choice for this request. Calling again with the same id returns the first task and makes and
-    /// charges nothing: use one to retry safely. Without one, the same prompt again within a minute returns the first
-    /// task too; a new id makes a second plan of the same prompt on purpose.
+    /// An id of your choice for this plan. Calling again with the same id and arguments returns the first task and makes
+    /// and charges nothing: use one to retry safely. With another prompt or `speed_vs_detail` the id is refused. Without
+    /// one, the same prompt again within some minutes returns the first task too, unless it was stopped or failed; a new
+    /// id makes a second plan of the same prompt on purpose.
     #[serde(default)]
     #[schemars(with = "String", length(min = 1, max = 200))]
     client_request_id: Option<String>,
@@ -87,28 +88,40 @@ impl Definition for TaskCreate {
         idempotent_hint: false,
         open_world_hint: true,
     };
+    const REACHES_TASKS: bool = false;
     type Arguments = Arguments;
     type Output = Output;
 
     async fn call(arguments: Arguments, context: &Context) -> Result<Output, Error> {
-        let accounts = config::Accounts::read().await?;
+        let salt = config::api_key_secret().await?;
         let argument = arguments.user_api_key.as_deref().map(caller::normalise);
         let argument = argument.filter(|key| !key.is_empty());
-        let argument = argument.map(|key| auth::user_key_hash(&key, &accounts.api_key_secret));
-        // What stands in the call is meant for the call: it pays, whoever carries the call.
+        let argument = argument.map(|key| auth::user_key_hash(&key, &salt));
+        if argument.is_none() {
+            context.caller.may_reach_tasks()?;
+        }
+        // The key in the call pays for the call, also when another user sends it.
         let payer = argument.as_deref().or(context.caller.key_hash());
-        if accounts.require_user_key && payer.is_none() {
+        if payer.is_none() && context.access.require_user_key? {
             return Err(Error::UserKeyRequired);
         }
+        let client_request_id = arguments.client_request_id.as_deref();
+        // A server with a wrong price or window makes no plans at all, so that the mistake shows.
+        let price = config::credits_per_plan().await?;
+        let repeat_window = config::repeat_window().await?;
         let new = task::NewTask {
             prompt: &arguments.prompt,
             detail: arguments.speed_vs_detail.into(),
             user_key_hash: payer,
             caller: &context.caller,
-            price: accounts.credits_per_plan,
-            client_request_id: arguments.client_request_id.as_deref(),
-            repeat_window: config::repeat_window().await?,
-            salt: &accounts.api_key_secret,
+            price,
+            client_request_id,
+            repeat_window: if client_request_id.is_none() {
+                repeat_window
+            } else {
+                0.0
+            },
+            salt: &salt,
         };
         let created = task::create(&Database::configured(&context.record).await?, &new).await?;
         Ok(Output {

@@ -6,12 +6,15 @@ use serde::{Deserialize, Serialize};
 use super::{Annotations, Context, Definition, ResourceLink, task_id};
 use crate::{
     artifacts,
-    auth::SignedLink,
+    auth::{LINK_LIFETIME, SignedLink, UNSTORED_LIFETIME},
     clock,
     db::Database,
     error::Error,
-    plan::{Artifact, TaskState},
+    plan::{Artifact, Percentage, TaskState},
 };
+
+/// The hint about a file that only `worker_plan` has.
+const UNSTORED: &str = "PlanExe did not store this file and deletes it within seconds. Download it now.";
 
 pub(super) struct TaskFileInfo;
 
@@ -37,7 +40,9 @@ enum Choice {
 #[derive(Default, Serialize, JsonSchema)]
 pub(super) struct Output {
     /// Whether the file is there.
-    ready: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "bool")]
+    ready: Option<bool>,
     /// Media type of the file.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
@@ -58,6 +63,10 @@ pub(super) struct Output {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     expires_at: Option<String>,
+    /// What to know about the link. Left out for an ordinary link.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    hint: Option<&'static str>,
     /// Why the file is not there.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
@@ -73,6 +82,9 @@ pub(super) struct Output {
     /// What the result points to; not part of it.
     #[serde(skip)]
     link: Option<(Artifact, String, u64)>,
+    /// The state of a task that has not made the file, and how far it is; not part of the result.
+    #[serde(skip)]
+    not_ready: Option<(TaskState, Percentage)>,
 }
 
 impl Definition for TaskFileInfo {
@@ -81,7 +93,7 @@ impl Definition for TaskFileInfo {
     const DESCRIPTION: &'static str = "Returns where to download a finished plan: the HTML report, or with artifact \
         zip all files of the run, with size and sha256. Call it once task_status says completed; before that it \
         answers ready: false. Free, changes nothing. Give download_url to the user as it is: it opens in a browser \
-        for 15 minutes. Call again for a fresh link.";
+        until expires_at, usually for 15 minutes. Call again for a fresh link.";
     const ANNOTATIONS: Annotations = Annotations::READ_ONLY;
     type Arguments = Arguments;
     type Output = Output;
@@ -98,35 +110,50 @@ impl Definition for TaskFileInfo {
             Choice::Zip => Artifact::Zip,
         };
         let database = Database::configured(&context.record).await?;
-        let (progress, description) = artifacts::describe(&database, id, &context.caller, artifact).await?;
-        let Some(description) = description else {
-            let reason = match progress.state {
-                TaskState::Failed => return Err(Error::GenerationFailed(progress.message)),
-                TaskState::Stopped => "The task was stopped before the plan was complete. Create a new one.",
-                TaskState::Stopping => "The task is being stopped: there will be no file.",
-                TaskState::Pending => "No worker has begun with the plan yet. Ask task_status in a few minutes.",
-                TaskState::Running | TaskState::Completed => {
-                    "The plan is being made. Ask task_status in a few minutes."
-                }
-            };
-            return Ok(Output {
-                reason: Some(reason.to_owned()),
-                state: Some(progress.state.name()),
-                progress_percentage: Some(progress.percentage),
-                ..Output::default()
-            });
+        let description = match artifacts::describe(&database, id, &context.caller, artifact).await {
+            Err(error @ Error::NotReady { state, progress }) => {
+                return Ok(Output {
+                    ready: Some(false),
+                    reason: Some(error.message()),
+                    state: Some(state.name()),
+                    progress_percentage: Some(progress.percent()),
+                    not_ready: Some((state, progress)),
+                    ..Output::default()
+                });
+            }
+            description => description?,
         };
-        let api_key = context.access.api_key.as_deref();
-        let link = SignedLink::to(&progress.id, artifact.file_name(), api_key, &context.request_origin).await?;
+        let (lifetime, hint) = if description.is_stored {
+            (LINK_LIFETIME, None)
+        } else {
+            (UNSTORED_LIFETIME, Some(UNSTORED))
+        };
+        let (id, api_key) = (id.to_string(), context.access.api_key.as_deref());
+        let file = artifact.file_name();
+        let link = SignedLink::to(&id, file, lifetime, api_key, &context.request_origin).await?;
         Ok(Output {
-            ready: true,
-            link: Some((artifact, progress.id.clone(), description.size)),
+            ready: Some(true),
+            link: Some((artifact, id, description.size)),
             content_type: Some(artifact.content_type()),
             sha256: Some(description.sha256),
             download_size: Some(description.size),
             download_url: Some(link.url),
             expires_at: Some(clock::rfc3339(link.expires)),
+            hint,
             ..Output::default()
+        })
+    }
+
+    /// The four members that `mcp_local`'s schema of `task_download` allows; a file that is not there is an error.
+    fn plain(output: Output) -> Result<Output, Error> {
+        if let Some((state, progress)) = output.not_ready {
+            return Err(Error::NotReady { state, progress });
+        }
+        Ok(Output {
+            ready: None,
+            expires_at: None,
+            hint: None,
+            ..output
         })
     }
 }

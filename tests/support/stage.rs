@@ -16,17 +16,21 @@ use http::{Method, Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use planexe_local::{
     cluster::Cluster,
-    host::{Body, Environment, Host, HostOptions, Output, Reuse},
+    host::{Body, Environment, Host, HostOptions, Output, Reuse, VariableFault},
     worker::{Worker, WorkerOptions},
 };
 use serde_json::{Value, json};
-use tokio_postgres::{Client, NoTls, types::ToSql};
+use tokio_postgres::{
+    Client, NoTls, Row,
+    types::{ToSql, Type},
+};
 
 use super::{cluster, component, manifest};
 
 /// Sets a stage up.
 pub struct StageBuilder {
     environment: BTreeMap<String, String>,
+    variable_faults: BTreeMap<String, VariableFault>,
     reuse: Reuse,
     working: bool,
     serve: Option<PathBuf>,
@@ -48,6 +52,12 @@ impl StageBuilder {
     /// An environment variable, as an operator sets it.
     pub fn set(mut self, name: &str, value: &str) -> Self {
         self.environment.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// A variable that the component cannot read.
+    pub fn faulty(mut self, variable: &str, fault: VariableFault) -> Self {
+        self.variable_faults.insert(variable.to_owned(), fault);
         self
     }
 
@@ -112,6 +122,7 @@ impl StageBuilder {
         let log = Arc::new(Mutex::new(Vec::new()));
         let options = HostOptions {
             environment: Environment::Fixed(self.environment),
+            variable_faults: self.variable_faults,
             reuse: self.reuse,
             stderr: Output::Capture(Arc::clone(&log)),
             ..HostOptions::default()
@@ -145,6 +156,7 @@ impl Stage {
     pub fn builder() -> StageBuilder {
         StageBuilder {
             environment: BTreeMap::new(),
+            variable_faults: BTreeMap::new(),
             reuse: Reuse::default(),
             working: false,
             serve: None,
@@ -244,11 +256,40 @@ impl Stage {
         id
     }
 
-    /// Completes all tasks with this archive in the database.
+    /// Completes all tasks with this archive in the database, as PlanExe's worker does it at 2026-01-31 12:00.
     pub async fn complete_with_zip(&self, zip: &[u8]) {
         self.execute(
-            "UPDATE task_item SET state = 'completed', run_zip_snapshot = $1, last_seen_timestamp = '2026-01-31 12:00'",
+            "UPDATE task_item SET state = 'completed', run_zip_snapshot = $1, timestamp_created = '2026-01-31 11:45'",
             &[&zip],
+        )
+        .await;
+        self.execute(
+            "INSERT INTO events (timestamp, event_type, message, context) SELECT '2026-01-31 12:00', 'TASK_COMPLETED', \
+             'Processing -> Completed', json_build_object('task_id', id::text) FROM task_item",
+            &[],
+        )
+        .await;
+    }
+
+    /// Writes an event of PlanExe's worker about a task, so many seconds ago.
+    pub async fn event(&self, id: &str, kind: &str, seconds_ago: f64, reason: Option<&str>) {
+        self.execute(
+            "INSERT INTO events (timestamp, event_type, message, context) SELECT \
+             now() AT TIME ZONE 'UTC' - make_interval(secs => $2), $3::text::eventtype, 'Processing -> …', \
+             json_strip_nulls(json_build_object('task_id', $1::text, 'WORKER_ID', '1', 'machai_error_message', $4::text))",
+            &[&id, &seconds_ago, &kind, &reason],
+        )
+        .await;
+    }
+
+    /// Writes the row of a worker that reported so many seconds ago.
+    pub async fn heartbeat(&self, worker: &str, task: Option<&str>, seconds_ago: f64) {
+        self.execute(
+            "INSERT INTO workers (id, started_at, last_heartbeat_at, current_task_id) SELECT $1, at, at, $2 \
+             FROM (SELECT now() AT TIME ZONE 'UTC' - make_interval(secs => $3) AS at) now \
+             ON CONFLICT (id) DO UPDATE SET last_heartbeat_at = excluded.last_heartbeat_at, \
+             current_task_id = excluded.current_task_id",
+            &[&worker, &task, &seconds_ago],
         )
         .await;
     }
@@ -259,6 +300,18 @@ impl Stage {
             .execute(statement, parameters)
             .await
             .expect("a valid statement")
+    }
+
+    /// The types of a statement's parameters.
+    pub async fn parameter_types(&self, statement: &str) -> Vec<Type> {
+        let prepared = self.client.prepare(statement).await.expect("a valid statement");
+        prepared.params().to_vec()
+    }
+
+    /// The rows of a statement.
+    pub async fn query(&self, statement: &str, parameters: &[&(dyn ToSql + Sync)]) -> Vec<Row> {
+        let rows = self.client.query(statement, parameters).await;
+        rows.unwrap_or_else(|error| panic!("{error}: {statement}"))
     }
 
     /// The one text value of a query.

@@ -15,6 +15,8 @@ pub struct Entry {
     pub compressed: u64,
     /// Sizes as zip64 extra fields.
     pub zip64: bool,
+    /// Time and date in the form of MS-DOS: 2026-01-31, 12:00.
+    pub modified: (u16, u16),
     pub packed: Vec<u8>,
 }
 
@@ -43,6 +45,7 @@ pub fn stored(name: &str, content: &[u8]) -> Entry {
         size: content.len() as u64,
         compressed: content.len() as u64,
         zip64: false,
+        modified: (12 << 11, (46 << 9) | (1 << 5) | 31),
         packed: content.to_vec(),
     }
 }
@@ -67,9 +70,8 @@ impl Entry {
         bytes.extend(20_u16.to_le_bytes());
         bytes.extend(self.flags.to_le_bytes());
         bytes.extend(self.method.to_le_bytes());
-        // 2026-01-31, 12:00.
-        bytes.extend((12_u16 << 11).to_le_bytes());
-        bytes.extend(((46_u16 << 9) | (1 << 5) | 31).to_le_bytes());
+        bytes.extend(self.modified.0.to_le_bytes());
+        bytes.extend(self.modified.1.to_le_bytes());
         bytes.extend(if later { 0 } else { self.crc }.to_le_bytes());
         for size in [self.compressed, self.size] {
             let short = match size {

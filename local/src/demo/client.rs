@@ -81,7 +81,7 @@ impl Session {
             matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|host| !host.is_empty())
         });
         if !is_address {
-            bail!("“{base_url}” is no address of a server: give one such as http://127.0.0.1:3000");
+            bail!("“{base_url}” is no address of a server: give one such as http://127.0.0.1:8001");
         }
         Ok(Self {
             http: https::client()?,

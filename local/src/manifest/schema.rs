@@ -1,6 +1,7 @@
 //! The TOML of the two files, key by key. Keys that are not here are refused by name.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use anyhow::{bail, ensure};
 use serde::Deserialize;
@@ -19,24 +20,23 @@ pub(super) fn manifest(text: &str) -> anyhow::Result<Manifest> {
 /// Parses a runtime configuration.
 pub(super) fn runtime_config(text: &str) -> anyhow::Result<RuntimeConfig> {
     let raw: Runtime = toml::from_str(text)?;
-    let env_prefixes = raw
-        .variables_provider
-        .into_iter()
-        .map(|provider| {
-            let kind = &provider.kind;
-            ensure!(
-                kind == "env",
-                "the variables provider {kind:?} is not supported by the local host: only \"env\" is"
-            );
-            Ok(provider.prefix.unwrap_or_else(|| "SPIN_VARIABLE".to_owned()))
-        })
-        .collect::<anyhow::Result<_>>()?;
     // As in Spin, the table without the key turns pooling off.
     let connection_pooling = raw.outbound_http.is_none_or(|table| table.connection_pooling);
-    Ok(RuntimeConfig {
-        env_prefixes,
+    let mut config = RuntimeConfig {
         connection_pooling,
-    })
+        ..RuntimeConfig::default()
+    };
+    for provider in raw.variables_provider {
+        let kind = &provider.kind;
+        ensure!(
+            kind == "env",
+            "the variables provider {kind:?} is not supported by the local host: only \"env\" is"
+        );
+        let prefix = provider.prefix.unwrap_or_else(|| "SPIN_VARIABLE".to_owned());
+        config.env_prefixes.push(prefix);
+        config.dotenv_paths.extend(provider.dotenv_path);
+    }
+    Ok(config)
 }
 
 #[derive(Deserialize)]
@@ -180,6 +180,7 @@ struct Provider {
     #[serde(rename = "type")]
     kind: String,
     prefix: Option<String>,
+    dotenv_path: Option<PathBuf>,
 }
 
 #[derive(Deserialize)]

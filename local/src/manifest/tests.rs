@@ -140,11 +140,14 @@ fn what_is_not_served_is_named() {
 
 #[test]
 fn runtime_configuration() {
-    let config = schema::runtime_config("[[variables_provider]]\ntype = \"env\"\nprefix = \"PLANEXE\"").unwrap();
+    let provider = "[[variables_provider]]\ntype = \"env\"\nprefix = \"PLANEXE\"\ndotenv_path = \".env\"";
+    let config = schema::runtime_config(provider).unwrap();
     assert_eq!(config.env_prefixes, ["PLANEXE"]);
+    assert_eq!(config.dotenv_paths, [Path::new(".env")]);
     assert!(config.connection_pooling);
     let config = schema::runtime_config("[[variables_provider]]\ntype = \"env\"\n[outbound_http]").unwrap();
     assert_eq!(config.env_prefixes, ["SPIN_VARIABLE"]);
+    assert!(config.dotenv_paths.is_empty());
     assert!(!config.connection_pooling);
     assert!(
         schema::runtime_config("[outbound_http]\nconnection_pooling = true")
@@ -154,8 +157,8 @@ fn runtime_configuration() {
     for (text, reason) in [
         ("[[variables_provider]]\ntype = \"vault\"", "\"vault\""),
         (
-            "[[variables_provider]]\ntype = \"env\"\ndotenv_path = \".env\"",
-            "dotenv_path",
+            "[[variables_provider]]\ntype = \"env\"\npath = \".env\"",
+            "unknown field `path`",
         ),
         ("[outbound_http]\nmax_connections = 1", "max_connections"),
         ("[key_value_store.default]\ntype = \"redis\"", "key_value_store"),

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::message::{Envelope, Request};
 use super::upstream::Upstream;
 
-/// How long the same arguments are the same request: the server's own window when nobody changes it.
+/// How long the same arguments get the same id.
 const WINDOW: Duration = Duration::from_secs(60);
 /// Tools that change nothing more when they are called twice.
 const IDEMPOTENT: [&str; 4] = ["prompt_examples", "task_status", "task_stop", "task_file_info"];

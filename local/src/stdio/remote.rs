@@ -221,7 +221,7 @@ mod tests {
         for (text, expected) in [
             ("https://example.org", "https://example.org/mcp"),
             ("https://example.org/", "https://example.org/mcp"),
-            (" http://127.0.0.1:3000/mcp/ ", "http://127.0.0.1:3000/mcp"),
+            (" http://127.0.0.1:8001/mcp/ ", "http://127.0.0.1:8001/mcp"),
             ("https://example.org/mcp/tools/call", "https://example.org/mcp"),
             ("https://example.org/mcp/tools", "https://example.org/mcp"),
             ("https://example.org/planexe?x=1#y", "https://example.org/planexe/mcp"),

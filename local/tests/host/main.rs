@@ -9,4 +9,5 @@ mod postgres;
 mod queries;
 mod server;
 mod support;
+mod up;
 mod variables;

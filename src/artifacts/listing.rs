@@ -1,0 +1,268 @@
+//! The list of a run's files: from the archive in the database, else from `worker_plan`.
+
+use std::cmp::Reverse;
+
+use super::{
+    LIST_LIMIT,
+    archive::{Archive, Names},
+};
+use crate::{
+    clock,
+    db::{
+        Database,
+        task::{ArchiveEnd, Progress},
+    },
+    error::{Error, Unavailable},
+    plan::{Artifact, TaskState, is_inside, is_withheld, stage},
+    worker_plan::WorkerPlan,
+};
+
+/// A file of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct File {
+    /// Its name.
+    pub name: String,
+    /// Unix time of its last change; `None` when it is unknown.
+    pub updated_at: Option<u64>,
+}
+
+/// Date and time of a file in an archive, in the form of MS-DOS: local time of the worker. Later ones are greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Moment {
+    /// From the upper bits on: 7 for the years since 1980, 4 for the month, 5 for the day.
+    date: u16,
+    /// From the upper bits on: 5 for the hour, 6 for the minute, 5 for pairs of seconds.
+    time: u16,
+}
+
+impl Moment {
+    /// `None` for what is no date.
+    pub(super) fn new(date: u16, time: u16) -> Option<Self> {
+        let is_date = (1..=12).contains(&((date >> 5) & 15)) && date & 31 > 0;
+        let is_time = time >> 11 < 24 && (time >> 5) & 63 < 60 && time & 31 < 30;
+        (is_date && is_time).then_some(Self { date, time })
+    }
+
+    /// Seconds since 1970, as if the worker's clock ran in UTC.
+    fn seconds(self) -> i64 {
+        let Self { date, time } = self;
+        // Years begin in March here, so that a leap day is the last day of its year.
+        let (year, month) = (1980 + i64::from(date >> 9), i64::from((date >> 5) & 15));
+        let (year, month) = if month > 2 {
+            (year, month - 3)
+        } else {
+            (year - 1, month + 9)
+        };
+        let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + i64::from(date & 31);
+        let hours = i64::from(time >> 11);
+        // 719,469 days lie between 29 February of the year 0 and 1 January 1970.
+        (((days - 719_469) * 24 + hours) * 60 + i64::from((time >> 5) & 63)) * 60 + i64::from((time & 31) * 2)
+    }
+}
+
+/// The names of a run's files.
+#[derive(Default)]
+pub struct Listing {
+    files: Vec<(Option<Moment>, Vec<u8>)>,
+    /// Whether `worker_plan` was asked and has no files of the run.
+    pub is_gone: bool,
+}
+
+impl Listing {
+    /// The files of a task. Never fails and takes at most two seconds: without a source the list is empty.
+    pub async fn read(database: &Database, progress: &Progress, archive: Option<ArchiveEnd>) -> Self {
+        let listed = clock::within(database.record().left(LIST_LIMIT), read(database, progress, archive)).await;
+        let listed = listed.unwrap_or_else(|| Err(Error::Internal("the list of files took too long".to_owned())));
+        listed.unwrap_or_else(|error| {
+            database.record().cause(&error);
+            Self::default()
+        })
+    }
+
+    /// The files of an archive.
+    pub(super) fn of(names: &Names) -> Self {
+        Self {
+            files: names.files().map(|(moment, name)| (moment, name.to_vec())).collect(),
+            is_gone: false,
+        }
+    }
+
+    /// Whether the report is among the files.
+    #[must_use]
+    pub fn has_report(&self) -> bool {
+        let report = Artifact::Report.file_name().as_bytes();
+        self.files.iter().any(|(_, name)| name == report)
+    }
+
+    /// At most `limit` files of the plan that can be asked for by their names: the newest first, and where times are
+    /// missing or equal, those of later stages. `PlanExe`'s bookkeeping files, which have no stage, are left out.
+    ///
+    /// Archives have the local time of the worker. `ended` is the Unix time at which the task ended. Its last file was
+    /// made in the quarter of an hour before, so the difference, in whole quarters, is the worker's offset from UTC.
+    #[must_use]
+    pub fn newest(&self, ended: Option<u64>, limit: usize) -> Vec<File> {
+        let mut files: Vec<_> = self
+            .files
+            .iter()
+            .filter_map(|(moment, name)| {
+                let name = std::str::from_utf8(name).ok()?;
+                let is_shown = is_inside(name) && !is_withheld(name);
+                Some((*moment, stage(name).filter(|_| is_shown)?, name))
+            })
+            .collect();
+        files.sort_unstable_by_key(|file| Reverse(*file));
+        // An archive may have two files of the same name.
+        let mut shown: Vec<(Option<Moment>, &str)> = Vec::with_capacity(limit);
+        for (moment, _, name) in files {
+            if shown.len() < limit && shown.iter().all(|(_, other)| *other != name) {
+                shown.push((moment, name));
+            }
+        }
+        let last = self.files.iter().filter_map(|(moment, _)| *moment).max();
+        let offset = ended.zip(last).map_or(0, |(ended, last)| {
+            const QUARTER: i64 = 900;
+            // The clocks of the worker and of what writes the event may differ by a minute.
+            let ahead = last.seconds().saturating_sub_unsigned(ended) - 60;
+            (ahead + QUARTER - 1).div_euclid(QUARTER) * QUARTER
+        });
+        let now = clock::unix_time();
+        let updated_at = |moment: Moment| {
+            u64::try_from(moment.seconds() - offset)
+                .ok()
+                .filter(|time| *time <= now)
+        };
+        shown
+            .into_iter()
+            .map(|(moment, name)| File {
+                name: name.to_owned(),
+                updated_at: moment.and_then(updated_at),
+            })
+            .collect()
+    }
+}
+
+async fn read(database: &Database, progress: &Progress, archive: Option<ArchiveEnd>) -> Result<Listing, Error> {
+    if let Some(ArchiveEnd { stored, bytes }) = archive {
+        let names = Archive::new(database, progress.id, stored).names(bytes).await?;
+        return Ok(Listing::of(&names));
+    }
+    // Before a worker has begun, nothing has files of the run.
+    if progress.state == TaskState::Pending {
+        return Ok(Listing::default());
+    }
+    let id = progress.id.to_string();
+    match WorkerPlan::configured(database.record()).await?.list_files(&id).await {
+        Err(Unavailable::NoSuchFile) => Ok(Listing {
+            files: Vec::new(),
+            is_gone: true,
+        }),
+        listed => Ok(Listing {
+            files: listed?.into_iter().map(|name| (None, name.into_bytes())).collect(),
+            is_gone: false,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn date(year: u16, month: u16, day: u16) -> u16 {
+        ((year - 1980) << 9) | (month << 5) | day
+    }
+
+    fn time(hour: u16, minute: u16, second: u16) -> u16 {
+        (hour << 11) | (minute << 5) | (second / 2)
+    }
+
+    #[test]
+    fn moments_are_read_as_unix_times() {
+        for (date, time, text) in [
+            (date(1980, 1, 1), time(0, 0, 0), Some("1980-01-01T00:00:00Z")),
+            (date(2000, 2, 29), time(12, 0, 2), Some("2000-02-29T12:00:02Z")),
+            (date(2024, 3, 1), time(0, 0, 0), Some("2024-03-01T00:00:00Z")),
+            (date(2026, 11, 22), time(23, 59, 58), Some("2026-11-22T23:59:58Z")),
+            (date(2107, 12, 31), time(9, 5, 6), Some("2107-12-31T09:05:06Z")),
+            (0, 0, None),
+            (date(2026, 13, 1), 0, None),
+            (date(2026, 0, 1), 0, None),
+            (date(2026, 1, 0), 0, None),
+            (date(2026, 1, 1), time(24, 0, 0), None),
+            (date(2026, 1, 1), time(0, 60, 0), None),
+            (date(2026, 1, 1), time(0, 0, 60), None),
+        ] {
+            let read = Moment::new(date, time).map(|moment| clock::rfc3339(moment.seconds().unsigned_abs()));
+            assert_eq!(read.as_deref(), text, "{date:#x} {time:#x}");
+        }
+    }
+
+    fn names(files: &[File]) -> Vec<&str> {
+        files.iter().map(|file| file.name.as_str()).collect()
+    }
+
+    #[test]
+    fn stages_are_sorted_as_numbers_and_other_names_left_out() {
+        let made = [
+            "006-9-x.md",
+            "006-13-x.md",
+            "016-1-2-x.json",
+            "016-1-10-x.json",
+            "track_activity.jsonl",
+            "expected_filenames1.json",
+            "log.txt",
+            "../007-1-x.md",
+            "006-9-x.md",
+        ];
+        let listing = Listing {
+            files: made.map(|name| (None, name.as_bytes().to_vec())).into(),
+            is_gone: false,
+        };
+        let newest = listing.newest(None, 10);
+        assert_eq!(
+            names(&newest),
+            ["016-1-10-x.json", "016-1-2-x.json", "006-13-x.md", "006-9-x.md"]
+        );
+        assert_eq!(listing.newest(None, 2).len(), 2);
+    }
+
+    #[test]
+    fn times_of_a_worker_in_another_zone_become_utc() {
+        let ended = 1_764_000_000; // 2025-11-24T16:00:00Z
+        for (hour, minute) in [(16, 0), (1, 0), (21, 30), (8, 0)] {
+            // The last file is made four seconds before the end.
+            let (hour_before, minute_before) = if minute == 0 {
+                (hour - 1, 59)
+            } else {
+                (hour, minute - 1)
+            };
+            let day = if hour == 1 { 25 } else { 24 };
+            let last = Moment::new(date(2025, 11, day), time(hour_before, minute_before, 56));
+            let listing = Listing {
+                files: vec![(last, b"030-report.html".to_vec())],
+                is_gone: false,
+            };
+            let newest = listing.newest(Some(ended), 10);
+            assert_eq!(
+                newest.first().and_then(|file| file.updated_at),
+                Some(ended - 4),
+                "{hour}"
+            );
+        }
+        // Ten minutes may lie between the last file and the end.
+        let listing = Listing {
+            files: vec![(
+                Moment::new(date(2025, 11, 24), time(15, 50, 0)),
+                b"030-report.html".to_vec(),
+            )],
+            is_gone: false,
+        };
+        let newest = listing.newest(Some(ended), 10);
+        assert_eq!(newest.first().and_then(|file| file.updated_at), Some(ended - 600));
+        // A time that lies in the future is wrong.
+        let listing = Listing {
+            files: vec![(Moment::new(date(2107, 1, 1), 0), b"030-report.html".to_vec())],
+            is_gone: false,
+        };
+        assert_eq!(listing.newest(None, 10).first().map(|file| file.updated_at), Some(None));
+    }
+}
