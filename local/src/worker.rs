@@ -98,25 +98,18 @@ impl Worker {
         let temporary = std::env::temp_dir().join(format!("planexe-runs-{}", uuid::Uuid::new_v4()));
         let is_temporary = options.folder.is_none();
         let folder = Folder(options.folder.clone().unwrap_or(temporary), options.offset);
-        let mut worker = Self {
-            halves: JoinSet::new(),
-            address: server.local_addr(),
-            faults: Faults::default(),
-            folder: folder.clone(),
-            is_temporary,
-        };
-        let serving = http::serve(server, folder.clone(), worker.faults.clone());
-        worker.halves.spawn(serving);
+        let (address, faults, mut halves) = (server.local_addr(), Faults::default(), JoinSet::new());
+        halves.spawn(http::serve(server, folder.clone(), faults.clone()));
         if options.claim {
-            let claimer = tasks::Claimer {
-                database,
-                folder,
-                served,
-                options,
-            };
-            worker.halves.spawn(claimer.work());
+            halves.spawn(tasks::work(database, folder.clone(), served, options));
         }
-        Ok(worker)
+        Ok(Self {
+            halves,
+            address,
+            faults,
+            folder,
+            is_temporary,
+        })
     }
 
     /// The address of the HTTP half, such as `http://127.0.0.1:8000`.

@@ -3,9 +3,9 @@
 use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, FixedOffset, Offset, Utc};
 use std::collections::BTreeMap;
+use std::fs;
 use std::io::{self, Cursor, Read, Write};
 use std::path::{Path, PathBuf};
-use std::{fs, time::SystemTime};
 use zip::{ZipArchive, ZipWriter, write::SimpleFileOptions};
 
 /// The files of a run by name.
@@ -17,21 +17,15 @@ pub(super) type Files = BTreeMap<String, Vec<u8>>;
 pub(super) struct Folder(pub(super) PathBuf, pub(super) FixedOffset);
 
 impl Folder {
+    pub(super) fn path(&self, run: &str, name: &str) -> PathBuf {
+        self.0.join(run).join(name)
+    }
+
     /// Writes a file in place, as PlanExe does: a reader may see a part of it.
     pub(super) fn write(&self, run: &str, name: &str, content: &[u8]) -> io::Result<()> {
-        let path = self.0.join(run).join(name);
+        let path = self.path(run, name);
         fs::create_dir_all(path.parent().unwrap_or(&self.0))?;
         fs::write(path, content)
-    }
-
-    /// The content of a file.
-    pub(super) fn read(&self, run: &str, name: &str) -> io::Result<Vec<u8>> {
-        fs::read(self.0.join(run).join(name))
-    }
-
-    /// When a file was written.
-    pub(super) fn written(&self, run: &str, name: &str) -> io::Result<SystemTime> {
-        fs::metadata(self.0.join(run).join(name))?.modified()
     }
 
     /// Files and folders of a run, in the disk's order.

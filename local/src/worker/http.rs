@@ -13,6 +13,7 @@ use hyper::{Request, Response};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::time::{Duration, SystemTime};
+use std::{fs, path::PathBuf};
 use tokio::task::{JoinError, spawn_blocking};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
@@ -63,7 +64,8 @@ fn answer(folder: &Folder, request: &Request<Incoming>, fault: Fault) -> Respons
     if *request.method() != *method {
         return reply(405, &[JSON, ("allow", method)], r#"{"detail":"Method Not Allowed"}"#);
     }
-    let dir = format!("{RUNS}/{run}");
+    let (dir, report) = (format!("{RUNS}/{run}"), folder.path(run, REPORT));
+    let written = |path: &PathBuf| fs::metadata(path)?.modified();
     let is_gone = fault == Fault::GoneAfterList && what != "files";
     let found = folder.names(run).ok().filter(|_| !is_gone);
     match (what, found) {
@@ -71,7 +73,10 @@ fn answer(folder: &Folder, request: &Request<Incoming>, fault: Fault) -> Respons
         ("stop", _) => detail(404, &format!("Run not found: {run}")),
         ("status", found) => {
             let names = found.iter().flatten();
-            let last = names.clone().filter_map(|name| folder.written(run, name).ok()).max();
+            let last = names
+                .clone()
+                .filter_map(|name| written(&folder.path(run, name)).ok())
+                .max();
             let age = json!(last.and_then(|time| Some(time.elapsed().ok()?.as_secs_f64())));
             let (exists, complete) = (found.is_some(), names.clone().any(|name| name == COMPLETE));
             let (run, dir) = (json!(run), json!(dir));
@@ -93,7 +98,7 @@ fn answer(folder: &Folder, request: &Request<Incoming>, fault: Fault) -> Respons
                 format!(r#"{{"run_id":{run},"run_dir":{dir},"files":{names}}}"#),
             )
         }
-        ("report", _) => match (folder.read(run, REPORT), folder.written(run, REPORT)) {
+        ("report", _) => match (fs::read(&report), written(&report)) {
             (Ok(page), Ok(time)) => file(request.headers(), page, time, "text/html; charset=utf-8", REPORT),
             _ => detail(404, &format!("Report file not found for run {run}")),
         },

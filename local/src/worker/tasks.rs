@@ -17,15 +17,13 @@ const STARTED: [&str; 2] = ["GENERIC_EVENT", "Worker started"];
 const PROCESSING: [&str; 2] = ["TASK_PROCESSING", "Pending -> Processing"];
 const COMPLETED: [&str; 2] = ["TASK_COMPLETED", "Processing -> Completed"];
 const FAILED: [&str; 2] = ["TASK_FAILED", "Processing -> Failed"];
-/// How often it is tried to write progress or state.
-const ATTEMPTS: u32 = 3;
 
-pub(super) struct Claimer {
-    pub(super) database: Database,
-    pub(super) folder: Folder,
-    pub(super) served: Option<Files>,
+struct Claimer {
+    database: Database,
+    folder: Folder,
+    served: Option<Files>,
     /// The id in them is chosen at each start.
-    pub(super) options: WorkerOptions,
+    options: WorkerOptions,
 }
 
 struct Task {
@@ -36,17 +34,28 @@ struct Task {
     context: Value,
 }
 
-impl Claimer {
-    /// Works until it is dropped. What ends PlanExe's process ends one turn of the loop: compose starts it again.
-    pub(super) async fn work(mut self) -> Result<()> {
-        let given = self.options.id.take();
-        loop {
-            let Err(error) = self.process(given.clone()).await;
-            say("starting again", &error);
-            sleep(self.options.poll).await;
-        }
+/// Works until it is dropped. What ends PlanExe's process ends one turn of the loop: compose starts it again.
+pub(super) async fn work(
+    database: Database,
+    folder: Folder,
+    served: Option<Files>,
+    options: WorkerOptions,
+) -> Result<()> {
+    let given = options.id.clone();
+    let mut claimer = Claimer {
+        database,
+        folder,
+        served,
+        options,
+    };
+    loop {
+        let Err(error) = claimer.process(given.clone()).await;
+        say("starting again", &error);
+        sleep(claimer.options.poll).await;
     }
+}
 
+impl Claimer {
     async fn process(&mut self, given: Option<String>) -> Result<Infallible> {
         let issue = given.is_none().then_some("ERROR: PLANEXE_WORKER_ID is not set.");
         let name = given.clone().unwrap_or_else(|| "None".to_owned());
@@ -101,7 +110,7 @@ impl Claimer {
             ended = self.give_up(&task, more).await.map(|()| false);
         }
         // However the run ended; PlanExe does no more than log it when this fails.
-        _ = std::fs::remove_dir_all(self.folder.0.join(&task.id));
+        _ = std::fs::remove_dir_all(self.folder.path(&task.id, ""));
         ended
     }
 
@@ -123,7 +132,7 @@ impl Claimer {
         let names = self.folder.names(&task.id)?;
         let [has_report, is_flagged, is_complete] =
             [REPORT, STOP_FLAG, COMPLETE].map(|file| names.iter().any(|name| name == file));
-        let report = String::from_utf8(self.folder.read(&task.id, REPORT).unwrap_or_default());
+        let report = String::from_utf8(self.read(task, REPORT));
         // Python reads every kind of line end as LF.
         let text = report.as_ref().ok().filter(|_| has_report);
         let text = text.map(|text| text.replace("\r\n", "\n").replace('\r', "\n"));
@@ -201,9 +210,8 @@ impl Claimer {
                 self.after_call(task, progress).await?;
             }
             ensure!(!task.prompt.contains(NO_LLM), "no LLM answers");
-            let mut activity = self.folder.read(&task.id, ACTIVITY).unwrap_or_default();
-            activity.extend(pipeline::content(ACTIVITY, &task.prompt));
-            self.write(task, ACTIVITY, &activity)?;
+            let activity = [self.read(task, ACTIVITY), pipeline::content(ACTIVITY, &task.prompt)];
+            self.write(task, ACTIVITY, &activity.concat())?;
         }
         Ok(())
     }
@@ -226,15 +234,19 @@ impl Claimer {
         Ok(())
     }
 
-    /// Writes; in vain after some attempts.
+    /// Writes; in vain after three attempts.
     async fn insist(&mut self, sql: &str, values: &[&(dyn ToSql + Sync)]) {
-        for attempt in 1..=ATTEMPTS {
+        for pauses in [1, 1, 0] {
             let Err(error) = self.database.query(sql, values).await else {
                 return;
             };
             say("nothing written", &error);
-            sleep(self.options.poll * u32::from(attempt < ATTEMPTS)).await;
+            sleep(self.options.poll * pauses).await;
         }
+    }
+
+    fn read(&self, task: &Task, name: &str) -> Vec<u8> {
+        std::fs::read(self.folder.path(&task.id, name)).unwrap_or_default()
     }
 
     /// Writes a file of a run: that of the run to serve, if it has one of the name.

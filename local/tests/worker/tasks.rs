@@ -204,10 +204,11 @@ async fn several_workers_share_the_tasks_the_oldest_first_and_beat_when_idle() -
         database.add("p", "ping_llm").await?;
     }
     let one = Worker::start(database.options()).await?;
+    database.line("TASK_PROCESSING%").await?;
+    assert_eq!(database.context("TASK_PROCESSING").await?["task_id"], oldest);
     let _other = Worker::start(database.options()).await?;
     let count = "(SELECT count(*) FROM journal WHERE line LIKE";
     database.until(&format!("6 = {count} 'TASK_COMPLETED%')")).await?;
-    assert_eq!(database.context("TASK_PROCESSING").await?["task_id"], oldest);
     let claims = format!("SELECT {count} 'TASK_PROCESSING%')");
     assert_eq!(database.one(&claims).await?, "6");
     one.stop().await;
