@@ -9,7 +9,7 @@
 //! - [`host`]: [`host::Runtime`] compiles, [`host::Host`] answers requests, in-process
 //! - [`server`]: the same over TCP
 //! - [`stdio`]: MCP over standard input and output, for the same or for a remote server
-//! - [`cluster`]: a private Postgres. [`worker`]: a stand-in for the service that makes plans
+//! - [`cluster`]: a private Postgres. [`worker`]: a double of the two services that make plans
 
 mod allowed_hosts;
 mod bindings;
