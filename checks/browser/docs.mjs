@@ -143,8 +143,9 @@ const steps = {
     await page.reload();
     await page.locator("#tool-list article").first().waitFor();
     await page.getByRole("button", { name: "Forget it" }).click();
-    await page.locator("#tools-problem").waitFor();
     assert.equal(await page.evaluate(() => sessionStorage.length), 0);
+    const { verdict } = await call(page, "task_stop", { task_id: "x" });
+    assert.match(verdict, /^401/);
     await close();
   },
 
