@@ -9,10 +9,12 @@ use std::{
 
 use futures::future::{Either, select};
 
+use crate::host;
+
 /// Runs a call that may take `limit`; `None` when it took longer. The call is then dropped, which the host takes as its
 /// end.
 pub async fn within<T>(limit: Duration, call: impl Future<Output = T>) -> Option<T> {
-    match select(pin!(call), pin!(spin_sdk::time::sleep(limit))).await {
+    match select(pin!(call), pin!(host::sleep(limit))).await {
         Either::Left((output, _)) => Some(output),
         Either::Right(((), _)) => None,
     }

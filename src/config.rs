@@ -15,7 +15,7 @@ use std::{
 use futures::join;
 use sha2::{Digest as _, Sha256, digest::Output};
 
-use crate::clock;
+use crate::{clock, host};
 
 /// How long values are used before the host is asked for them again. Each question is a call out of the instance, and
 /// together they would cost an answer more than its statement costs.
@@ -302,10 +302,9 @@ async fn value(setting: Setting) -> Result<Rc<str>, Misconfigured> {
     if let Some(value) = known {
         return value;
     }
-    let value = match Box::pin(clock::within(LIMIT, spin_sdk::variables::get(setting.variable))).await {
-        Some(Ok(value)) => Ok(setting.or_default(&value).into()),
-        // The host's error may repeat the value of a variable: only its kind is kept.
-        Some(Err(_)) => Err(setting.misconfigured("cannot be resolved: see spin.toml and the variables provider")),
+    let value = match Box::pin(clock::within(LIMIT, host::variable(setting.variable))).await {
+        Some(Some(value)) => Ok(setting.or_default(&value).into()),
+        Some(None) => Err(setting.misconfigured("cannot be resolved: see spin.toml and the variables provider")),
         None => Err(setting.misconfigured("was not resolved within 2 seconds: see the variables provider")),
     };
     KNOWN.with_borrow_mut(|known| known.values.push((setting, value.clone())));

@@ -13,9 +13,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use spin_sdk::pg::{Connection, DbValue, ParameterValue, PgError, QueryError};
-
-use crate::{clock, config, error::Error, log::Record};
+use crate::{
+    clock, config,
+    error::Error,
+    host::{self, Parameter, Refusal, Value},
+    log::Record,
+};
 
 /// Time limit of all database calls of one request together. The caller gets an answer within three seconds.
 const LIMIT: Duration = Duration::from_millis(2_500);
@@ -88,7 +91,7 @@ impl Database {
     /// # Errors
     /// [`Error::DatabaseUnavailable`] when no answer comes in time or the database refuses, [`Error::Internal`] when it
     /// rejects the statement.
-    pub async fn query(&self, statement: &str, parameters: Vec<ParameterValue>) -> Result<Row, Error> {
+    pub async fn query(&self, statement: &str, parameters: Vec<Parameter>) -> Result<Row, Error> {
         self.run(statement, parameters, true).await.map_err(unavailable)
     }
 
@@ -97,12 +100,7 @@ impl Database {
     ///
     /// # Errors
     /// As [`Database::query`], and [`Error::OutcomeUnknown`] when nobody knows whether it took effect.
-    pub async fn change(
-        &self,
-        statement: &str,
-        parameters: Vec<ParameterValue>,
-        repeatable: bool,
-    ) -> Result<Row, Error> {
+    pub async fn change(&self, statement: &str, parameters: Vec<Parameter>, repeatable: bool) -> Result<Row, Error> {
         match self.run(statement, parameters, repeatable).await {
             Ok(row) => Ok(row),
             Err(Failure::Undone(error)) => Err(error),
@@ -111,7 +109,7 @@ impl Database {
     }
 
     /// Runs a statement as [`Database::run_again`] does. Says which tables are missing if it names one that is.
-    async fn run(&self, statement: &str, parameters: Vec<ParameterValue>, repeatable: bool) -> Result<Row, Failure> {
+    async fn run(&self, statement: &str, parameters: Vec<Parameter>, repeatable: bool) -> Result<Row, Failure> {
         match self.run_again(statement, parameters, repeatable).await {
             Err(Failure::Undone(Error::TablesMissing(_))) => Err(Failure::Undone(match self.check_tables().await {
                 Ok(()) => Error::DatabaseUnavailable("a table was missing and is there now".to_owned()),
@@ -122,12 +120,7 @@ impl Database {
     }
 
     /// Runs a statement, and once more if it is `repeatable` and its connection breaks.
-    async fn run_again(
-        &self,
-        statement: &str,
-        parameters: Vec<ParameterValue>,
-        repeatable: bool,
-    ) -> Result<Row, Failure> {
+    async fn run_again(&self, statement: &str, parameters: Vec<Parameter>, repeatable: bool) -> Result<Row, Failure> {
         let again = repeatable.then(|| parameters.clone());
         match (self.attempt(statement, parameters).await, again) {
             (Err(Failure::Unknown { cause, broken: true }), Some(parameters)) => {
@@ -161,26 +154,12 @@ impl Database {
     }
 
     /// One attempt, within what is left of the time.
-    async fn attempt(&self, statement: &str, parameters: Vec<ParameterValue>) -> Result<Row, Failure> {
+    async fn attempt(&self, statement: &str, parameters: Vec<Parameter>) -> Result<Row, Failure> {
         let sent = Cell::new(false);
         let call = async {
-            let connection = Connection::open(&*self.address).await;
-            let connection = connection.map_err(|error| Failure::Undone(from_sdk(error)))?;
-            sent.set(true);
-            let result = connection
-                .query(statement, parameters)
-                .await
-                .map_err(|error| match error {
-                    spin_sdk::pg::Error::PgError(error) => failure(error),
-                    spin_sdk::pg::Error::Decode(text) => Failure::Undone(Error::Internal(text)),
-                })?;
-            let (_, mut stream, end) = result.into_inner();
-            let mut row = None;
-            while let Some(values) = stream.next().await {
-                row = row.or_else(|| Some(Row(values.into_iter())));
-            }
-            // Errors after the first row are known only here.
-            end.await.map_err(failure)?;
+            let rows = host::query(&self.address, statement, parameters, &sent).await;
+            let row = rows.map_err(|refusal| failure(refusal, sent.get()))?.into_iter().next();
+            let row = row.map(|values| Row(values.into_iter()));
             row.ok_or_else(|| Failure::Undone(Error::Internal("a statement returned no row".to_owned())))
         };
         let begun = Instant::now();
@@ -210,7 +189,7 @@ fn unavailable(failure: Failure) -> Error {
 
 /// A row, read value by value in the order of the statement's columns.
 #[derive(Debug)]
-pub struct Row(std::vec::IntoIter<DbValue>);
+pub struct Row(std::vec::IntoIter<Value>);
 
 impl Row {
     /// The next value as a `T`; the column's name is for the error alone.
@@ -226,24 +205,24 @@ impl Row {
 /// A Rust type that a database value becomes, without a copy.
 pub trait FromValue: Sized {
     /// The value, `None` when it is of another type.
-    fn from_value(value: DbValue) -> Option<Self>;
+    fn from_value(value: Value) -> Option<Self>;
 }
 
 /// Each type has one form at the interface; a value of another form is a mistake in the SQL and not converted.
 macro_rules! from_value {
     ($($rust:ty => $variant:ident),*) => {$(
         impl FromValue for $rust {
-            fn from_value(value: DbValue) -> Option<Self> {
-                if let DbValue::$variant(inner) = value { Some(inner) } else { None }
+            fn from_value(value: Value) -> Option<Self> {
+                if let Value::$variant(inner) = value { Some(inner) } else { None }
             }
         }
     )*};
 }
-from_value!(String => Str, i64 => Int64, f64 => Floating64, bool => Boolean, Vec<u8> => Binary);
+from_value!(String => Text, i64 => Int64, f64 => Float64, bool => Bool, Vec<u8> => Bytes);
 
 impl<T: FromValue> FromValue for Option<T> {
-    fn from_value(value: DbValue) -> Option<Self> {
-        if matches!(value, DbValue::DbNull) {
+    fn from_value(value: Value) -> Option<Self> {
+        if matches!(value, Value::Null) {
             Some(None)
         } else {
             T::from_value(value).map(Some)
@@ -253,53 +232,40 @@ impl<T: FromValue> FromValue for Option<T> {
 
 /// A text parameter.
 #[must_use]
-pub fn text(value: impl Into<String>) -> ParameterValue {
-    ParameterValue::Str(value.into())
+pub fn text(value: impl Into<String>) -> Parameter {
+    Parameter::Text(value.into())
 }
 
 /// A text parameter that may be NULL.
 #[must_use]
-pub fn optional_text(value: Option<impl Into<String>>) -> ParameterValue {
-    value.map_or(ParameterValue::DbNull, text)
-}
-
-fn from_sdk(error: spin_sdk::pg::Error) -> Error {
-    match error {
-        spin_sdk::pg::Error::PgError(error) => from_host(error),
-        spin_sdk::pg::Error::Decode(text) => Error::Internal(text),
-    }
+pub fn optional_text(value: Option<impl Into<String>>) -> Parameter {
+    value.map_or(Parameter::Null, text)
 }
 
 /// What the host or Postgres reports. The texts are kept for the log only: they may carry host names.
-fn from_host(error: PgError) -> Error {
-    match error {
-        PgError::ConnectionFailed(text) => Error::DatabaseUnavailable(text),
-        PgError::QueryFailed(QueryError::DbError(error)) if is_passing(&error.code) => {
-            Error::DatabaseUnavailable(format!("{}: {}", error.code, error.message))
-        }
+fn error(refusal: Refusal) -> Error {
+    match refusal {
+        Refusal::Unconnected(text) => Error::DatabaseUnavailable(text),
+        Refusal::State(code, message) if is_passing(&code) => Error::DatabaseUnavailable(format!("{code}: {message}")),
         // Which tables are missing is asked afterwards: the text of Postgres depends on its language.
-        PgError::QueryFailed(QueryError::DbError(error)) if error.code == "42P01" => {
-            Error::TablesMissing(String::new())
-        }
+        Refusal::State(code, _) if code == "42P01" => Error::TablesMissing(String::new()),
         // The message of a rejected statement may repeat a value of it: the code tells the operator enough.
-        PgError::QueryFailed(QueryError::DbError(error)) => Error::Internal(format!("SQLSTATE {}", error.code)),
-        PgError::QueryFailed(QueryError::Text(text)) if is_broken(&text) => Error::DatabaseUnavailable(text),
-        PgError::QueryFailed(QueryError::Text(text)) => Error::Internal(text),
-        PgError::BadParameter(text) | PgError::ValueConversionFailed(text) | PgError::Other(text) => {
-            Error::Internal(text)
-        }
+        Refusal::State(code, _) => Error::Internal(format!("SQLSTATE {code}")),
+        Refusal::Text(text) if is_broken(&text) => Error::DatabaseUnavailable(text),
+        Refusal::Text(text) | Refusal::Misfit(text) => Error::Internal(text),
     }
 }
 
-/// What an error after the statement was sent says of its effect.
-fn failure(error: PgError) -> Failure {
-    let broken = match &error {
-        PgError::ConnectionFailed(_) => true,
-        PgError::QueryFailed(QueryError::DbError(error)) => ends_connection(&error.code),
-        PgError::QueryFailed(QueryError::Text(text)) => is_broken(text),
-        PgError::BadParameter(_) | PgError::ValueConversionFailed(_) | PgError::Other(_) => false,
-    };
-    match from_host(error) {
+/// What an error says of the effect of a statement that may have been `sent`.
+fn failure(refusal: Refusal, sent: bool) -> Failure {
+    let broken = sent
+        && match &refusal {
+            Refusal::Unconnected(_) => true,
+            Refusal::State(code, _) => ends_connection(code),
+            Refusal::Text(text) => is_broken(text),
+            Refusal::Misfit(_) => false,
+        };
+    match error(refusal) {
         Error::DatabaseUnavailable(cause) if broken => Failure::Unknown { cause, broken },
         error => Failure::Undone(error),
     }
@@ -343,20 +309,29 @@ mod tests {
 
     #[test]
     fn a_lost_connection_leaves_the_outcome_open() {
-        for (error, unknown) in [
-            (PgError::ConnectionFailed("x".to_owned()), true),
+        for (refusal, sent, unknown) in [
+            (Refusal::Unconnected("x".to_owned()), true, true),
+            (Refusal::Unconnected("x".to_owned()), false, false),
             (
-                PgError::QueryFailed(QueryError::Text("Error { kind: Closed, cause: None }".to_owned())),
+                Refusal::Text("Error { kind: Closed, cause: None }".to_owned()),
+                true,
                 true,
             ),
             (
-                PgError::QueryFailed(QueryError::Text("Error { kind: ToSql(0), cause: None }".to_owned())),
+                Refusal::Text("Error { kind: ToSql(0), cause: None }".to_owned()),
+                true,
                 false,
             ),
-            (PgError::BadParameter("x".to_owned()), false),
+            (Refusal::State("57P01".to_owned(), "x".to_owned()), true, true),
+            (Refusal::State("57014".to_owned(), "x".to_owned()), true, false),
+            (Refusal::Misfit("x".to_owned()), true, false),
         ] {
-            let text = format!("{error:?}");
-            assert_eq!(matches!(failure(error), Failure::Unknown { .. }), unknown, "{text}");
+            let text = format!("{refusal:?}, sent: {sent}");
+            assert_eq!(
+                matches!(failure(refusal, sent), Failure::Unknown { .. }),
+                unknown,
+                "{text}"
+            );
         }
         for (state, ends) in [
             ("57P01", true),
@@ -371,10 +346,10 @@ mod tests {
 
     #[test]
     fn a_row_is_read_strictly() {
-        let mut row = Row(vec![DbValue::Str("a".to_owned()), DbValue::DbNull, DbValue::Int32(1)].into_iter());
+        let mut row = Row(vec![Value::Text("a".to_owned()), Value::Null, Value::Other].into_iter());
         assert_eq!(row.next::<String>("first").ok().as_deref(), Some("a"));
         assert_eq!(row.next::<Option<String>>("second").ok(), Some(None));
-        assert!(row.next::<i64>("third").is_err(), "an int4 is no int8");
+        assert!(row.next::<i64>("third").is_err(), "it has another type");
         assert!(row.next::<i64>("fourth").is_err(), "there is no fourth");
     }
 }

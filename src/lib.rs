@@ -13,6 +13,7 @@
 //! | [`catalogue`] | the example prompts |
 //! | [`auth`] | API key, signed links, origins |
 //! | [`config`] | settings |
+//! | [`host`] | what the component asks of Spin: the only module that names its interfaces |
 //! | [`clock`] | time limits and dates |
 //! | [`json`] | JSON objects from outside |
 //! | [`error`], [`render`] | every error, and what callers see of it |
@@ -28,6 +29,7 @@ pub mod clock;
 pub mod config;
 pub mod db;
 pub mod error;
+pub mod host;
 pub mod json;
 pub mod log;
 pub mod mcp;
@@ -40,9 +42,5 @@ pub mod routes;
 pub mod tools;
 pub mod worker_plan;
 
-/// The entry point of the component. It cannot fail: an error from here would become an empty 500 of the host.
-#[cfg(target_family = "wasm")]
-#[spin_sdk::http_service]
-async fn handle(request: spin_sdk::http::Request) -> render::Response {
-    router::handle(request).await
-}
+// The entry point of the component. It cannot fail: an error from here would become an empty 500 of the host.
+host::serve!(router::handle);

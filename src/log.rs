@@ -14,7 +14,7 @@ use std::{
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 use uuid::Uuid;
 
-use crate::{auth::caller::Key, clock, error::Error, render};
+use crate::{auth::caller::Key, clock, error::Error, host, render};
 
 /// The id of a request: the caller's own, and in every answer.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -286,27 +286,11 @@ impl Line {
     /// In one call of the host, so that lines of requests that run side by side do not mix.
     fn write(mut self) {
         self.0.push_str("}\n");
-        #[cfg(target_family = "wasm")]
-        if write_at_once(self.0.as_bytes()) {
-            return;
+        if !host::write_log(self.0.as_bytes()) {
+            // `eprint!` panics when the pipe behind it is gone, which would trap the instance.
+            let _ = std::io::stderr().write_all(self.0.as_bytes());
         }
-        // `eprint!` panics when the pipe behind it is gone, which would trap the instance.
-        let _ = std::io::stderr().write_all(self.0.as_bytes());
     }
-}
-
-/// Writes a line when the host takes all of it now; false when it does not. The standard library's way waits for the
-/// host instead, which costs an answer a tenth of its time even when there is nothing to wait for.
-#[cfg(target_family = "wasm")]
-fn write_at_once(line: &[u8]) -> bool {
-    use wasip2::{cli::stderr::get_stderr, io::streams::OutputStream};
-    thread_local! {
-        static STDERR: OutputStream = get_stderr();
-    }
-    STDERR.with(|stderr| {
-        let fits = stderr.check_write().is_ok_and(|room| line.len() as u64 <= room);
-        fits && stderr.write(line).is_ok()
-    })
 }
 
 /// `X-Request-Id` when it is one, else the trace id of `traceparent` (W3C Trace Context section 3.2), else a new one.

@@ -13,7 +13,6 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::{Either, Full};
-use spin_sdk::http::Request;
 
 use crate::{
     auth::{
@@ -22,6 +21,7 @@ use crate::{
     },
     config::{self, Access},
     error::Error,
+    host::Request,
     log::{self, Record},
     render::{self, Response},
     routes,

@@ -10,14 +10,11 @@ use bytes::Bytes;
 use futures::{Stream, stream};
 use http_body_util::BodyExt as _;
 use serde::Deserialize;
-use spin_sdk::{
-    http::{EmptyBody, Response},
-    wasip3::http::types::ErrorCode,
-};
 
 use crate::{
     clock, config,
     error::{Error, Unavailable},
+    host::{self, Answer, Broken},
     json,
     log::Record,
     plan::Artifact,
@@ -47,7 +44,7 @@ struct Listing {
 pub struct Arriving {
     /// Its size in bytes, where the service says so.
     pub size: Option<u64>,
-    response: Response,
+    response: Answer,
 }
 
 impl WorkerPlan {
@@ -120,12 +117,10 @@ impl WorkerPlan {
         Ok(Arriving { size, response })
     }
 
-    async fn get(&self, path: &str) -> Result<Response, Unavailable> {
-        let request = http::Request::get(format!("{}{path}", self.base)).body(EmptyBody::new());
-        let request = request.map_err(|_| Unavailable::WorkerUnreachable)?;
-        let response = spin_sdk::http::send(request).await.map_err(|code| unavailable(&code))?;
-        match response.status().as_u16() {
-            200 => Ok(response),
+    async fn get(&self, path: &str) -> Result<Answer, Unavailable> {
+        let answer = host::get(&format!("{}{path}", self.base)).await.map_err(unavailable)?;
+        match answer.status().as_u16() {
+            200 => Ok(answer),
             404 => Err(Unavailable::NoSuchFile),
             status => Err(Unavailable::WorkerStatus(status)),
         }
@@ -133,13 +128,11 @@ impl WorkerPlan {
 }
 
 /// What an error of the transport means.
-fn unavailable(code: &ErrorCode) -> Unavailable {
-    match code {
-        ErrorCode::ConnectionTimeout | ErrorCode::ConnectionReadTimeout | ErrorCode::HttpResponseTimeout => {
-            Unavailable::WorkerTimeout
-        }
-        ErrorCode::HttpResponseIncomplete | ErrorCode::HttpProtocolError => Unavailable::WorkerBroken,
-        _ => Unavailable::WorkerUnreachable,
+fn unavailable(broken: Broken) -> Unavailable {
+    match broken {
+        Broken::Timeout => Unavailable::WorkerTimeout,
+        Broken::Protocol => Unavailable::WorkerBroken,
+        Broken::Unreachable => Unavailable::WorkerUnreachable,
     }
 }
 
@@ -156,7 +149,7 @@ impl Arriving {
                 match frame {
                     None if size.is_some_and(|size| size != received) => return Err(Unavailable::WorkerBroken),
                     None => return Ok(None),
-                    Some(Err(code)) => return Err(unavailable(&code)),
+                    Some(Err(error)) => return Err(unavailable(host::broken(&error))),
                     Some(Ok(frame)) => {
                         // What is no data are trailers, which mean nothing here.
                         let Ok(data) = frame.into_data() else { continue };

@@ -1,11 +1,10 @@
 //! The table `task_item`, and what is written together with a task: its event, its charge, its ledger entry.
 
-use spin_sdk::pg::ParameterValue;
-
 use super::{Database, Row, optional_text, text};
 use crate::{
     auth::caller::Caller,
     error::Error,
+    host::Parameter,
     plan::{Artifact, Detail, Percentage, TaskId, TaskState},
 };
 
@@ -75,9 +74,9 @@ pub async fn create(database: &Database, new: &NewTask<'_>) -> Result<Created, E
         text(new.prompt),
         text(new.detail.stored()),
         optional_text(new.user_key_hash),
-        ParameterValue::Int32(new.price),
+        Parameter::Int32(new.price),
         optional_text(new.client_request_id),
-        ParameterValue::Floating64(new.repeat_window),
+        Parameter::Float64(new.repeat_window),
         text(new.salt),
         optional_text(match new.caller {
             // Without a key of the connection, that of the call is all there is to check.
@@ -131,7 +130,7 @@ async fn find_created(database: &Database, new: &NewTask<'_>, id: Option<String>
         text(new.prompt),
         text(new.detail.stored()),
         optional_text(new.user_key_hash),
-        ParameterValue::Floating64(new.repeat_window),
+        Parameter::Float64(new.repeat_window),
     ];
     let mut row = database.query(include_str!("find_created.sql"), parameters).await?;
     Found::decode(&mut row)
@@ -208,7 +207,7 @@ pub async fn find_status(database: &Database, id: TaskId, caller: &Caller, end_l
     let parameters = vec![
         text(id.to_string()),
         optional_text(caller.key_hash()),
-        ParameterValue::Int32(i32::try_from(end_length).unwrap_or(i32::MAX)),
+        Parameter::Int32(i32::try_from(end_length).unwrap_or(i32::MAX)),
     ];
     let mut row = found(database.query(STATEMENT, parameters).await, caller)?;
     let progress = Progress::decode(&mut row, id)?;
@@ -321,7 +320,7 @@ pub async fn find_artifacts(
         text(id.to_string()),
         optional_text(caller.key_hash()),
         optional_text(wanted.map(column_choice)),
-        ParameterValue::Int32(i32::try_from(end_length).unwrap_or(i32::MAX)),
+        Parameter::Int32(i32::try_from(end_length).unwrap_or(i32::MAX)),
     ];
     let mut row = found(database.query(STATEMENT, parameters).await, caller)?;
     let progress = Progress::decode(&mut row, id)?;
@@ -361,7 +360,7 @@ pub async fn read_artifact(
     offset: u64,
     length: u64,
 ) -> Result<Option<Vec<u8>>, Error> {
-    let number = |number: u64| ParameterValue::Int32(i32::try_from(number).unwrap_or(i32::MAX));
+    let number = |number: u64| Parameter::Int32(i32::try_from(number).unwrap_or(i32::MAX));
     let statement = match artifact {
         Artifact::Report => include_str!("read_report.sql"),
         Artifact::Zip => include_str!("read_zip.sql"),

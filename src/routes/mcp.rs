@@ -5,6 +5,7 @@ use http::{HeaderMap, HeaderName, StatusCode, header};
 use super::{answer, expect_json, read_body, settle, weight};
 use crate::{
     error::Error,
+    host::Request,
     mcp::{self, Envelope, Reply},
     render::{self, Response},
     tools::Context,
@@ -18,7 +19,7 @@ const NAME: HeaderName = HeaderName::from_static("mcp-name");
 ///
 /// # Errors
 /// Those of a body that never reaches the protocol, and of a caller who is not who they say.
-pub async fn post(request: spin_sdk::http::Request, context: &Context) -> Result<Response, Error> {
+pub async fn post(request: Request, context: &Context) -> Result<Response, Error> {
     expect_json(request.headers())?;
     if !accepts_json(request.headers()) {
         return Err(Error::NotAcceptable);

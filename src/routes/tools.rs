@@ -8,6 +8,7 @@ use serde_json::{Map, Value, value::RawValue};
 use super::{answer, expect_json, read_body, settle};
 use crate::{
     error::Error,
+    host::Request,
     json,
     render::{self, ErrorObject, Response},
     tools::{self, Context, Form},
@@ -61,7 +62,7 @@ struct TextContent<'a> {
 ///
 /// # Errors
 /// Those of a body that names no call, and of a caller who is not who they say.
-pub async fn call(request: spin_sdk::http::Request, context: &Context) -> Result<Response, Error> {
+pub async fn call(request: Request, context: &Context) -> Result<Response, Error> {
     expect_json(request.headers())?;
     let (head, body) = request.into_parts();
     let body = read_body(&head.headers, body, context.access.max_body_bytes).await?;
