@@ -15,6 +15,7 @@ mod allowed_hosts;
 mod bindings;
 mod component;
 mod counters;
+mod faults;
 mod https;
 mod inbound;
 mod instances;

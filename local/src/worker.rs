@@ -9,13 +9,12 @@
 //! the database refuses; `[sample: badutf8]`, it is not UTF-8; `[sample: crlf]`, its lines end with CR and LF.
 
 mod database;
-mod faults;
 mod folder;
 mod http;
 mod pipeline;
 mod tasks;
 
-pub use faults::{Fault, Faults};
+pub use crate::faults::{Fault, Faults};
 
 use crate::server::Server;
 use anyhow::Result;

@@ -1,8 +1,8 @@
 //! The HTTP half: the routes of `worker_plan` that concern runs of the database's workers. Knows the folder alone.
 
-use super::faults::{Fault, Faults, distort};
 use super::folder::Folder;
 use super::{COMPLETE, REPORT, RUNS};
+use crate::faults::{Fault, Faults, distort};
 use crate::server::Server;
 use anyhow::Result;
 use bytes::Bytes;

@@ -1,4 +1,4 @@
-//! What the HTTP half does wrong on purpose, and what it was asked: for tests. Knows no routes and no files.
+//! What an HTTP server does wrong on purpose, and what it was asked: for tests. Knows no routes and no files.
 
 use bytes::Bytes;
 use futures::stream;
@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
 use tokio::{sync::watch, time::sleep};
 
 /// The body of every answer.
-pub(super) type Body = UnsyncBoxBody<Bytes, io::Error>;
+pub(crate) type Body = UnsyncBoxBody<Bytes, io::Error>;
 
 /// The size of the pieces of a body.
 const PIECE: usize = 64 * 1024;
@@ -70,7 +70,7 @@ impl Faults {
     }
 
     /// Counts a request; the fault to answer with.
-    pub(super) fn on_request(&self, path: &str) -> Fault {
+    pub(crate) fn on_request(&self, path: &str) -> Fault {
         let count = |state: &mut State| *state.requests.entry(path.to_owned()).or_default() += 1;
         self.0.send_modify(count);
         let state = self.0.borrow();
@@ -79,7 +79,7 @@ impl Faults {
     }
 
     /// Waits until connections are refused, or until they are not.
-    pub(super) async fn until(&self, refused: bool) {
+    pub(crate) async fn until(&self, refused: bool) {
         let is_refused = |state: &State| [state.files, state.health].contains(&Fault::Refuse);
         // It cannot fail: the sender is this value.
         _ = self.0.subscribe().wait_for(|state| is_refused(state) == refused).await;
@@ -87,7 +87,7 @@ impl Faults {
 }
 
 /// Turns an answer into what the fault makes of it; hangs if that is the fault.
-pub(super) async fn distort(fault: Fault, answer: Response<Bytes>) -> Response<Body> {
+pub(crate) async fn distort(fault: Fault, answer: Response<Bytes>) -> Response<Body> {
     let (mut parts, mut content) = answer.into_parts();
     let (mut extra, mut wait, mut is_cut) = (0, Duration::ZERO, false);
     match fault {
