@@ -3,7 +3,7 @@
 //!
 //! | the host offers | here |
 //! | --- | --- |
-//! | requests | [`serve!`], [`Request`] |
+//! | requests | `serve!`, [`Request`] |
 //! | application variables | [`variable`] |
 //! | outbound Postgres | [`query`] with [`Parameter`], [`Value`], [`Refusal`] |
 //! | outbound HTTP | [`get`] with [`Answer`], [`Broken`], [`broken`] |
