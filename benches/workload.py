@@ -11,7 +11,7 @@ SQL = pathlib.Path(__file__).resolve().parent.parent / "src" / "db"
 REVISION = "2025-11-25"
 
 # Bytes of an artifact that the server reads at once, and of an archive's end for its list of files.
-SLICE = 256 * 1024
+SLICES = {"report": 4 * 1024 * 1024, "zip": 256 * 1024}
 DIRECTORY = 32 * 1024
 
 PROMPT = (
@@ -86,27 +86,29 @@ def floor(operation, stage):
     """The work of an operation as benches/floor reads it."""
     task_id = stage.ids.get(operation.task)
     asked = [{"text": task_id}, "null"]
+    # Of ended tasks, and of those that no worker's row names.
+    event = {"sql": statement("find_event"), "parameters": [{"text": task_id}]}
     if operation.name == "task_create":
         parameters = ["new_id", "body", {"text": "ping_llm"}, "null", {"int": 1}, "null", {"float": 180.0}]
         parameters += [{"text": "dev-api-key-secret"}, "null", {"text": "ping"}]
         return {"statements": [{"sql": statement("create_task"), "parameters": parameters}]}
     if operation.name == "status_running":
         status = {"sql": statement("caller", "find_status"), "parameters": [*asked, {"int": DIRECTORY}]}
-        return {"statements": [status], "get": f"{stage.worker_url}/runs/{task_id}/files"}
+        return {"statements": [status, event], "get": f"{stage.worker_url}/runs/{task_id}/files"}
     if operation.name == "status_completed":
         parameters = [*asked, {"int": DIRECTORY}]
-        return {"statements": [{"sql": statement("caller", "find_status"), "parameters": parameters}]}
+        return {"statements": [{"sql": statement("caller", "find_status"), "parameters": parameters}, event]}
     if operation.name in ("file_info", "report", "zip"):
         artifact = "zip" if operation.name == "zip" else "report"
-        work = {
-            "statements": [{"sql": statement("caller", "find_artifact"), "parameters": [*asked, {"text": artifact}]}]
-        }
+        parameters = [*asked, {"text": artifact}, {"int": DIRECTORY}]
+        work = {"statements": [{"sql": statement("caller", "find_artifact"), "parameters": parameters}]}
         if operation.name != "file_info":
+            work["statements"].append(event)
             work["pieces"] = {
                 "sql": statement(f"read_{artifact}"),
                 "parameters": [{"text": task_id}, {"text": stage.version(operation.task)}],
                 "size": stage.sizes[operation.task][artifact],
-                "length": SLICE,
+                "length": SLICES[artifact],
             }
         return work
     return {}
