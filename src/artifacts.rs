@@ -205,10 +205,9 @@ pub async fn open(
     Ok(download)
 }
 
-/// Unix time of a task's end, where it is known. A fault is logged: a file does not depend on it.
+/// Unix time of a task's end, where it is known.
 pub async fn end_of(database: &Database, id: TaskId) -> Option<u64> {
     let event = task::find_event(database, id).await;
-    let event = event.inspect_err(|error| database.record().cause(error)).ok()?;
     event.at.filter(|at| *at <= clock::unix_time())
 }
 
@@ -269,16 +268,15 @@ async fn open_entry(database: &Database, found: Artifacts, name: &str) -> Result
     let limit = database.record().left(PASSING_LIMIT);
     let found = clock::within(limit, find_at_worker(database, progress.id, name)).await;
     match found.unwrap_or(Err(Unavailable::WorkerTimeout.into())) {
-        Ok(Some(download)) => Ok(download),
-        Ok(None) if progress.state.has_ended() => Err(Unavailable::NoSuchFile.into()),
-        Err(Error::ContentUnavailable(fault)) if !is_gone(fault, progress.state) => Err(fault.into()),
-        Ok(None) => Err(absent(database, &progress).await),
-        Err(Error::ContentUnavailable(fault)) => {
+        Ok(Some(download)) => return Ok(download),
+        Ok(None) if progress.state.has_ended() => return Err(Unavailable::NoSuchFile.into()),
+        Ok(None) => {}
+        Err(Error::ContentUnavailable(fault)) if is_gone(fault, progress.state) => {
             database.record().cause(&fault.into());
-            Err(absent(database, &progress).await)
         }
-        Err(error) => Err(error),
+        Err(error) => return Err(error),
     }
+    Err(absent(database, &progress).await)
 }
 
 /// Whether what `worker_plan` answers means that there is no file. Once a task has ended, its folder is deleted within
@@ -302,12 +300,8 @@ async fn absent(database: &Database, progress: &Progress) -> Error {
         TaskState::Completed => Unavailable::NotStored.into(),
         TaskState::Failed => {
             let event = task::find_event(database, progress.id).await;
-            let event = event.inspect_err(|error| database.record().cause(error));
-            Error::GenerationFailed(plan::failure(
-                progress.percentage,
-                &progress.message,
-                event.unwrap_or_default().reason.as_deref(),
-            ))
+            let reason = event.reason.as_deref();
+            Error::GenerationFailed(plan::failure(progress.percentage, &progress.message, reason))
         }
     }
 }

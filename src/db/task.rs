@@ -251,19 +251,21 @@ pub struct Event {
     pub reason: Option<String>,
 }
 
-/// Finds the event of a task's present state. `find_event.sql` says how far it looks.
-///
-/// # Errors
-/// Those of [`Database::query`].
-pub async fn find_event(database: &Database, id: TaskId) -> Result<Event, Error> {
-    let parameters = vec![text(id.to_string())];
-    let mut row = database.query(include_str!("find_event.sql"), parameters).await?;
-    Ok(Event {
-        at: unsigned(row.next("at")?),
-        elapsed: row.next("elapsed")?,
-        age: row.next("age")?,
-        reason: row.next("reason")?,
-    })
+/// Finds the event of a task's present state. `find_event.sql` says how far it looks. A fault is logged and gives an
+/// event of which nothing is known: neither a state nor a file depends on it.
+pub async fn find_event(database: &Database, id: TaskId) -> Event {
+    let found = async {
+        let parameters = vec![text(id.to_string())];
+        let mut row = database.query(include_str!("find_event.sql"), parameters).await?;
+        Ok(Event {
+            at: unsigned(row.next("at")?),
+            elapsed: row.next("elapsed")?,
+            age: row.next("age")?,
+            reason: row.next("reason")?,
+        })
+    };
+    let found = found.await.inspect_err(|error: &Error| database.record().cause(error));
+    found.unwrap_or_default()
 }
 
 /// Requests the stop of a task; returns the state after the request.

@@ -113,10 +113,7 @@ impl Definition for TaskStatus {
         let is_in_work = state.is_in_work();
         let needs_event = status.elapsed.is_none() || (is_in_work && status.own_worker_seen.is_none());
         let event = if needs_event {
-            let event = task::find_event(&database, id).await;
-            event
-                .inspect_err(|error| context.record.cause(error))
-                .unwrap_or_default()
+            task::find_event(&database, id).await
         } else {
             Event::default()
         };
