@@ -99,8 +99,8 @@ mod tests {
             ),
             (
                 "all",
-                debug("ERROR", "E42P01", "relation \"x\""),
-                state("42P01", "relation \\\"x\\"),
+                debug("ERROR", "E42P01", "relation \"x\" is not there"),
+                state("42P01", "relation \\\"x\\\" is not there"),
             ),
             (
                 "4.0 on",
