@@ -13,6 +13,7 @@
 //!
 //! Files, clocks and random bytes are those of the standard library and of `uuid`. Knows no other module.
 
+pub mod leftover;
 #[cfg(feature = "p2")]
 pub mod p2;
 #[cfg(feature = "p3")]
@@ -27,7 +28,10 @@ use p2 as chosen;
 use p3 as chosen;
 
 pub(crate) use chosen::serve;
-pub use chosen::{Answer, BodyError, Request, broken, get, query, sleep, variable, write_log};
+pub use chosen::{Answer, BodyError, RequestBody, broken, get, query, sleep, variable, write_log};
+
+/// A request to the component.
+pub type Request = http::Request<leftover::Body<RequestBody>>;
 
 /// A parameter of a statement.
 #[derive(Debug, Clone, PartialEq)]

@@ -29,8 +29,8 @@ mod spin {
     wit_bindgen::generate!({ path: "wit", world: "planexe:mcp/spin-p2", generate_all });
 }
 
-/// A request to the component.
-pub type Request = http::Request<Body>;
+/// The body of a request to the component.
+pub type RequestBody = Body;
 /// The answer of an outbound request; its body is a stream.
 pub type Answer = http::Response<Body>;
 
@@ -38,7 +38,7 @@ pub type Answer = http::Response<Body>;
 /// statement that does not end keeps it from watching them.
 const PHASE_LIMIT: Duration = Duration::from_secs(10);
 
-/// Makes a function from [`Request`] to an answer the component's entry point.
+/// Makes a function from [`super::Request`] to an answer the component's entry point.
 macro_rules! serve {
     ($handle:path) => {
         #[cfg(target_family = "wasm")]
@@ -103,10 +103,9 @@ pub async fn get(url: &str) -> Result<Answer, Broken> {
     };
     let incoming = incoming.map_err(|code| broken(&code))?;
     let answer = || {
-        let headers = headers(&incoming.headers())?;
-        let mut answer = http::Response::new(Body::new(incoming.consume().ok()?, &headers)?);
+        let mut answer = http::Response::new(Body::new(incoming.consume().ok()?)?);
         *answer.status_mut() = http::StatusCode::from_u16(incoming.status()).ok()?;
-        *answer.headers_mut() = headers;
+        *answer.headers_mut() = headers(&incoming.headers())?;
         Some(answer)
     };
     answer().ok_or(Broken::Protocol)

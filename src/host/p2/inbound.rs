@@ -1,21 +1,16 @@
 //! Requests to the component, and its answers.
 
-use std::{future::Future, pin::pin, time::Duration};
+use std::future::Future;
 
 use bytes::Bytes;
-use futures::future::select;
-use http::{Uri, header, uri};
+use http::{Uri, uri};
 use http_body_util::BodyExt as _;
 use wasi::http::types::{
     ErrorCode, Fields, IncomingRequest, Method, OutgoingBody, OutgoingResponse, ResponseOutparam, Scheme,
 };
 
-use super::{Body, Request, executor, sleep};
-
-/// How long, and how many bytes, an answer's request is read on for. Where a request is refused before all of it has come,
-/// the end of the connection would reach a client that is still sending before the answer does.
-const LEFTOVER_TIME: Duration = Duration::from_secs(3);
-const LEFTOVER_BYTES: usize = 16 << 20;
+use super::{Body, executor, headers};
+use crate::host::{Request, leftover};
 
 /// Serves one request.
 pub fn serve<A, B>(incoming: IncomingRequest, answer: ResponseOutparam, handle: impl FnOnce(Request) -> A)
@@ -28,11 +23,7 @@ where
             return ResponseOutparam::set(answer, Err(ErrorCode::HttpRequestUriInvalid));
         };
         drop(incoming);
-        let leftover = leftover(&request);
-        respond(handle(request).await, answer).await;
-        if let Some(body) = leftover {
-            read_on(body).await;
-        }
+        respond(leftover::answer(request, handle).await, answer).await;
     });
     debug_assert!(
         served.is_some(),
@@ -40,8 +31,8 @@ where
     );
 }
 
-/// The request as the component knows it; `None` when it is not valid HTTP, which the host has checked already.
-fn request(incoming: &IncomingRequest) -> Option<Request> {
+/// The request in the terms of `http`; `None` when it is not valid HTTP, which the host has checked already.
+fn request(incoming: &IncomingRequest) -> Option<http::Request<Body>> {
     let mut uri = Uri::builder().path_and_query(incoming.path_with_query().unwrap_or_default());
     // Both or none: a URI is absolute or a path.
     if let (Some(scheme), Some(authority)) = (incoming.scheme(), incoming.authority()) {
@@ -52,9 +43,8 @@ fn request(incoming: &IncomingRequest) -> Option<Request> {
         };
         uri = uri.scheme(scheme).authority(authority);
     }
-    let headers = super::headers(&incoming.headers())?;
-    let mut request = http::Request::new(Body::new(incoming.consume().ok()?, &headers)?);
-    *request.headers_mut() = headers;
+    let mut request = http::Request::new(Body::new(incoming.consume().ok()?)?);
+    *request.headers_mut() = headers(&incoming.headers())?;
     *request.uri_mut() = uri.build().ok()?;
     *request.method_mut() = match incoming.method() {
         Method::Get => http::Method::GET,
@@ -69,27 +59,6 @@ fn request(incoming: &IncomingRequest) -> Option<Request> {
         Method::Other(name) => name.parse().ok()?,
     };
     Some(request)
-}
-
-/// The body of a request that a client may still be sending when the answer is there. Not of one that waits to be asked
-/// for its body (RFC 9110 section 10.1.1).
-fn leftover(request: &Request) -> Option<Body> {
-    let headers = request.headers();
-    let sends = headers.contains_key(header::CONTENT_LENGTH) || request.method() == http::Method::POST;
-    (sends && !headers.contains_key(header::EXPECT)).then(|| request.body().clone())
-}
-
-/// Reads the rest of a body, within limits.
-async fn read_on(mut body: Body) {
-    let reading = async {
-        let mut read = 0;
-        while let Some(Ok(frame)) = body.frame().await
-            && read < LEFTOVER_BYTES
-        {
-            read += frame.data_ref().map_or(0, Bytes::len);
-        }
-    };
-    select(pin!(reading), pin!(sleep(LEFTOVER_TIME))).await;
 }
 
 /// Sends an answer. A whole body is written before its head leaves, so that both leave in one packet: a client would wait
