@@ -76,7 +76,7 @@ pub fn variables() -> BTreeMap<String, String> {
 }
 
 /// The names of the interfaces that the built component imports and exports.
-pub fn interfaces() -> &'static (BTreeSet<String>, BTreeSet<String>) {
+fn interfaces() -> &'static (BTreeSet<String>, BTreeSet<String>) {
     static INTERFACES: LazyLock<(BTreeSet<String>, BTreeSet<String>)> = LazyLock::new(|| {
         let manifest = contents();
         let mut components = manifest["component"].as_table().expect("a table").values();
@@ -95,7 +95,7 @@ pub fn interfaces() -> &'static (BTreeSet<String>, BTreeSet<String>) {
 }
 
 /// The names of what a world imports and exports.
-pub fn names(resolve: &Resolve, world: WorldId) -> (BTreeSet<String>, BTreeSet<String>) {
+fn names(resolve: &Resolve, world: WorldId) -> (BTreeSet<String>, BTreeSet<String>) {
     let world = &resolve.worlds[world];
     let imports = world.imports.keys().map(|key| resolve.name_world_key(key));
     let exports = world.exports.keys().map(|key| resolve.name_world_key(key));
