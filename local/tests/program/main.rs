@@ -1,0 +1,4 @@
+//! The program `planexe-local`, seen from outside.
+#![cfg(test)]
+
+mod up;
