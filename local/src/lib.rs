@@ -30,6 +30,7 @@ mod stack;
 pub mod cluster;
 pub mod demo;
 pub mod host;
+pub mod serve;
 pub mod settings;
 pub mod stdio;
 pub mod up;

@@ -1,4 +1,0 @@
-//! The program `planexe-local`, seen from outside.
-#![cfg(test)]
-
-mod up;
