@@ -215,7 +215,9 @@ async fn context(
 ) -> Result<Context, Error> {
     let caller = Caller::identify(key, &access).await?;
     caller.may_look(&access)?;
-    warn_if_open(&access);
+    if access.api_key.is_none() && access.require_user_key == Ok(false) {
+        record.open();
+    }
     if let Some(error) = access.max_body_fault {
         record.note(&error.to_string());
     }
@@ -241,14 +243,6 @@ fn origin_allowed(origin: &HeaderValue, access: &Access) -> bool {
     origin
         .to_str()
         .is_ok_and(|origin| auth::origin_allowed(origin, allowed))
-}
-
-/// Says once for each instance that anybody may call.
-fn warn_if_open(access: &Access) {
-    static WARNED: std::sync::Once = std::sync::Once::new();
-    if access.api_key.is_none() && access.require_user_key == Ok(false) {
-        WARNED.call_once(|| log::warning("PLANEXE_MCP_API_KEY is not set: anybody who reaches this server may use it"));
-    }
 }
 
 /// Whether it is where clients go that take a 401 for the beginning of an OAuth sign-in (RFC 7591, RFC 6749).

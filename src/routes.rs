@@ -74,10 +74,7 @@ where
     let capacity = announced.map_or(0, |length| usize::try_from(length).unwrap_or(FIRST_CAPACITY));
     let reading = async {
         let mut read = Vec::with_capacity(capacity.min(FIRST_CAPACITY));
-        // What is announced is all: the host reads no further, and asking it whether that was the end costs as much
-        // as the body itself.
-        while announced.is_none_or(|length| length != read.len() as u64) {
-            let Some(frame) = body.frame().await else { break };
+        while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|code| Error::BodyUnreadable(code.to_string()))?;
             let Ok(data) = frame.into_data() else { continue };
             if (read.len() + data.len()) as u64 > limit {

@@ -5,25 +5,25 @@ use std::{cell::Cell, time::Duration};
 use spin_sdk::{
     http::{EmptyBody, Response},
     pg::{Connection, DbValue, Error, ParameterValue, PgError, QueryError},
-    wasip3::http::types::ErrorCode,
+    wasip3::{http::types::ErrorCode, http_compat::IncomingRequestBody},
 };
 
 use super::{Broken, Parameter, Refusal, Value};
 
-/// A request to the component.
-pub type Request = spin_sdk::http::Request;
+/// The body of a request to the component.
+pub type RequestBody = IncomingRequestBody;
 /// The answer of an outbound request; its body is a stream.
 pub type Answer = Response;
 /// What breaks the body of an [`Answer`].
 pub type BodyError = ErrorCode;
 
-/// Makes a function from [`Request`] to an answer the component's entry point.
+/// Makes a function from [`super::Request`] to an answer the component's entry point.
 macro_rules! serve {
     ($handle:path) => {
         #[cfg(target_family = "wasm")]
         #[spin_sdk::http_service]
-        async fn handle(request: $crate::host::Request) -> $crate::render::Response {
-            $handle(request).await
+        async fn handle(request: spin_sdk::http::Request) -> $crate::render::Response {
+            $crate::host::leftover::answer(request, $handle).await
         }
     };
 }

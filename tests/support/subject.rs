@@ -76,7 +76,7 @@ pub fn variables() -> BTreeMap<String, String> {
 }
 
 /// The names of the interfaces that the built component imports and exports.
-pub fn interfaces() -> &'static (BTreeSet<String>, BTreeSet<String>) {
+fn interfaces() -> &'static (BTreeSet<String>, BTreeSet<String>) {
     static INTERFACES: LazyLock<(BTreeSet<String>, BTreeSet<String>)> = LazyLock::new(|| {
         let manifest = contents();
         let mut components = manifest["component"].as_table().expect("a table").values();
