@@ -49,14 +49,18 @@ fn a_plan_is_waited_for_and_saved_once() {
         let kept = std::fs::read_to_string(plans.0.join(&report)).expect("a file");
         assert_eq!(kept, "notes of the user");
 
+        // So is a link, which may lead anywhere.
+        let elsewhere = plans.0.join("elsewhere");
+        std::os::unix::fs::symlink(&elsewhere, plans.0.join(format!("{id}.zip"))).expect("a link");
         let zip = client
             .tool("task_download", json!({ "task_id": id, "artifact": "zip" }))
             .await;
         check_saved(&zip);
+        assert!(!elsewhere.exists());
         assert!(
             zip["saved_path"]
                 .as_str()
-                .is_some_and(|path| path.ends_with(&format!("/{id}.zip")))
+                .is_some_and(|path| path.ends_with(&format!("/{id}-1.zip")))
         );
 
         // The link for people leads to this process, and only with its signature.
@@ -140,7 +144,7 @@ fn a_cancelled_request_has_no_answer_and_others_go_on() {
         let stage = Stage::builder().build().await;
         let plans = Plans::new("cancel");
         let mut client = Client::here(&stage, &[("PLANEXE_PATH", plans.path())]).await;
-        let id = stage.create("nobody works on it").await;
+        let id = stage.create("no worker has it").await;
         let params = json!({
             "name": "task_download", "arguments": { "task_id": id, "wait_seconds": 3600 }, "_meta": { "progressToken": "t" }
         });

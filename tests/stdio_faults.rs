@@ -332,7 +332,8 @@ fn the_key_does_not_follow_redirects_elsewhere() {
 
 #[test]
 fn what_differs_from_its_description_is_not_saved() {
-    let acts: [(&str, fn() -> Act, &str); 4] = [
+    type Row = (&'static str, fn() -> Act, &'static str);
+    let acts: [Row; 4] = [
         (
             "GET /",
             || Act::Change(Box::new(|body| body.replacen("<h", "<H", 1))),

@@ -6,7 +6,7 @@ use rmcp::model::{
     ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
     ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities, ServerConfig, Tool,
 };
-use rmcp::service::{RequestContext, RoleServer};
+use rmcp::service::{Peer, RequestContext, RoleClient, RoleServer, ServiceError};
 use rmcp::{ErrorData, ServerHandler};
 
 use super::client::Client;
@@ -40,6 +40,20 @@ impl Bridge {
         Ok(config)
     }
 
+    /// Sends a request that changes nothing.
+    async fn ask<P: Clone, T, F>(
+        &self,
+        context: &RequestContext<RoleServer>,
+        params: P,
+        send: fn(Peer<RoleClient>, P) -> F,
+    ) -> Result<T, ErrorData>
+    where
+        F: Future<Output = Result<T, ServiceError>>,
+    {
+        let work = async { self.client()?.ask(true, params, send).await };
+        unless_cancelled(context, work).await.map_err(Failure::into_error)
+    }
+
     async fn call(
         &self,
         request: CallToolRequestParams,
@@ -54,7 +68,7 @@ impl Bridge {
     }
 }
 
-/// The outcome of a request, unless the client cancels it: then nobody reads the answer.
+/// The outcome of a request; the client may cancel it, and is sent no answer then.
 async fn unless_cancelled<T>(
     context: &RequestContext<RoleServer>,
     work: impl Future<Output = Result<T, Failure>>,
@@ -69,10 +83,7 @@ async fn unless_cancelled<T>(
 macro_rules! pass_on {
     ($($method:ident($params:ty) -> $result:ty, by $send:ident;)*) => {$(
         async fn $method(&self, request: $params, context: RequestContext<RoleServer>) -> Result<$result, ErrorData> {
-            let work = async {
-                self.client()?.ask(true, request, |peer, request| async move { peer.$send(request).await }).await
-            };
-            unless_cancelled(&context, work).await.map_err(Failure::into_error)
+            self.ask(&context, request, |peer, request| async move { peer.$send(request).await }).await
         }
     )*};
 }
@@ -99,16 +110,8 @@ impl ServerHandler for Bridge {
         request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let work = async {
-            self.client()?
-                .ask(
-                    true,
-                    request,
-                    |peer, request| async move { peer.list_tools(request).await },
-                )
-                .await
-        };
-        let mut list = unless_cancelled(&context, work).await.map_err(Failure::into_error)?;
+        let send = |peer: Peer<RoleClient>, request| async move { peer.list_tools(request).await };
+        let mut list = self.ask(&context, request, send).await?;
         if list.next_cursor.is_none() {
             let tool = serde_json::from_str::<Tool>(download::DEFINITION);
             let mut tool = tool.map_err(|error| ErrorData::internal_error(error.to_string(), None))?;
