@@ -1,7 +1,5 @@
 //! `planexe-local demo`: the whole job against a server, as a person at a terminal sees it.
 
-use planexe_local::server::Server;
-
 use crate::support::{
     Stage, run,
     stdio::{Plans, program},
@@ -30,9 +28,7 @@ async fn demo(url: &str, key: &str, goal: &str, out: &Plans) -> (String, String,
 fn report_and_archive_are_saved_and_what_went_wrong_is_told() {
     run(async {
         let stage = Stage::builder().with_key().working().build().await;
-        let server = Server::bind(([127, 0, 0, 1], 0).into()).await.expect("a listener");
-        let url = format!("http://{}", server.local_addr());
-        let serving = tokio::spawn(server.serve(stage.host.clone(), std::future::pending()));
+        let url = format!("http://{}", stage.address());
         let plans = Plans::new("demo");
 
         let (told, complaints, is_well) = demo(&url, "secret", "Open a bakery in Lyon", &plans).await;
@@ -61,8 +57,7 @@ fn report_and_archive_are_saved_and_what_went_wrong_is_told() {
             let (_, complaint, is_well) = demo(&url, key, goal, &plans).await;
             assert!(!is_well && complaint.contains(words), "{complaint}");
         }
-        serving.abort();
-        _ = serving.await;
+        stage.process.kill();
         let (_, complaint, is_well) = demo(&url, "secret", "Open a bakery", &plans).await;
         assert!(
             !is_well && complaint.contains("No server answers at 127.0.0.1:"),

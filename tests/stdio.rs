@@ -1,8 +1,6 @@
 //! `planexe-local stdio` as a client starts it: a process with an input and an output.
 
-use planexe_local::server::Server;
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
 
 use crate::support::{
     Stage, project, run,
@@ -98,8 +96,7 @@ fn the_end_of_the_input_waits_for_answers() {
         let mut ids: Vec<i64> = answers.iter().map(id).collect();
         ids.sort_unstable();
         assert_eq!(ids, (0..40).collect::<Vec<_>>());
-        let count = stage.value("SELECT count(*)::text FROM task_item", &[]).await;
-        assert_eq!(count.as_deref(), Some("40"));
+        assert_eq!(stage.count("task_item").await, 40);
     });
 }
 
@@ -167,12 +164,7 @@ fn an_address_or_a_key_that_cannot_be_used_is_told_at_once() {
 fn a_bridge_to_a_server_with_a_key() {
     run(async {
         let stage = Stage::builder().with_key().working().build().await;
-        let server = Server::bind(([127, 0, 0, 1], 0).into()).await.expect("a listener");
-        let url = format!("http://{}", server.local_addr());
-        let (stop, stopped) = oneshot::channel::<()>();
-        let serving = tokio::spawn(server.serve(stage.host.clone(), async {
-            stopped.await.unwrap_or_default();
-        }));
+        let url = format!("http://{}", stage.address());
         let plans = Plans::new("bridge");
 
         let mut client = Client::to(&url, &[]);
@@ -195,8 +187,7 @@ fn a_bridge_to_a_server_with_a_key() {
         let wait = json!({ "task_id": created["task_id"], "wait_seconds": 60 });
         check_saved(&client.tool("task_download", wait).await);
 
-        stop.send(()).expect("a server");
-        serving.await.expect("no panic").expect("a clean end");
+        stage.process.kill();
         let lost = client
             .tool("task_status", json!({ "task_id": created["task_id"] }))
             .await;

@@ -5,7 +5,6 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use planexe_local::server::Server;
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -41,7 +40,7 @@ struct Proxy {
 impl Proxy {
     /// A proxy in front of a stage's server.
     async fn start(stage: &Stage, act: impl Fn(&str) -> Act + Send + Sync + 'static) -> Self {
-        let target = serve(stage).await;
+        let target = stage.address();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let (address, seen) = (listener.local_addr().expect("an address"), Arc::default());
         let (log, act) = (Arc::clone(&seen), Arc::new(act));
@@ -63,14 +62,6 @@ impl Proxy {
         let seen = self.seen.lock().expect("no panic");
         seen.iter().filter(|request| request.contains(words)).cloned().collect()
     }
-}
-
-/// Serves a stage over TCP.
-async fn serve(stage: &Stage) -> SocketAddr {
-    let server = Server::bind(([127, 0, 0, 1], 0).into()).await.expect("a listener");
-    let address = server.local_addr();
-    tokio::spawn(server.serve(stage.host.clone(), std::future::pending()));
-    address
 }
 
 async fn exchange(
@@ -236,7 +227,7 @@ fn a_server_that_is_not_there_and_one_without_tls_are_told_apart() {
             .expect("a port")
             .local_addr()
             .expect("an address");
-        let served = serve(&stage).await;
+        let served = stage.address();
         for (url, code) in [
             (format!("http://{unused}"), "SERVER_UNREACHABLE"),
             (format!("https://{served}/mcp"), "TLS_FAILED"),
@@ -253,12 +244,7 @@ fn a_server_that_is_not_there_and_one_without_tls_are_told_apart() {
 fn a_lost_connection_buys_one_plan() {
     run(async {
         let stage = Stage::builder().build().await;
-        let count = async || {
-            stage
-                .value("SELECT count(*)::text FROM task_item", &[])
-                .await
-                .expect("a number")
-        };
+        let count = async || stage.count("task_item").await;
         let first = Mutex::new(true);
         let proxy = Proxy::start(&stage, move |request| {
             let is_create = request.contains("task_create") && std::mem::take(&mut *first.lock().expect("no panic"));
@@ -268,7 +254,7 @@ fn a_lost_connection_buys_one_plan() {
         let mut client = Client::to(&proxy.url(), &[]);
         let created = client.tool("task_create", json!({ "prompt": "Open a bakery" })).await;
         assert_eq!(created["repeated"], true, "{created}");
-        assert_eq!((proxy.seen("task_create").len(), &*count().await), (2, "1"));
+        assert_eq!((proxy.seen("task_create").len(), count().await), (2, 1));
         client.end().await;
 
         // Two lost connections are too many.
@@ -283,7 +269,7 @@ fn a_lost_connection_buys_one_plan() {
         let mut client = Client::to(&proxy.url(), &[]);
         let lost = client.tool("task_create", json!({ "prompt": "Open a café" })).await;
         assert_eq!(lost["error"]["code"], "SERVER_UNREACHABLE");
-        assert_eq!((proxy.seen("task_create").len(), &*count().await), (2, "2"));
+        assert_eq!((proxy.seen("task_create").len(), count().await), (2, 2));
         client.end().await;
 
         // A server that does not know ids would make two plans.
@@ -297,7 +283,7 @@ fn a_lost_connection_buys_one_plan() {
         let mut client = Client::to(&proxy.url(), &[]);
         let lost = client.tool("task_create", json!({ "prompt": "Open a shop" })).await;
         assert_eq!(lost["error"]["code"], "SERVER_UNREACHABLE");
-        assert_eq!((proxy.seen("task_create").len(), &*count().await), (1, "3"));
+        assert_eq!((proxy.seen("task_create").len(), count().await), (1, 3));
         client.end().await;
     });
 }

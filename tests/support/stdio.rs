@@ -9,11 +9,11 @@ use tokio::{
     process::{Child, ChildStdin, ChildStdout, Command},
 };
 
-use super::{ANSWERED, Stage, cluster, project};
+use super::{ANSWERED, Stage, cluster, process::planexe_local, project};
 
-/// The program, as `scripts/build` builds it, with an environment of its own.
+/// The program with an environment of its own.
 pub fn program(subcommand: &str, variables: &[(&str, &str)]) -> Command {
-    let program = project().join("target/debug/planexe-local");
+    let program = planexe_local();
     assert!(program.is_file(), "{} is missing: run scripts/build", program.display());
     let mut command = Command::new(program);
     command.arg(subcommand).env_clear().envs(variables.iter().copied());
