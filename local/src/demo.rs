@@ -57,13 +57,31 @@ struct Created {
 /// # Errors
 /// One sentence that says what failed and what to do.
 pub async fn run(url: &str, key: Option<&str>, options: DemoOptions) -> Result<()> {
+    let client = Client::new(url, key)?;
+    let mut running = None;
+    tokio::select! {
+        done = walk(&client, options, &mut running) => return done,
+        _ = ctrl_c() => {}
+    }
+    let Some(task) = running else { bail!("interrupted") };
+    println!("Asking the server to stop the task.");
+    tokio::select! {
+        stopped = client.tool::<Status>("task_stop", object!({ "task_id": task.to_string() })) => {
+            println!("task_stop: the task is now “{}”.", stopped?.state);
+            Ok(())
+        }
+        _ = ctrl_c() => bail!("interrupted; the task {task} may go on"),
+    }
+}
+
+/// The whole job. `running` is the task while it may have to be stopped.
+async fn walk(client: &Client, options: DemoOptions, running: &mut Option<Uuid>) -> Result<()> {
     let DemoOptions { goal, out, detail, .. } = options;
     if goal.trim().is_empty() {
         bail!("the goal is empty: say in a few words what the plan is for");
     }
     let unwritable = || format!("cannot make the folder {}: choose another one", out.display());
     std::fs::create_dir_all(&out).with_context(unwritable)?;
-    let client = Client::new(url, key)?;
     let server = client.info().await?.server_info.unwrap_or_default();
     println!("Connected to {} {} at {}.", server.name, server.version, client.url);
 
@@ -73,22 +91,13 @@ pub async fn run(url: &str, key: Option<&str>, options: DemoOptions) -> Result<(
     let arguments = object!({ "prompt": goal.trim(), "speed_vs_detail": detail });
     let Created { task_id: task } = client.tool("task_create", arguments).await?;
     println!("task_create: task {task}, detail “{detail}”.");
+    *running = Some(task);
+    watch(client, task).await?;
+    *running = None;
 
-    let is_completed = tokio::select! {
-        is_completed = watch(&client, task) => is_completed?,
-        _ = ctrl_c() => false,
-    };
-    if !is_completed {
-        println!("Asking the server to stop the task.");
-        let stopped = client
-            .tool::<Status>("task_stop", object!({ "task_id": task.to_string() }))
-            .await?;
-        println!("task_stop: the task is now “{}”.", stopped.state);
-        return Ok(());
-    }
     let mut path = PathBuf::new();
     for artifact in [Artifact::Zip, Artifact::Report] {
-        let saved = match fetch(&client, task, artifact, &out).await? {
+        let saved = match fetch(client, task, artifact, &out).await? {
             Ok(saved) => saved,
             Err(not_ready) => bail!("a file is not there although the task is completed: {not_ready}"),
         };
@@ -102,7 +111,7 @@ pub async fn run(url: &str, key: Option<&str>, options: DemoOptions) -> Result<(
 }
 
 /// Shows the progress until the task is completed.
-async fn watch(client: &Client, task: Uuid) -> Result<bool> {
+async fn watch(client: &Client, task: Uuid) -> Result<()> {
     let began = Instant::now();
     let mut is_waiting = true;
     let mut last = String::new();
@@ -115,7 +124,7 @@ async fn watch(client: &Client, task: Uuid) -> Result<bool> {
             last = line;
         }
         match state {
-            "completed" => return Ok(true),
+            "completed" => return Ok(()),
             "failed" => bail!("the plan failed: {message} Look at what the worker says."),
             "stopping" | "stopped" => bail!("the task was stopped: {message}"),
             "pending" if is_waiting && began.elapsed() > PATIENCE => {
