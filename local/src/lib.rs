@@ -3,7 +3,7 @@
 //!
 //! - [`host`]: reads `spin.toml` and serves its component over HTTP, of WASI 0.2 (`wasi:http/incoming-handler@0.2`,
 //!   `fermyon:spin@2.0.0`) or WASI 0.3 (`wasi:http/handler@0.3.0`, `spin:postgres@4.2.0`, `spin:variables@3.0.0`)
-//! - [`stdio`]: MCP over standard input and output, for the same or for a remote server
+//! - [`stdio`]: MCP over standard input and output, as a bridge to the same or to a remote server
 //! - [`cluster`]: a private Postgres. [`worker`]: a double of the two services that make plans
 //!
 //! # Where the host differs from Spin
@@ -24,7 +24,6 @@
 //! Of Spin's interfaces it has the functions in `wit/`.
 
 mod faults;
-mod https;
 mod stack;
 
 pub mod cluster;
