@@ -249,10 +249,8 @@ pub(crate) fn manifest(project: &Path) -> Result<Manifest> {
 /// When it is not built, or this host cannot run it.
 pub(crate) async fn load(project: &Path, variables: &Variables, stdout: Output) -> Result<Host> {
     let manifest = manifest(project)?;
-    if let Some((_, component)) = manifest.components().iter().next()
-        && !component.source().is_file()
-    {
-        bail!("{} is missing: run scripts/build", component.source().display());
+    if !manifest.source().is_file() {
+        bail!("{} is missing: run scripts/build", manifest.source().display());
     }
     let cache = project.join("target/component-cache");
     let runtime = tokio::task::spawn_blocking({
