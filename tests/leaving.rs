@@ -12,7 +12,7 @@ use tokio::{
 
 use crate::{
     download_entries::noise,
-    support::{Stage, eventually, own_cluster, request, run},
+    support::{Stage, connect, eventually, own_cluster, request, run},
 };
 
 /// What a client asks for.
@@ -116,7 +116,7 @@ fn who_leaves_at_any_stage_leaves_nothing_behind() {
     run(async {
         let cluster = own_cluster(&[]).await;
         let stage = Stage::builder().with_users().on(cluster).await;
-        let locker = stage.connect().await.expect("a connection");
+        let locker = connect(&stage.url).await.expect("a connection");
         let user = stage.user("ann", 1_000).await;
         let created = stage.tool_as(&user.key, "task_create", arguments("finished")).await;
         let finished = created["task_id"].as_str().expect("an id").to_owned();
