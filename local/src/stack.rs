@@ -7,15 +7,14 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::Result;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tokio_postgres::NoTls;
 
 use crate::cluster::{Cluster, ClusterOptions, InUse};
-use crate::host::{Environment, Host, HostOptions, Output, Runtime};
-use crate::manifest::Manifest;
+use crate::host::{Host, HostOptions};
 use crate::settings::{self, Variables};
 use crate::worker::{Worker, WorkerOptions};
 
@@ -231,40 +230,22 @@ fn lead_to(variables: &mut Variables, port: u16, worker: &Worker) {
     }
 }
 
-/// The application's manifest with the runtime configuration beside it.
-///
-/// # Errors
-/// When one of them cannot be read.
-pub(crate) fn manifest(project: &Path) -> Result<Manifest> {
-    let runtime_config = project.join("runtime-config.toml");
-    Manifest::load(
-        &project.join("spin.toml"),
-        runtime_config.is_file().then_some(&*runtime_config),
-    )
-}
-
-/// The component in the local host, compiled or taken from the cache. `stdout` is where its standard output goes.
+/// The component in the local host, compiled or taken from the cache.
 ///
 /// # Errors
 /// When it is not built, or this host cannot run it.
-pub(crate) async fn load(project: &Path, variables: &Variables, stdout: Output) -> Result<Host> {
-    let manifest = manifest(project)?;
-    if !manifest.source().is_file() {
-        bail!("{} is missing: run scripts/build", manifest.source().display());
-    }
-    let cache = project.join("target/component-cache");
-    let runtime = tokio::task::spawn_blocking({
-        let manifest = manifest.clone();
-        move || Runtime::load(&manifest, Some(&cache))
-    })
-    .await
-    .context("the compilation was interrupted")??;
+pub(crate) async fn load(project: &Path, variables: &Variables) -> Result<Host> {
+    let runtime_config = project.join("runtime-config.toml");
     let options = HostOptions {
-        environment: Environment::Fixed(variables.clone()),
-        stdout,
-        ..HostOptions::default()
+        manifest: project.join("spin.toml"),
+        runtime_config: Some(runtime_config).filter(|file| file.is_file()),
+        environment: variables
+            .iter()
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect(),
+        max_reuse: None,
     };
-    Host::new(&runtime, &manifest, options)
+    Host::load(options).await
 }
 
 #[cfg(test)]

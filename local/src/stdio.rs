@@ -27,8 +27,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use crate::host::Output;
-use crate::server::Server;
+use crate::host::server::Server;
 use crate::settings::Variables;
 use crate::stack::{self, Stack, StackOptions};
 use crate::up;
@@ -128,15 +127,13 @@ impl OwnServer {
         variables.insert(KEY.to_owned(), key.clone());
         // Links lead to this server, not to one that the settings are for.
         variables.remove("PLANEXE_MCP_PUBLIC_BASE_URL");
-        let host = stack::load(project, &variables, Output::Null).await?;
+        let host = stack::load(project, &variables).await?;
         let server = Server::bind(([127, 0, 0, 1], 0).into()).await?.with_grace(GRACE);
         let client = Client::new(&format!("http://{}", server.local_addr()), Some(&key))?;
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = tokio::spawn(async move {
             let stopped = async { stopped.await.unwrap_or_default() };
-            if let Err(error) = server.serve(host, stopped).await {
-                note(&format!("the server has ended: {error:#}"));
-            }
+            host.serve(server, stopped).await;
         });
         Ok((client, Self { stack, stop, serving }))
     }

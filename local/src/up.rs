@@ -10,8 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use tokio::process::{Child, Command};
 
-use crate::host::Output;
-use crate::server::Server;
+use crate::host::server::Server;
 use crate::settings::{self, Variables};
 use crate::stack::{self, Stack, StackOptions};
 
@@ -94,12 +93,11 @@ pub async fn run(options: UpOptions) -> Result<()> {
 /// Serves with the local host until asked to end.
 async fn serve_here(project: &Path, variables: &Variables, listener: Server) -> Result<()> {
     say("Compiling the component to machine code (cached for the next start) ...");
-    let host = stack::load(project, variables, Output::Inherit).await?;
+    let host = stack::load(project, variables).await?;
     welcome(listener.local_addr(), variables, "the local host");
-    listener
-        .with_grace(Duration::from_secs(2))
-        .serve(host, end_signal())
-        .await
+    host.serve(listener.with_grace(Duration::from_secs(2)), end_signal())
+        .await;
+    Ok(())
 }
 
 /// Serves with Spin until asked to end, or until Spin ends.
