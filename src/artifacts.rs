@@ -1,12 +1,10 @@
 //! The files of a run: from the database when it has them, else from `worker_plan`. Files are streamed.
 
-mod archive;
-mod feed;
-#[cfg(fuzzing)]
-pub mod fuzzing;
+pub(crate) mod archive;
+pub(crate) mod feed;
 mod listing;
-mod passing;
-mod unpack;
+pub(crate) mod passing;
+pub(crate) mod unpack;
 mod whole;
 
 use std::{ops::Range, time::Duration};

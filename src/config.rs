@@ -3,9 +3,6 @@
 //! A blank value means the default. Each setting is read where it is needed, so that a request pays only for those that
 //! it uses, and one that cannot be used harms only the calls that depend on it.
 
-#[cfg(fuzzing)]
-pub mod fuzzing;
-
 use std::{
     cell::RefCell,
     rc::Rc,
@@ -259,7 +256,7 @@ const ADDRESS_OPTIONS: &str =
     "connect_timeout=2&application_name=planexe-mcp&options=-c%20statement_timeout%3D2000%20-c%20TimeZone%3DUTC";
 
 /// Puts an address together; each part is percent-encoded, since a password may hold anything.
-fn database_uri(user: &str, password: &str, host: &str, port: &str, database: &str) -> String {
+pub(crate) fn database_uri(user: &str, password: &str, host: &str, port: &str, database: &str) -> String {
     format!(
         "postgres://{}:{}@{host}:{port}/{}?{ADDRESS_OPTIONS}",
         percent_encode(user),
@@ -270,7 +267,7 @@ fn database_uri(user: &str, password: &str, host: &str, port: &str, database: &s
 
 /// Takes the forms that `SQLAlchemy` knows (`postgresql+psycopg2://…`) to the one that the host knows; `None` for an
 /// address that is not of Postgres.
-fn normalise_database_uri(uri: &str) -> Option<String> {
+pub(crate) fn normalise_database_uri(uri: &str) -> Option<String> {
     let (scheme, rest) = uri.trim().split_once("://")?;
     if !matches!(scheme.split('+').next(), Some("postgres" | "postgresql")) {
         return None;

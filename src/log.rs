@@ -1,9 +1,6 @@
 //! The log: one line of JSON on stderr for each request, for the operator. Never a key, a prompt, the text of a
 //! request, or a raw path.
 
-#[cfg(fuzzing)]
-pub mod fuzzing;
-
 use std::{
     borrow::Cow,
     cell::{Cell, RefCell},
@@ -294,7 +291,7 @@ impl Line {
 }
 
 /// `X-Request-Id` when it is one, else the trace id of `traceparent` (W3C Trace Context section 3.2), else a new one.
-fn request_id(headers: &HeaderMap, key: Option<&Key>) -> String {
+pub(crate) fn request_id(headers: &HeaderMap, key: Option<&Key>) -> String {
     let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let sane = |id: &&str| {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._:-".contains(&b);

@@ -5,6 +5,7 @@ pub mod download;
 pub mod healthcheck;
 pub mod index;
 pub mod mcp;
+pub mod table;
 pub mod tools;
 
 use std::{fmt::Display, rc::Rc, time::Duration};
@@ -18,7 +19,7 @@ use crate::{
     auth::caller::{Caller, Standing},
     clock,
     db::{self, Database},
-    error::Error,
+    error::{Error, RETRY_AFTER},
     log::Record,
     render::{self, Response},
 };
@@ -50,9 +51,7 @@ fn answer(record: &Record, json: String) -> Response {
         return render::json(StatusCode::OK, json);
     }
     let mut response = render::json(StatusCode::SERVICE_UNAVAILABLE, json);
-    response
-        .headers_mut()
-        .insert(header::RETRY_AFTER, render::RETRY_AFTER.into());
+    response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER.into());
     response
 }
 

@@ -7,9 +7,9 @@
 use std::collections::BTreeMap;
 
 use libfuzzer_sys::fuzz_target;
-use planexe_mcp::mcp::{
-    Envelope,
+use planexe_mcp::{
     fuzzing::{Read, message},
+    mcp::Envelope,
 };
 use serde_json::value::RawValue;
 

@@ -80,7 +80,7 @@ impl Listing {
     }
 
     /// The files of an archive.
-    pub(super) fn of(names: &Names) -> Self {
+    pub(crate) fn of(names: &Names) -> Self {
         Self {
             files: names.files().map(|(moment, name)| (moment, name.to_vec())).collect(),
             is_gone: false,

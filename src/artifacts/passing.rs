@@ -13,7 +13,7 @@ use crate::error::{Error, Unavailable};
 const MAX_UNPACKED: u64 = 10 * super::MAX_SIZE;
 
 /// What a search has come to.
-pub(super) enum Passed {
+pub(crate) enum Passed {
     /// The content of the entry comes next.
     Found(Feed, Content),
     /// The archive has no such entry; with the folder that all of its entries are in, when there is one.
@@ -24,7 +24,7 @@ pub(super) enum Passed {
 ///
 /// # Errors
 /// [`Error::ContentUnavailable`] when the archive is broken or the entry, or one in front of it, cannot be read here.
-pub(super) async fn find(pieces: Pieces, name: &str) -> Result<Passed, Error> {
+pub(crate) async fn find(pieces: Pieces, name: &str) -> Result<Passed, Error> {
     let mut feed = Feed::new(pieces);
     let mut top = Top::Unseen;
     let mut unpacked = 0;

@@ -6,7 +6,8 @@ use serde::{Serialize, Serializer};
 use serde_json::{Value, json, value::RawValue};
 
 use super::{
-    frame::{Fault, INVALID_PARAMS, Params, Request, as_string},
+    error::{Fault, INVALID_PARAMS, METHOD_NOT_FOUND, json_rpc},
+    frame::{Params, Request, as_string},
     prompts, resources,
     revision::{Era, MODERN, SUPPORTED, Spoken, negotiate},
 };
@@ -40,7 +41,7 @@ pub(super) enum Failure {
 }
 
 /// The methods of all revisions.
-pub(crate) const METHODS: [&str; 10] = [
+pub const METHODS: [&str; 10] = [
     "initialize",
     "ping",
     "server/discover",
@@ -66,7 +67,10 @@ pub(super) fn is_call(method: &str) -> bool {
 /// Whether a request is a call that costs money.
 pub(super) fn costs(request: &Request<'_>) -> bool {
     let name = || request.params.name.and_then(as_string);
-    request.method == "tools/call" && name().is_some_and(|name| name == tools::TASK_CREATE)
+    request.method == "tools/call"
+        && name()
+            .and_then(|name| tools::find(&name))
+            .is_some_and(|tool| tool.costs)
 }
 
 /// Lets a caller have a method served, by whether it needs a key.
@@ -281,19 +285,22 @@ async fn call_tool(params: &Params<'_>, spoken: Spoken, context: &Context) -> Ou
     if !arguments.starts_with('{') {
         return invalid("params.arguments must be an object.");
     }
-    // The result of a tool that always says the same, made once for each instance and lifecycle.
-    static PREPARED: [OnceLock<String>; 2] = [const { OnceLock::new() }; 2];
+    // The results of constant tools, made once for each instance and lifecycle.
+    static PREPARED: [[OnceLock<String>; tools::ALL.len()]; 2] =
+        [const { [const { OnceLock::new() }; tools::ALL.len()] }; 2];
     let [legacy, modern] = &PREPARED;
     let prepared = if spoken.era == Era::Modern { modern } else { legacy };
-    let says_the_same = tools::says_the_same(&name, arguments);
-    if let Some(known) = prepared.get().filter(|_| says_the_same) {
-        context.record.tool(tools::PROMPT_EXAMPLES);
-        return Ok(known.as_str().into());
+    let prepared = tools::find_constant(&name, arguments).and_then(|(index, tool)| Some((prepared.get(index)?, tool)));
+    if let Some((result, tool)) = prepared
+        && let Some(result) = result.get()
+    {
+        context.record.tool(tool.name);
+        return Ok(result.as_str().into());
     }
     let (outcome, is_error) = match tools::call(&name, arguments, Form::Mcp, context).await {
         Ok(outcome) => (outcome, false),
         // A tool that does not exist is a mistake in the protocol; all else is a result that the agent can act on.
-        Err(error @ Error::UnknownTool(_)) => return Err(Failure::Fault(render::json_rpc(&error))),
+        Err(error @ Error::UnknownTool(_)) => return Err(Failure::Fault(json_rpc(&error))),
         Err(error) => (
             ToolOutcome {
                 result: tools::failure(&error),
@@ -319,10 +326,9 @@ async fn call_tool(params: &Params<'_>, spoken: Spoken, context: &Context) -> Ou
         },
         spoken.era,
     );
-    Ok(if says_the_same && !is_error {
-        prepared.get_or_init(|| result).as_str().into()
-    } else {
-        result.into()
+    Ok(match prepared {
+        Some((prepared, _)) if !is_error => prepared.get_or_init(|| result).as_str().into(),
+        _ => result.into(),
     })
 }
 
@@ -333,8 +339,5 @@ pub(super) fn unknown_method(method: &str) -> Fault {
         "initialize" | "ping" => format!(" It has gone in {MODERN}; server/discover takes its place."),
         _ => String::new(),
     };
-    Fault::new(
-        super::frame::METHOD_NOT_FOUND,
-        format!("Method {method:?} is not served.{hint}"),
-    )
+    Fault::new(METHOD_NOT_FOUND, format!("Method {method:?} is not served.{hint}"))
 }

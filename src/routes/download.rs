@@ -1,9 +1,6 @@
 //! `GET /download/{task_id}/{file}`: the files of a plan.
 
-pub(super) mod conditions;
-#[cfg(fuzzing)]
-pub mod fuzzing;
-
+pub(crate) mod conditions;
 use std::rc::Rc;
 
 use conditions::{Known, Wants, decide};
@@ -146,7 +143,7 @@ async fn authorise(wanted: Wanted<'_>, name: &str, key: Option<&Key>, access: &A
 }
 
 /// Headers that say what the file is. `length` is that of the body.
-fn described(file: &RunFile, id: TaskId, length: Option<u64>) -> Response {
+pub(crate) fn described(file: &RunFile, id: TaskId, length: Option<u64>) -> Response {
     let mut response = render::empty(StatusCode::OK);
     set(&mut response, header::CONTENT_TYPE, file.content_type());
     let disposition = match file {
@@ -193,7 +190,7 @@ fn streamed(response: Response, pieces: Pieces) -> Response {
 fn beyond(size: Option<u64>) -> Response {
     let size = size.unwrap_or_default();
     let body = render::Detail {
-        detail: format!("The file has {size} bytes: this range is not among them."),
+        detail: format!("The file has {size} bytes: this range is not among them.").into(),
         reason: None,
     };
     let mut response = render::json(StatusCode::RANGE_NOT_SATISFIABLE, render::to_json(&body));

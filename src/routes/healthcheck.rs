@@ -3,14 +3,14 @@
 use std::{borrow::Cow, rc::Rc, time::Duration};
 
 use futures::join;
-use http::{HeaderValue, StatusCode, header};
+use http::{StatusCode, header};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
     config::Access,
     db::Database,
-    error::{Error, Unavailable},
+    error::{Error, RETRY_AFTER, Unavailable},
     log::Record,
     render::{self, Response},
     worker_plan::WorkerPlan,
@@ -95,9 +95,7 @@ pub async fn get(query: &str, access: &Access, record: &Rc<Record>) -> Response 
         return render::json(StatusCode::OK, render::to_json(&body));
     }
     let mut response = render::json(StatusCode::SERVICE_UNAVAILABLE, render::to_json(&body));
-    response
-        .headers_mut()
-        .insert(header::RETRY_AFTER, HeaderValue::from(render::RETRY_AFTER));
+    response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER.into());
     response
 }
 
@@ -108,13 +106,16 @@ async fn database(record: &Rc<Record>) -> Answer {
     };
     let Err(failed) = asked.await else { return Ok(()) };
     record.cause(&failed);
-    Err(match failed {
-        Error::DatabaseUnavailable(cause) if cause.ends_with("in time") => "does not answer within 2 seconds".into(),
-        Error::DatabaseUnavailable(_) => "refuses connections or statements".into(),
-        Error::TablesMissing(tables) => {
-            format!("lacks the tables {tables}, which PlanExe's web frontend creates when it starts").into()
+    Err(if let Error::TablesMissing(tables) = failed {
+        format!("lacks the tables {tables}, which PlanExe's web frontend creates when it starts").into()
+    } else if let Error::DatabaseUnavailable(cause) = failed {
+        if cause.ends_with("in time") {
+            "does not answer within 2 seconds".into()
+        } else {
+            "refuses connections or statements".into()
         }
-        _ => "cannot be used with these settings".into(),
+    } else {
+        "cannot be used with these settings".into()
     })
 }
 
@@ -125,10 +126,12 @@ async fn worker_plan(record: &Rc<Record>) -> Answer {
     })?;
     service.check_health(LIMIT).await.map_err(|failed| {
         record.cause(&Error::ContentUnavailable(failed));
-        Cow::Borrowed(match failed {
-            Unavailable::WorkerTimeout => "does not answer within 2 seconds",
-            Unavailable::WorkerUnreachable => "cannot be reached",
-            _ => "reports an error",
+        Cow::Borrowed(if failed == Unavailable::WorkerTimeout {
+            "does not answer within 2 seconds"
+        } else if failed == Unavailable::WorkerUnreachable {
+            "cannot be reached"
+        } else {
+            "reports an error"
         })
     })
 }

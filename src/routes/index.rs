@@ -4,10 +4,8 @@ use http::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::{
-    render::{self, Response},
-    router,
-};
+use super::table;
+use crate::render::{self, Response};
 
 /// What `GET /` answers.
 #[derive(Serialize, JsonSchema)]
@@ -15,8 +13,7 @@ pub struct IndexBody {
     /// For people.
     description: &'static str,
     /// Method and path of each route.
-    #[schemars(with = "Vec<String>")]
-    routes: &'static [&'static str],
+    routes: Vec<String>,
     /// The kind of server, for programs.
     service: &'static str,
     /// Version of the server.
@@ -31,7 +28,11 @@ impl IndexBody {
             service: "planexe-mcp-http",
             version: env!("CARGO_PKG_VERSION"),
             description: "MCP server for PlanExe. Connect an MCP client to /mcp, or open /docs in a browser.",
-            routes: &router::TABLE,
+            routes: table::TABLE
+                .iter()
+                .map(|row| format!("{} {}", row.method, row.path))
+                .chain(["OPTIONS *".to_owned()])
+                .collect(),
         }
     }
 }

@@ -88,6 +88,9 @@ impl Definition for TaskCreate {
         idempotent_hint: false,
         open_world_hint: true,
     };
+    const EXAMPLE: &'static str =
+        r#"{"prompt":"Open a bakery in Lyon with 20 seats, EUR 150,000 and a start in May."}"#;
+    const COSTS: bool = true;
     const REACHES_TASKS: bool = false;
     type Arguments = Arguments;
     type Output = Output;

@@ -95,6 +95,7 @@ impl Definition for TaskFileInfo {
         answers ready: false. Free, changes nothing. Give download_url to the user as it is: it opens in a browser \
         until expires_at, usually for 15 minutes. Call again for a fresh link.";
     const ANNOTATIONS: Annotations = Annotations::READ_ONLY;
+    const EXAMPLE: &'static str = r#"{"task_id":"5e2b2a7c-8a52-4ab1-9c0e-1d6d43f6a7b4","artifact":"zip"}"#;
     type Arguments = Arguments;
     type Output = Output;
 
@@ -114,7 +115,7 @@ impl Definition for TaskFileInfo {
             Err(error @ Error::NotReady { state, progress }) => {
                 return Ok(Output {
                     ready: Some(false),
-                    reason: Some(error.message()),
+                    reason: Some(error.message().into_owned()),
                     state: Some(state.name()),
                     progress_percentage: Some(progress.percent()),
                     not_ready: Some((state, progress)),

@@ -37,6 +37,7 @@ impl Definition for TaskStop {
         idempotent_hint: true,
         open_world_hint: false,
     };
+    const EXAMPLE: &'static str = r#"{"task_id":"5e2b2a7c-8a52-4ab1-9c0e-1d6d43f6a7b4"}"#;
     type Arguments = Arguments;
     type Output = Output;
 
