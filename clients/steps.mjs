@@ -8,7 +8,8 @@ import { readFileSync } from "node:fs";
 const LIMIT = 120_000;
 /** How often a client asks for the state of a task. */
 const POLL = 100;
-const TOOLS = ["prompt_examples", "task_create", "task_status", "task_stop", "task_file_info"];
+/** scripts/clients runs in the folder of the project. */
+const TOOLS = JSON.parse(readFileSync("src/tools/list.json", "utf8")).map((tool) => tool.name);
 
 /** What the program was called with: its server, the server's key, and the way there with the mode of the client. */
 const [given] = process.argv.slice(3);

@@ -23,13 +23,6 @@ use uuid::Uuid;
 const LIMIT: Duration = Duration::from_secs(120);
 /// How often it asks for the state of a task.
 const POLL: Duration = Duration::from_millis(100);
-const TOOLS: [&str; 5] = [
-    "prompt_examples",
-    "task_create",
-    "task_status",
-    "task_stop",
-    "task_file_info",
-];
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
@@ -96,8 +89,12 @@ async fn walk(session: &Session) {
 
 async fn list(session: &Session) -> Result<()> {
     let tools = session.list_all_tools().await?;
-    for name in TOOLS {
-        ensure!(tools.iter().any(|tool| tool.name == name), "{name} is not listed");
+    for known in planexe_mcp::tools::ALL {
+        ensure!(
+            tools.iter().any(|tool| tool.name == known.name),
+            "{} is not listed",
+            known.name
+        );
     }
     let is_object = |schema: &JsonObject| schema.get("type") == Some(&json!("object"));
     for tool in tools {
