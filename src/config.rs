@@ -251,9 +251,12 @@ pub async fn worker_plan_url() -> Result<String, Misconfigured> {
 /// What every address carries. The address stays the same for all requests: the host keeps a pool for each.
 ///
 /// `statement_timeout` is shorter than our own limit: then Postgres undoes a slow statement and says so, and the caller
-/// is not left to wonder whether it took effect.
-const ADDRESS_OPTIONS: &str =
-    "connect_timeout=2&application_name=planexe-mcp&options=-c%20statement_timeout%3D2000%20-c%20TimeZone%3DUTC";
+/// is not left to wonder whether it took effect. Where the host waits for a statement and does nothing else, no limit of
+/// ours ends it: then the last four end a connection to a machine that is gone, within some seconds. Every Spin from 3.0 on
+/// knows all of them.
+const ADDRESS_OPTIONS: &str = "connect_timeout=2&application_name=planexe-mcp\
+    &options=-c%20statement_timeout%3D2000%20-c%20TimeZone%3DUTC\
+    &tcp_user_timeout=3&keepalives_idle=3&keepalives_interval=1&keepalives_retries=2";
 
 /// Puts an address together; each part is percent-encoded, since a password may hold anything.
 pub(crate) fn database_uri(user: &str, password: &str, host: &str, port: &str, database: &str) -> String {

@@ -39,6 +39,7 @@ pub struct Record {
     outcome: RefCell<Option<Cow<'static, str>>>,
     reason: Cell<Option<&'static str>>,
     misconfigured: Cell<bool>,
+    open: Cell<bool>,
     causes: RefCell<Vec<String>>,
     status: Cell<Option<StatusCode>>,
     database: Cell<Duration>,
@@ -65,6 +66,7 @@ impl Record {
             outcome: RefCell::new(None),
             reason: Cell::new(None),
             misconfigured: Cell::new(false),
+            open: Cell::new(false),
             causes: RefCell::default(),
             status: Cell::new(None),
             database: Cell::default(),
@@ -123,6 +125,11 @@ impl Record {
     #[must_use]
     pub fn is_misconfigured(&self) -> bool {
         self.misconfigured.get()
+    }
+
+    /// Notes that anybody may send such a request: the server has no key.
+    pub fn open(&self) {
+        self.open.set(true);
     }
 
     /// Notes the code of what the request has come to.
@@ -202,6 +209,7 @@ impl Record {
         line.word_if("rpc", self.rpc.get());
         line.word_if("tool", self.tool.get());
         line.word_if("key", self.key.as_deref());
+        line.word_if("access", self.open.get().then_some("open"));
         if let Some(status) = status {
             line.value("status", status.as_str());
         }
@@ -225,14 +233,6 @@ impl Drop for Record {
     fn drop(&mut self) {
         self.write();
     }
-}
-
-/// Something that is allowed but unwise.
-pub fn warning(text: &str) {
-    let mut line = Line::new();
-    line.word("level", "warning");
-    line.value("message", &render::to_json(&text));
-    line.write();
 }
 
 /// A line of JSON in the making. It is put together by hand: what it holds is known, and to look for what is to be
@@ -361,7 +361,7 @@ mod tests {
     fn a_closed_stderr_is_no_panic() {
         const CHILD: &str = "PLANEXE_TEST_CLOSED_STDERR";
         if std::env::var_os(CHILD).is_some() {
-            warning("no reader");
+            Line::new().write();
             return;
         }
         let (reader, closed) = std::io::pipe().expect("a pipe");

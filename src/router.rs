@@ -14,7 +14,7 @@ use http_body_util::{Either, Full};
 use crate::{
     auth::{
         self, RequestOrigin,
-        caller::{Caller, Key},
+        caller::{Claim, Key},
     },
     config::{self, Access},
     error::Error,
@@ -106,7 +106,7 @@ async fn route(
         (Handler::Index, _) => Ok(routes::index::get()),
         (Handler::Healthcheck, _) => Ok(Box::pin(routes::healthcheck::get(query, &access, record)).await),
         (Handler::Mcp, Some(context)) => routes::mcp::post(request, context).await,
-        (Handler::ToolList, Some(context)) => routes::tools::list(context).await,
+        (Handler::ToolList, Some(_)) => Ok(routes::tools::list()),
         (Handler::ToolCall, Some(context)) => routes::tools::call(request, context).await,
         (Handler::Download, _) => {
             let wanted = routes::download::Wanted {
@@ -138,9 +138,11 @@ async fn context(
     access: Rc<Access>,
     record: &Rc<Record>,
 ) -> Result<Context, Error> {
-    let caller = Caller::identify(key, &access).await?;
+    let caller = routes::verify(Claim::of(key, &access).await?, record).await?;
     caller.may_look(&access)?;
-    warn_if_open(&access);
+    if access.api_key.is_none() && access.require_user_key == Ok(false) {
+        record.open();
+    }
     if let Some(error) = access.max_body_fault {
         record.note(&error.to_string());
     }
@@ -166,14 +168,6 @@ fn origin_allowed(origin: &HeaderValue, access: &Access) -> bool {
     origin
         .to_str()
         .is_ok_and(|origin| auth::origin_allowed(origin, allowed))
-}
-
-/// Says once for each instance that anybody may call.
-fn warn_if_open(access: &Access) {
-    static WARNED: std::sync::Once = std::sync::Once::new();
-    if access.api_key.is_none() && access.require_user_key == Ok(false) {
-        WARNED.call_once(|| log::warning("PLANEXE_MCP_API_KEY is not set: anybody who reaches this server may use it"));
-    }
 }
 
 /// Whether it is where clients go that take a 401 for the beginning of an OAuth sign-in (RFC 7591, RFC 6749).

@@ -16,7 +16,7 @@ use http_body::Body;
 use http_body_util::BodyExt as _;
 
 use crate::{
-    auth::caller::{Caller, Standing},
+    auth::caller::{Caller, Claim, User},
     clock,
     db::{self, Database},
     error::{Error, RETRY_AFTER},
@@ -30,17 +30,21 @@ const BODY_LIMIT: Duration = Duration::from_secs(15);
 /// Bytes that are set aside for a body before it comes.
 const FIRST_CAPACITY: usize = 64 * 1024;
 
-/// Makes sure before an answer goes out that the caller may have it: that a user's key is valid, which a statement of
-/// the answer has mostly checked already, and that no call needed a key that was not sent.
+/// The caller whom a key claims. Looks a user's key up in the database. Where the database does not answer, the caller is
+/// unknown for that reason.
 ///
 /// # Errors
-/// Those of [`Caller::refusal`] and of [`Database::query`].
-async fn settle(caller: &Caller, record: &Rc<Record>) -> Result<(), Error> {
-    match caller.standing() {
-        // An answer that tells of a database that does not answer holds nothing else.
-        Standing::Valid | Standing::Unanswered => Ok(()),
-        Standing::Refused => Err(caller.refusal()),
-        Standing::Open => db::user::verify(&Database::configured(record).await?, caller).await,
+/// [`Error::ApiKeyWrong`] when no user has this key, and those of settings that cannot be used.
+pub async fn verify(claim: Claim, record: &Rc<Record>) -> Result<Caller, Error> {
+    let key_hash = match claim {
+        Claim::Known(caller) => return Ok(caller),
+        Claim::UserKey(hash) => hash,
+    };
+    let database = Database::configured(record).await?;
+    match db::user::find_by_key(&database, &key_hash).await {
+        Ok(Some(id)) => Ok(Caller::User(User { id, key_hash })),
+        Ok(None) => Err(Error::ApiKeyWrong),
+        Err(error) => Ok(Caller::Unknown(error)),
     }
 }
 
@@ -73,10 +77,7 @@ where
     let capacity = announced.map_or(0, |length| usize::try_from(length).unwrap_or(FIRST_CAPACITY));
     let reading = async {
         let mut read = Vec::with_capacity(capacity.min(FIRST_CAPACITY));
-        // What is announced is all: the host reads no further, and asking it whether that was the end costs as much
-        // as the body itself.
-        while announced.is_none_or(|length| length != read.len() as u64) {
-            let Some(frame) = body.frame().await else { break };
+        while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|code| Error::BodyUnreadable(code.to_string()))?;
             let Ok(data) = frame.into_data() else { continue };
             if (read.len() + data.len()) as u64 > limit {

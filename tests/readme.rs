@@ -5,7 +5,7 @@ use std::fs::{read_dir, read_to_string};
 
 use planexe_local::settings;
 
-use crate::support::{Stage, manifest, project, run};
+use crate::support::{Stage, project, run, variables};
 
 fn text(file: &str) -> String {
     read_to_string(project().join(file)).expect("a readable file")
@@ -77,7 +77,7 @@ fn setting(variable: &str) -> String {
 #[test]
 fn every_setting_is_described() {
     let readme = text("README.md");
-    for name in manifest().variables().keys() {
+    for name in variables().keys() {
         let setting = setting(name);
         // One line of the table names the five parts of the address.
         let short = setting.replace("PLANEXE_POSTGRES", "");
@@ -102,9 +102,9 @@ fn the_example_of_dotenv_has_every_setting_with_its_default() {
             shown.insert(name.to_owned(), value.to_owned());
         }
     }
-    let variables = manifest().variables().iter();
-    let mut settings: BTreeMap<_, _> = variables
-        .map(|(name, variable)| (setting(name), variable.default.clone().expect("a default")))
+    let mut settings: BTreeMap<_, _> = variables()
+        .into_iter()
+        .map(|(name, default)| (setting(&name), default))
         .collect();
     let address = settings::listener(&settings::Variables::new()).expect("an address");
     settings.insert("PLANEXE_MCP_HTTP_HOST".to_owned(), address.ip().to_string());

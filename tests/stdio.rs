@@ -1,6 +1,5 @@
 //! `planexe-local stdio`: the component over lines of text, in this process and behind a bridge.
 
-use planexe_local::server::Server;
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -190,12 +189,7 @@ fn a_component_that_cannot_be_started_says_so_in_every_answer() {
 fn a_bridge_to_a_server_with_a_key() {
     run(async {
         let stage = Stage::builder().with_key().working().build().await;
-        let server = Server::bind(([127, 0, 0, 1], 0).into()).await.expect("a listener");
-        let url = format!("http://{}/mcp", server.local_addr());
-        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let serving = tokio::spawn(server.serve(stage.host.clone(), async {
-            stopped.await.unwrap_or_default();
-        }));
+        let url = format!("http://{}/mcp", stage.address());
         let plans = Plans::new("bridge");
 
         for (key, at_first, at_a_call) in [
@@ -234,8 +228,7 @@ fn a_bridge_to_a_server_with_a_key() {
         let requests = stage.value("SELECT count(*)::text FROM task_item", &[]).await;
         assert_eq!(requests.as_deref(), Some("1"));
 
-        stop.send(()).expect("a server");
-        serving.await.expect("no panic").expect("a clean end");
+        stage.process.kill();
         let lost = client
             .tool("task_status", json!({ "task_id": created["task_id"] }))
             .await;

@@ -7,7 +7,7 @@
 //!
 //! - [`manifest`]: `spin.toml` and the runtime configuration. [`variables`], [`routes`]: parts of it
 //! - [`host`]: [`host::Runtime`] compiles, [`host::Host`] answers requests, in-process
-//! - [`server`]: the same over TCP
+//! - [`server`]: the same over TCP. [`serve`]: a subset of `spin up`
 //! - [`stdio`]: MCP over standard input and output, for the same or for a remote server
 //! - [`cluster`]: a private Postgres. [`worker`]: a double of the two services that make plans
 
@@ -29,6 +29,7 @@ pub mod demo;
 pub mod host;
 pub mod manifest;
 pub mod routes;
+pub mod serve;
 pub mod server;
 pub mod settings;
 pub mod stdio;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use planexe_local::demo::{self, DemoOptions};
+use planexe_local::serve::{self, ServeOptions};
 use planexe_local::settings::{self, Variables};
 use planexe_local::stdio::{self, StdioOptions};
 use planexe_local::up::{self, Engine, UpOptions};
@@ -28,6 +29,8 @@ enum Command {
     Stdio(Stdio),
     /// Have a plan made by a running server and save its report.
     Demo(Demo),
+    /// Serve a Spin application, as `spin up` does: for tests.
+    Serve(ServeOptions),
 }
 
 #[derive(Args)]
@@ -93,6 +96,7 @@ async fn main() -> ExitCode {
         Command::Up(up) => start(up).await,
         Command::Stdio(stdio) => converse(stdio).await,
         Command::Demo(demo) => walk(demo).await,
+        Command::Serve(options) => serve::run(options).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

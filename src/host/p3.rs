@@ -5,25 +5,25 @@ use std::{cell::Cell, time::Duration};
 use spin_sdk::{
     http::{EmptyBody, Response},
     pg::{Connection, DbValue, Error, ParameterValue, PgError, QueryError},
-    wasip3::http::types::ErrorCode,
+    wasip3::{http::types::ErrorCode, http_compat::IncomingRequestBody},
 };
 
-use super::{Broken, Parameter, Refusal, Value};
+use super::{Broken, Parameter, Refusal, Rows, Value};
 
-/// A request to the component.
-pub type Request = spin_sdk::http::Request;
+/// The body of a request to the component.
+pub type RequestBody = IncomingRequestBody;
 /// The answer of an outbound request; its body is a stream.
 pub type Answer = Response;
 /// What breaks the body of an [`Answer`].
 pub type BodyError = ErrorCode;
 
-/// Makes a function from [`Request`] to an answer the component's entry point.
+/// Makes a function from [`super::Request`] to an answer the component's entry point.
 macro_rules! serve {
     ($handle:path) => {
         #[cfg(target_family = "wasm")]
         #[spin_sdk::http_service]
-        async fn handle(request: $crate::host::Request) -> $crate::render::Response {
-            $handle(request).await
+        async fn handle(request: spin_sdk::http::Request) -> $crate::render::Response {
+            $crate::host::leftover::answer(request, $handle).await
         }
     };
 }
@@ -84,7 +84,7 @@ pub fn broken(code: &BodyError) -> Broken {
     }
 }
 
-/// Runs a statement and returns all of its rows. `sent` is set once there is a connection: from then on, an error may
+/// Runs a statement and returns its whole result. `sent` is set once there is a connection: from then on, an error may
 /// leave open whether the statement took effect.
 ///
 /// # Errors
@@ -94,19 +94,20 @@ pub async fn query(
     statement: &str,
     parameters: Vec<Parameter>,
     sent: &Cell<bool>,
-) -> Result<Vec<Vec<Value>>, Refusal> {
+) -> Result<Rows, Refusal> {
     let connection = Connection::open(address).await.map_err(sdk_refusal)?;
     sent.set(true);
     let parameters: Vec<_> = parameters.into_iter().map(parameter).collect();
     let result = connection.query(statement, parameters).await.map_err(sdk_refusal)?;
-    let (_, mut stream, end) = result.into_inner();
-    let mut rows = Vec::new();
-    while let Some(values) = stream.next().await {
-        rows.push(values.into_iter().map(value).collect());
+    let (columns, mut stream, end) = result.into_inner();
+    let mut values = Vec::new();
+    while let Some(row) = stream.next().await {
+        values.push(row.into_iter().map(value).collect());
     }
     // Errors after the first row are known only here.
     end.await.map_err(refusal)?;
-    Ok(rows)
+    let columns = columns.into_iter().map(|column| column.name).collect();
+    Ok(Rows { columns, values })
 }
 
 fn parameter(parameter: Parameter) -> ParameterValue {
