@@ -18,14 +18,6 @@ fn between<'a>(document: &'a str, name: &str) -> &'a str {
     part.expect("the markers").trim_end()
 }
 
-/// The words in quotation marks in a piece of code that are written as codes of errors are.
-fn codes(code: &str) -> impl Iterator<Item = String> {
-    let is_code = |word: &&str| {
-        word.len() > 5 && word.contains('_') && word.bytes().all(|b| b.is_ascii_alphabetic() || b == b'_')
-    };
-    code.split('"').skip(1).step_by(2).filter(is_code).map(str::to_owned)
-}
-
 #[test]
 fn every_error_of_stdio_is_described() {
     let mut wanted = BTreeSet::new();
@@ -34,10 +26,12 @@ fn every_error_of_stdio_is_described() {
     files.push(project().join("local/src/stdio.rs"));
     for file in files {
         let code = read_to_string(file).expect("a readable file");
-        for call in code.split("Failure::new(").skip(1) {
-            let first = call.trim_start();
-            wanted.extend(first.starts_with('"').then(|| codes(first).next()).flatten());
-        }
+        // A code is followed by its text; the name of a setting is not.
+        let words = code
+            .match_indices("\",")
+            .filter_map(|(end, _)| code[..end].rsplit('"').next());
+        let is_code = |word: &&str| word.contains('_') && word.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
+        wanted.extend(words.filter(is_code).map(str::to_owned));
     }
     // The server's errors are described too: tests/generated/errors.rs.
     let page = text("docs/troubleshooting.md");
