@@ -37,8 +37,8 @@ use uuid::Uuid;
 use crate::host::Output;
 use crate::server::Server;
 use crate::settings::Variables;
-use crate::stack::{self, Stack, StackOptions};
-use crate::up;
+use crate::stack::{self, Stack};
+use crate::up::{self, Engine, UpOptions};
 use remote::Remote;
 use upstream::{Failure, Here, Upstream};
 
@@ -150,14 +150,16 @@ async fn start(options: StdioOptions, aside: mpsc::Sender<String>) -> Result<(Lo
         step,
         ..
     } = options;
-    let stack = StackOptions {
-        project: project.clone(),
+    let stack = UpOptions {
+        port: None,
+        engine: Engine::Local,
         fresh: false,
-        step,
+        step: step.as_millis().try_into()?,
         serve: None,
-        plans: true,
+        no_plans: false,
+        project: project.clone(),
     };
-    let stack = Stack::start(stack, &mut variables, note).await?;
+    let stack = Stack::start(&stack, &mut variables, note).await?;
     // Other programs of this machine reach the listener too. They do not know this key, and a link is signed with it.
     let key = variables.get(KEY).map(|key| key.trim()).filter(|key| !key.is_empty());
     let key = key.map_or_else(|| format!("{}{}", Uuid::new_v4(), Uuid::new_v4()), ToOwned::to_owned);
