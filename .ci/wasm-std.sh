@@ -1,27 +1,32 @@
-# shellcheck shell=bash
-# Builds the standard library of the wasm target from Debian's source package and
-# installs it where `rustup target add` would: for machines that reach a Debian
-# mirror but not rustup's servers. Sourced by scripts/setup, whose TARGET, RUSTLIB,
-# TARGET_DIR, TMP, STAGING, say, die, has, reason and link_component it uses.
+#!/usr/bin/env bash
+# Builds the standard library of the wasm target from Debian's source package and installs it where
+# `rustup target add` would: for machines that reach a Debian mirror but not rustup's servers. scripts/setup runs it.
+set -euo pipefail
 
-# shellcheck source=scripts/apt.sh
+say() { printf 'setup: %s\n' "$*"; }
+die() {
+  printf 'setup: error: %s\n' "$*" >&2
+  exit 1
+}
+has() { command -v "$1" >/dev/null 2>&1; }
+# The reason in a log: its first error, or else its last words.
+reason() { grep -m 1 -E '^(error|[EW]: )' "$1" || grep -v '^[[:space:]]*$' "$1" | tail -n 1; }
+
+# shellcheck source=.ci/apt.sh
 . "$(dirname "${BASH_SOURCE[0]}")/apt.sh"
+
+TARGET=wasm32-wasip2
+RUSTLIB=$(rustc --print sysroot)/lib/rustlib
+TARGET_DIR=$RUSTLIB/$TARGET
+TMP=$(mktemp -d "${TMPDIR:-/tmp}/wasm-std.XXXXXX")
+STAGING=
+trap 'rm -rf "$TMP" ${STAGING:+"$STAGING"}' EXIT
 
 # Marks a library built here, in contrast to one that rustup knows of.
 SOURCE_MARK=BUILT-FROM-SOURCE
 
 # backports follow the Rust releases most closely
 SUITES='trixie-backports testing unstable'
-
-install_std_from_source() {
-  local version
-  version=$(rustc -V | cut -d ' ' -f 2)
-  say "  building its standard library from Debian's package rust-src instead"
-  fetch_sources "$version"
-  compile_std
-  link_component "$TMP/sysroot"
-  put_in_place
-}
 
 # --- fetching ---------------------------------------------------------------
 
@@ -96,7 +101,7 @@ TOML
   cp "$TMP/target/$TARGET"/release/deps/lib*.rlib "$lib/"
   rm -f "$lib"/libempty-*.rlib
   cat >"$TMP/sysroot/lib/rustlib/$TARGET/$SOURCE_MARK" <<TEXT
-The standard library of $(rustc -V), built from Debian's rust-src by scripts/setup.
+The standard library of $(rustc -V), built from Debian's rust-src by .ci/wasm-std.sh.
 rustup knows nothing of it: remove this folder before 'rustup target add $TARGET'.
 TEXT
 }
@@ -112,7 +117,7 @@ build_empty_crate() {
   flags="-Cembed-bitcode=yes"$'\x1f'"--remap-path-prefix=$TMP/sysroot/lib/rustlib/src/rust=/rustc/$commit"
   RUSTC="$TMP/rustc" RUSTC_WRAPPER='' RUSTC_BOOTSTRAP=1 CARGO_ENCODED_RUSTFLAGS=$flags \
     cargo build --release --target "$TARGET" -Zbuild-std=std,panic_abort \
-    --manifest-path "$TMP/empty/Cargo.toml" --target-dir "$TMP/target" 2>&1 9<&- </dev/null |
+    --manifest-path "$TMP/empty/Cargo.toml" --target-dir "$TMP/target" 2>&1 </dev/null |
     while read -r line; do
       printf '%s\n' "$line" >>"$TMP/build.log"
       case $line in
@@ -135,3 +140,7 @@ put_in_place() {
   mv "$STAGING/new" "$TARGET_DIR"
   rm -rf "$STAGING"
 }
+
+fetch_sources "$(rustc -V | cut -d ' ' -f 2)"
+compile_std
+put_in_place

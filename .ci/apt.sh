@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Debian's packages through apt, without root and without touching what this machine's apt has: for the sources that
-# scripts/wasm-std.sh builds from, and for programs that checks run. Sourced, with a folder of the caller's own in TMP.
+# .ci/wasm-std.sh builds from, and for programs that checks run. Sourced, with a folder of the caller's own in TMP.
 
 # The mirrors that this machine's apt uses, whichever way they are configured.
 debian_mirrors() {
