@@ -297,7 +297,8 @@ async fn hanging_vault(variables: &'static [&'static str]) -> PathBuf {
                 let mut request = vec![0; 4096];
                 let length = stream.read(&mut request).await.unwrap_or_default();
                 let head = String::from_utf8_lossy(&request[..length]);
-                if variables.iter().any(|name| head.contains(&format!("/{name} "))) {
+                let path = head.split([' ', '?']).nth(1).unwrap_or_default();
+                if variables.iter().any(|name| path.ends_with(&format!("/{name}"))) {
                     std::future::pending().await
                 }
                 let answer = "HTTP/1.1 404 Not Found\r\ncontent-length: 13\r\nconnection: close\r\n\r\n{\"errors\":[]}";
