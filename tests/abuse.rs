@@ -11,8 +11,15 @@ use futures::future::join_all;
 use http::Method;
 use http_body_util::{BodyExt as _, StreamBody};
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
 use crate::support::{ANSWERED, Stage, request, run, tool_call};
+
+/// What is sent at once of a large body.
+static PIECE: [u8; 64 * 1024] = [b' '; 64 * 1024];
 
 const NASTY: [&str; 14] = [
     "'; DROP TABLE task_item; --",
@@ -209,6 +216,36 @@ fn a_body_that_does_not_come_is_not_waited_for() {
             }
         });
         join_all(asked).await;
+    });
+}
+
+/// A client that sends all of its body before it looks for an answer.
+#[test]
+fn a_client_that_is_still_sending_gets_the_refusal() {
+    run(async {
+        let stage = Stage::builder().with_key().build().await;
+        for (content_type, key, size, pause, status) in [
+            ("application/json", "secret", 2 << 20, 0, 413),
+            ("application/json", "secret", 12 << 20, 0, 413),
+            ("application/json", "secret", 2 << 20, 20, 413),
+            ("text/plain", "secret", 2 << 20, 20, 415),
+            ("application/json", "wrong", 2 << 20, 20, 403),
+        ] {
+            let mut connection = TcpStream::connect(stage.address()).await.expect("a connection");
+            let head = format!(
+                "POST /mcp HTTP/1.1\r\nhost: x\r\nx-api-key: {key}\r\ncontent-type: {content_type}\r\n\
+                 content-length: {size}\r\nconnection: close\r\n\r\n"
+            );
+            connection.write_all(head.as_bytes()).await.expect("the head is taken");
+            for _ in 0..size / PIECE.len() {
+                let taken = connection.write_all(&PIECE).await;
+                taken.unwrap_or_else(|error| panic!("{status} of {size}: {error}"));
+                tokio::time::sleep(Duration::from_millis(pause)).await;
+            }
+            let mut answer = String::new();
+            connection.read_to_string(&mut answer).await.expect("an answer");
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        }
     });
 }
 

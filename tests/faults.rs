@@ -9,7 +9,10 @@ use http::Method;
 use planexe_local::{cluster::Cluster, worker::Fault};
 use serde_json::{Value, json};
 
-use crate::support::{ANSWERED, Proxy, Stage, each_row, own_cluster, request, run, tool_call};
+use crate::support::{ANSWERED, Proxy, Stage, Subject, each_row, is_skipped_on, own_cluster, request, run, tool_call};
+
+/// Why there is no answer on WASI 0.2.
+pub const FROZEN: &str = "a Postgres that stands still is waited for";
 
 /// Something that happens to the database.
 #[derive(Debug, Clone, Copy)]
@@ -192,6 +195,9 @@ fn every_fault_of_the_database_is_answered_in_time_and_passes() {
             (DatabaseFault::FullOfClients, false),
         ];
         each_row(faults, async |(fault, heals_itself)| {
+            if matches!(fault, DatabaseFault::Frozen) && is_skipped_on(Subject::Wasi02, FROZEN) {
+                return;
+            }
             setup.inject(fault).await;
             let stage = &setup.stage;
             let asked = join_all(ROUTES.map(|route| ask(stage, route, &user.key, &task))).await;
@@ -230,6 +236,9 @@ fn every_fault_of_the_database_is_answered_in_time_and_passes() {
 
 #[test]
 fn a_pool_without_a_free_connection_does_not_hold_callers_up() {
+    if is_skipped_on(Subject::Wasi02, FROZEN) {
+        return;
+    }
     run(async {
         let mut setup = Setup::new().await;
         let task = "00000000-0000-4000-8000-000000000000";

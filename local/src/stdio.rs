@@ -70,12 +70,10 @@ async fn serve(options: StdioOptions, project: &Path, variables: Variables, own:
     let folder = variables.get("PLANEXE_PATH").cloned();
     let client = match &options.url {
         Some(url) => Ok(Client::new(url, variables.get(KEY).map(String::as_str))?),
-        None => start(project, variables, options.step)
-            .await
-            .map(|(client, server)| {
-                *own = Some(server);
-                client
-            }),
+        None => start(project, variables, options.step).await.map(|(client, server)| {
+            *own = Some(server);
+            client
+        }),
     };
     match &client {
         Ok(client) => note(&format!("a bridge to {}", client.authority())),

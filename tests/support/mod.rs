@@ -30,7 +30,7 @@ use futures::FutureExt as _;
 use planexe_local::cluster::{Cluster, ClusterOptions};
 pub use proxy::Proxy;
 use serde_json::Value;
-pub use subject::{Subject, is_skipped_on, manifest, variables};
+pub use subject::{Subject, is_skipped_on, manifest, names, variables};
 use tokio::{runtime, sync::OnceCell, time};
 
 /// Longer than any test may take.

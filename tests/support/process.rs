@@ -72,7 +72,9 @@ fn program() -> Vec<String> {
     if Subject::Spin.is_tested() {
         let spin = env::var("SPIN").unwrap_or_else(|_| "spin".to_owned());
         // What the component writes goes to a file and to standard error.
-        return [&spin, "up", "--log-dir", ".", "--state-dir", "."].map(str::to_owned).to_vec();
+        return [&spin, "up", "--log-dir", ".", "--state-dir", "."]
+            .map(str::to_owned)
+            .to_vec();
     }
     vec![planexe_local().display().to_string(), "serve".to_owned()]
 }

@@ -95,7 +95,7 @@ fn interfaces() -> &'static (BTreeSet<String>, BTreeSet<String>) {
 }
 
 /// The names of what a world imports and exports.
-fn names(resolve: &Resolve, world: WorldId) -> (BTreeSet<String>, BTreeSet<String>) {
+pub fn names(resolve: &Resolve, world: WorldId) -> (BTreeSet<String>, BTreeSet<String>) {
     let world = &resolve.worlds[world];
     let imports = world.imports.keys().map(|key| resolve.name_world_key(key));
     let exports = world.exports.keys().map(|key| resolve.name_world_key(key));
