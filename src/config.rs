@@ -12,7 +12,7 @@ use std::{
 use futures::join;
 use sha2::{Digest as _, Sha256, digest::Output};
 
-use crate::{clock, host};
+use crate::{clock, error::Misconfigured, host};
 
 /// How long values are used before the host is asked for them again. Each question is a call out of the instance, and
 /// together they would cost an answer more than its statement costs.
@@ -72,26 +72,6 @@ impl Setting {
             why,
         }
     }
-}
-
-/// A setting that cannot be used. It names the setting and never its value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{} {why}", environment_name(.variable))]
-pub struct Misconfigured {
-    /// The setting's variable in `spin.toml`.
-    pub variable: &'static str,
-    /// Why it cannot be used.
-    pub why: &'static str,
-}
-
-/// The name of a setting in the environment, as operators know it.
-fn environment_name(variable: &str) -> String {
-    let prefix = if variable == DATABASE_URI.variable {
-        ""
-    } else {
-        "PLANEXE_"
-    };
-    format!("{prefix}{}", variable.to_ascii_uppercase())
 }
 
 /// What this instance knows of the settings, and what it has made of them.

@@ -2,18 +2,17 @@
 //! make of a row's class what their callers see, and the tests make the documents of the rows.
 
 mod class;
+mod misconfigured;
 #[macro_use]
 mod rows;
 mod unavailable;
 
 pub use class::{Class, Mistake, Outage, Step};
+pub use misconfigured::Misconfigured;
 use serde_json::json;
 pub use unavailable::Unavailable;
 
-use crate::{
-    config,
-    plan::{Percentage, TaskState},
-};
+use crate::plan::{Percentage, TaskState};
 
 /// Seconds after which a service that failed may work again.
 pub const RETRY_AFTER: u16 = 5;
@@ -179,11 +178,11 @@ errors! {
         }
         /// A setting that this call depends on cannot be used.
         #[error("misconfigured: {0}")]
-        Misconfigured(#[from] cause: config::Misconfigured) => {
+        Misconfigured(#[from] cause: self::Misconfigured) => {
             code: "SERVER_MISCONFIGURED", class: Temporary(Service), at: Key,
             message: "This server is misconfigured: a setting that this call depends on cannot be used. Tell the \
                 operator, who finds the setting's name in the server's log.",
-            samples: [Misconfigured(config::Misconfigured { variable: SECRET, why: "must be true or false" })],
+            samples: [Misconfigured(self::Misconfigured { variable: SECRET, why: "must be true or false" })],
         }
         /// A bug.
         #[error("internal error: {0}")]

@@ -90,7 +90,7 @@ pub fn name(header: &str) -> Option<String> {
 /// The id under which a request is logged.
 #[must_use]
 pub fn request_id(headers: &HeaderMap) -> String {
-    log::request_id(headers, Key::presented(headers).as_ref())
+    request::request_id(headers, Key::presented(headers).as_ref())
 }
 
 /// The address of a database from its parts.

@@ -12,15 +12,17 @@
 //! | [`worker_plan`] | the service that keeps the files of runs |
 //! | [`catalogue`] | the example prompts |
 //! | [`auth`] | API key, signed links, origins |
+//! | [`request`] | one request: its id, its time limits, what is measured of it |
 //! | [`config`] | settings |
 //! | [`host`] | what the component asks of Spin: the only module that names its interfaces |
 //! | [`clock`] | time limits and dates |
-//! | [`json`] | JSON objects from outside |
+//! | [`json`] | JSON texts |
 //! | [`error`] | every error, a row for each |
 //! | [`render`] | answers, and an error as one |
 //! | [`log`] | lines for the operator |
 //!
-//! Calls go one way: routes → mcp → tools → artifacts, db, `worker_plan` → plan.
+//! Modules name each other in one direction, which a test holds: router, routes, mcp, tools, artifacts and catalogue, db
+//! and `worker_plan`, request, auth, config, log and clock, host, render, error; json and plan below all.
 
 pub mod artifacts;
 pub mod auth;
@@ -37,6 +39,7 @@ pub mod log;
 pub mod mcp;
 pub mod plan;
 pub mod render;
+pub mod request;
 pub mod router;
 pub mod routes;
 pub mod tools;

@@ -152,7 +152,7 @@ fn requests<'m, 'a>(messages: &'m [Message<'a>]) -> impl Iterator<Item = &'m Req
 
 /// A fault as an answer, and as the outcome in the log.
 fn refused(id: Option<Id<'_>>, fault: &Fault, context: &Context) -> String {
-    context.record.outcome(fault.code.to_string());
+    context.request.outcome(fault.code.to_string());
     refusal(id, fault)
 }
 
@@ -168,12 +168,12 @@ async fn serve(request: &Request<'_>, envelope: &Envelope<'_>, context: &Context
     {
         return Reply::Answer(refused(Some(id), &fault, context));
     }
-    context.record.rpc(methods::known(&request.method));
+    context.request.rpc(methods::known(&request.method));
     if let Err(error) = methods::admit(&request.method, &context.caller) {
         if context.caller.lacks_key(&error) {
             return Reply::KeyMissing(error);
         }
-        context.record.error(&error);
+        context.request.error(&error);
         return Reply::Answer(refused(Some(id), &json_rpc(&error), context));
     }
     match methods::call(&request.method, &request.params, spoken, context).await {

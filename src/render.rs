@@ -13,7 +13,10 @@ use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use crate::error::{Class, Error, Mistake, Outage, RETRY_AFTER};
+use crate::{
+    error::{Class, Error, Mistake, Outage, RETRY_AFTER},
+    json,
+};
 
 /// The body of an answer: whole, or as it comes.
 pub type Body = Either<Full<Bytes>, Pin<Box<dyn http_body::Body<Data = Bytes, Error = Error>>>>;
@@ -46,12 +49,6 @@ pub fn content(status: StatusCode, content_type: &'static str, body: impl Into<B
     response
 }
 
-/// JSON text of a value of ours. What cannot be written (a map with keys that are no strings) does not occur in them.
-#[must_use]
-pub fn to_json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).unwrap_or_else(|_| "null".to_owned())
-}
-
 /// The body of an error on a plain route.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Detail {
@@ -71,7 +68,7 @@ pub fn http(error: &Error) -> Response {
         detail: error.message(),
         reason: error.reason(),
     };
-    let mut response = json(status, to_json(&body));
+    let mut response = json(status, json::text(&body));
     let headers = response.headers_mut();
     if status == StatusCode::UNAUTHORIZED {
         // RFC 9110 section 11.6.1 and RFC 6750 section 3.

@@ -19,8 +19,8 @@ use crate::{
     config::{self, Access},
     error::Error,
     host::Request,
-    log::{self, Record},
     render::{self, Response},
+    request,
     routes::{
         self,
         table::{self, Found, Handler},
@@ -31,8 +31,12 @@ use crate::{
 /// Answers a request. Cannot fail: every error has an answer.
 pub async fn handle(request: Request) -> Response {
     let key = Key::presented(request.headers());
-    let record = Rc::new(Record::begin(request.method(), request.headers(), key.as_ref()));
-    config::refresh(record.begun());
+    let cx = Rc::new(request::Context::begin(
+        request.method(),
+        request.headers(),
+        key.as_ref(),
+    ));
+    config::refresh(cx.begun());
     let uri = request.uri().clone();
     let is_head = request.method() == Method::HEAD;
     let found = table::find(plain(request.method()).as_str(), uri.path());
@@ -47,9 +51,9 @@ pub async fn handle(request: Request) -> Response {
         _ => None,
     };
     let origin_allowed = origin.is_none() || cors.is_some();
-    let answered = route(request, &uri, found, key.as_ref(), access, origin_allowed, &record).await;
+    let answered = route(request, &uri, found, key.as_ref(), access, origin_allowed, &cx).await;
     let mut response = answered.unwrap_or_else(|error| {
-        record.error(&error);
+        cx.error(&error);
         if for_people {
             render::page(&error)
         } else {
@@ -57,7 +61,7 @@ pub async fn handle(request: Request) -> Response {
         }
     });
     finish(&mut response, cors, is_head);
-    observe(&mut response, &record);
+    observe(&mut response, &cx);
     response
 }
 
@@ -69,11 +73,11 @@ async fn route(
     key: Option<&Key>,
     access: Rc<Access>,
     origin_allowed: bool,
-    record: &Rc<Record>,
+    cx: &Rc<request::Context>,
 ) -> Result<Response, Error> {
     let method = plain(request.method());
     if let Some(found) = found {
-        record.route(found.row.log);
+        cx.route(found.row.log);
         if found.row.access.checks_origin() && !origin_allowed {
             let unusable = access.cors_origins.as_ref().err();
             return Err(unusable.map_or(Error::OriginRefused, |error| (*error).into()));
@@ -84,14 +88,14 @@ async fn route(
     }
     let Some(found) = found else {
         if is_sign_in(method, uri.path()) {
-            record.outcome(Error::NoSuchRoute.code());
+            cx.outcome(Error::NoSuchRoute.code());
             return Ok(no_sign_in());
         }
         return Err(Error::NoSuchRoute);
     };
     let Found { row, id, file } = found;
     let context = match row.access {
-        table::Access::Lists | table::Access::Calls => Some(context(&request, key, Rc::clone(&access), record).await?),
+        table::Access::Lists | table::Access::Calls => Some(context(&request, key, Rc::clone(&access), cx).await?),
         table::Access::Open | table::Access::Link => None,
     };
     if method.as_str() != row.method {
@@ -104,7 +108,7 @@ async fn route(
     let query = uri.query().unwrap_or_default();
     match (row.handler, &context) {
         (Handler::Index, _) => Ok(routes::index::get()),
-        (Handler::Healthcheck, _) => Ok(Box::pin(routes::healthcheck::get(query, &access, record)).await),
+        (Handler::Healthcheck, _) => Ok(Box::pin(routes::healthcheck::get(query, &access, cx)).await),
         (Handler::Mcp, Some(context)) => routes::mcp::post(request, context).await,
         (Handler::ToolList, Some(_)) => Ok(routes::tools::list()),
         (Handler::ToolCall, Some(context)) => routes::tools::call(request, context).await,
@@ -116,7 +120,7 @@ async fn route(
                 query,
             };
             // On the heap, since every other request would carry room for it.
-            Box::pin(routes::download::get(wanted, request.headers(), key, &access, record)).await
+            Box::pin(routes::download::get(wanted, request.headers(), key, &access, cx)).await
         }
         (Handler::OpenApi, _) => routes::docs::openapi(request.headers()),
         (Handler::Docs, _) => routes::docs::get(request.headers()),
@@ -136,19 +140,19 @@ async fn context(
     request: &Request,
     key: Option<&Key>,
     access: Rc<Access>,
-    record: &Rc<Record>,
+    cx: &Rc<request::Context>,
 ) -> Result<Context, Error> {
-    let caller = routes::verify(Claim::of(key, &access).await?, record).await?;
+    let caller = routes::verify(Claim::of(key, &access).await?, cx).await?;
     caller.may_look(&access)?;
     if access.api_key.is_none() && access.require_user_key == Ok(false) {
-        record.open();
+        cx.open();
     }
     if let Some(error) = access.max_body_fault {
-        record.note(&error.to_string());
+        cx.note(&error.to_string());
     }
     Ok(Context {
         caller,
-        record: Rc::clone(record),
+        request: Rc::clone(cx),
         access,
         request_origin: RequestOrigin::of(request.headers(), request.uri()),
     })
@@ -229,19 +233,19 @@ fn finish(response: &mut Response, cors: Option<HeaderValue>, is_head: bool) {
     }
 }
 
-/// Tells the record what the answer is, and the caller the request's id.
-fn observe(response: &mut Response, record: &Rc<Record>) {
-    record.status(response.status());
-    if let Ok(id) = HeaderValue::from_str(record.id()) {
-        response.headers_mut().insert(log::X_REQUEST_ID, id);
+/// Notes what the answer is, and tells the caller the request's id.
+fn observe(response: &mut Response, cx: &Rc<request::Context>) {
+    cx.status(response.status());
+    if let Ok(id) = HeaderValue::from_str(cx.id()) {
+        response.headers_mut().insert(request::X_REQUEST_ID, id);
     }
     let body = std::mem::replace(response.body_mut(), Either::Left(Full::default()));
     *response.body_mut() = match body {
         Either::Right(inner) => {
-            record.cut(true);
+            cx.cut(true);
             Either::Right(Box::pin(Observed {
                 inner,
-                record: Rc::clone(record),
+                request: Rc::clone(cx),
             }))
         }
         whole @ Either::Left(_) => whole,
@@ -251,7 +255,7 @@ fn observe(response: &mut Response, record: &Rc<Record>) {
 /// A streamed body that is counted on its way.
 struct Observed {
     inner: Pin<Box<dyn http_body::Body<Data = Bytes, Error = Error>>>,
-    record: Rc<Record>,
+    request: Rc<request::Context>,
 }
 
 impl http_body::Body for Observed {
@@ -261,9 +265,9 @@ impl http_body::Body for Observed {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let polled = self.inner.as_mut().poll_frame(cx);
         match &polled {
-            Poll::Ready(Some(Ok(frame))) => self.record.add_sent(frame.data_ref().map_or(0, Bytes::len)),
-            Poll::Ready(Some(Err(error))) => self.record.error(error),
-            Poll::Ready(None) => self.record.cut(false),
+            Poll::Ready(Some(Ok(frame))) => self.request.add_sent(frame.data_ref().map_or(0, Bytes::len)),
+            Poll::Ready(Some(Err(error))) => self.request.error(error),
+            Poll::Ready(None) => self.request.cut(false),
             Poll::Pending => {}
         }
         polled

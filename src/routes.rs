@@ -20,8 +20,8 @@ use crate::{
     clock,
     db::{self, Database},
     error::{Error, RETRY_AFTER},
-    log::Record,
     render::{self, Response},
+    request,
 };
 
 /// A request's body is there within this time.
@@ -35,12 +35,12 @@ const FIRST_CAPACITY: usize = 64 * 1024;
 ///
 /// # Errors
 /// [`Error::ApiKeyWrong`] when no user has this key, and those of settings that cannot be used.
-pub async fn verify(claim: Claim, record: &Rc<Record>) -> Result<Caller, Error> {
+pub async fn verify(claim: Claim, cx: &Rc<request::Context>) -> Result<Caller, Error> {
     let key_hash = match claim {
         Claim::Known(caller) => return Ok(caller),
         Claim::UserKey(hash) => hash,
     };
-    let database = Database::configured(record).await?;
+    let database = Database::configured(cx).await?;
     match db::user::find_by_key(&database, &key_hash).await {
         Ok(Some(id)) => Ok(Caller::User(User { id, key_hash })),
         Ok(None) => Err(Error::ApiKeyWrong),
@@ -50,8 +50,8 @@ pub async fn verify(claim: Claim, record: &Rc<Record>) -> Result<Caller, Error> 
 
 /// The answer to a call: 200, also when the call failed. 503 when a setting that cannot be used has refused it, so that
 /// monitors and proxies see it.
-fn answer(record: &Record, json: String) -> Response {
-    if !record.is_misconfigured() {
+fn answer(cx: &request::Context, json: String) -> Response {
+    if !cx.is_misconfigured() {
         return render::json(StatusCode::OK, json);
     }
     let mut response = render::json(StatusCode::SERVICE_UNAVAILABLE, json);

@@ -25,9 +25,8 @@ use crate::{
     auth::{RequestOrigin, caller::Caller},
     config::Access,
     error::Error,
-    log::Record,
     plan::{Artifact, TaskId},
-    render,
+    render, request,
 };
 
 /// Every tool, in the order in which agents are shown them.
@@ -47,7 +46,7 @@ pub struct Context {
     /// Who calls.
     pub caller: Caller,
     /// What is measured of the request.
-    pub record: Rc<Record>,
+    pub request: Rc<request::Context>,
     /// Where the caller reached the server.
     pub request_origin: RequestOrigin,
 }
@@ -288,15 +287,15 @@ pub async fn call(name: &str, arguments: &str, form: Form, context: &Context) ->
     let (tool, listed) = tools
         .find(|(tool, _)| tool.name == name)
         .ok_or_else(|| Error::UnknownTool(name.to_owned()))
-        .inspect_err(|error| context.record.error(error))?;
-    context.record.tool(tool.name);
+        .inspect_err(|error| context.request.error(error))?;
+    context.request.tool(tool.name);
     let called = async {
         if tool.reaches_tasks {
             context.caller.may_reach_tasks()?;
         }
         (tool.call)(arguments, &listed.input_schema, form, context).await
     };
-    called.await.inspect_err(|error| context.record.error(error))
+    called.await.inspect_err(|error| context.request.error(error))
 }
 
 /// The JSON text that stands in place of the result of a tool that failed.

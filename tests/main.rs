@@ -28,6 +28,7 @@ mod faults;
 mod instances;
 mod interfaces;
 mod kill;
+mod layers;
 mod leaving;
 mod log;
 mod openapi;

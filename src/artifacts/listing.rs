@@ -71,10 +71,10 @@ pub struct Listing {
 impl Listing {
     /// The files of a task. Never fails and takes at most two seconds: without a source the list is empty.
     pub async fn read(database: &Database, progress: &Progress, archive: Option<ArchiveEnd>) -> Self {
-        let listed = clock::within(database.record().left(LIST_LIMIT), read(database, progress, archive)).await;
+        let listed = clock::within(database.request().left(LIST_LIMIT), read(database, progress, archive)).await;
         let listed = listed.unwrap_or_else(|| Err(Error::Internal("the list of files took too long".to_owned())));
         listed.unwrap_or_else(|error| {
-            database.record().cause(&error);
+            database.request().cause(&error);
             Self::default()
         })
     }
@@ -150,7 +150,7 @@ async fn read(database: &Database, progress: &Progress, archive: Option<ArchiveE
     if progress.state == TaskState::Pending {
         return Ok(Listing::default());
     }
-    let worker = WorkerPlan::configured(database.record()).await?;
+    let worker = WorkerPlan::configured(database.request()).await?;
     match worker.list_files(progress.id).await {
         Err(Unavailable::NoSuchFile) => Ok(Listing {
             files: Vec::new(),

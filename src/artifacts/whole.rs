@@ -62,7 +62,7 @@ pub async fn read(
         }
         Ok(Whole::Content { bytes, is_final })
     };
-    clock::within(database.record().left(LIMIT), reading)
+    clock::within(database.request().left(LIMIT), reading)
         .await
         .ok_or(Unavailable::WorkerTimeout)?
 }

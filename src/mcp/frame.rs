@@ -141,7 +141,7 @@ pub(crate) fn answer(id: Id<'_>, result: &str) -> String {
 
 /// The JSON text of a fault. The id is left out when the request's own could not be read.
 pub(crate) fn refusal(id: Option<Id<'_>>, fault: &Fault) -> String {
-    let error = crate::render::to_json(fault);
+    let error = crate::json::text(fault);
     match id {
         Some(id) => format!(r#"{{"jsonrpc":"2.0","id":{},"error":{error}}}"#, id.0),
         None => format!(r#"{{"jsonrpc":"2.0","error":{error}}}"#),

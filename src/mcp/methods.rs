@@ -14,7 +14,7 @@ use super::{
 use crate::{
     auth::caller::Caller,
     error::Error,
-    render,
+    json,
     tools::{self, Context, Form, Outcome as ToolOutcome, ResourceLink},
 };
 
@@ -125,7 +125,7 @@ fn capabilities() -> Value {
 
 fn initialize(params: &Params<'_>) -> String {
     let requested = params.protocol_version.and_then(as_string);
-    render::to_json(&json!({
+    json::text(&json!({
         "protocolVersion": negotiate(requested.as_deref()),
         "capabilities": capabilities(),
         "serverInfo": server_info(),
@@ -160,8 +160,8 @@ fn complete(result: &impl Serialize, era: Era) -> String {
         meta: Value,
     }
     match era {
-        Era::Legacy => render::to_json(result),
-        Era::Modern => render::to_json(&Complete {
+        Era::Legacy => json::text(result),
+        Era::Modern => json::text(&Complete {
             result,
             result_type: "complete",
             meta: json!({ "io.modelcontextprotocol/serverInfo": server_info() }),
@@ -296,7 +296,7 @@ async fn call_tool(params: &Params<'_>, spoken: Spoken, context: &Context) -> Ou
     if let Some((result, tool)) = prepared
         && let Some(result) = result.get()
     {
-        context.record.tool(tool.name);
+        context.request.tool(tool.name);
         return Ok(result.as_str().into());
     }
     let (outcome, is_error) = match tools::call(&name, arguments, Form::Mcp, context).await {

@@ -92,7 +92,7 @@ pub(super) async fn read(uri: &str, era: Era, context: &Context) -> Result<Read,
     })?;
     let whole = async {
         artifacts::read(
-            &Database::configured(&context.record).await?,
+            &Database::configured(&context.request).await?,
             id,
             context.caller.owner(),
             &file,
@@ -144,7 +144,7 @@ fn not_found(era: Era, message: String, uri: &str) -> Fault {
 }
 
 fn fault(error: &Error, era: Era, uri: &str, context: &Context) -> Fault {
-    context.record.error(error);
+    context.request.error(error);
     let fault = json_rpc(error);
     if fault.code != INVALID_PARAMS {
         return fault.with_data(json!({ "uri": uri }));

@@ -5,7 +5,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::table;
-use crate::render::{self, Response};
+use crate::{
+    json,
+    render::{self, Response},
+};
 
 /// What `GET /` answers.
 #[derive(Serialize, JsonSchema)]
@@ -45,5 +48,5 @@ impl Default for IndexBody {
 
 /// Name, version, routes.
 pub fn get() -> Response {
-    render::json(StatusCode::OK, render::to_json(&IndexBody::new()))
+    render::json(StatusCode::OK, json::text(&IndexBody::new()))
 }

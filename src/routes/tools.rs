@@ -76,10 +76,10 @@ pub async fn call(request: Request, context: &Context) -> Result<Response, Error
         kind: "text",
         text: result.get(),
     }];
-    let body = render::to_json(&ResultBody {
+    let body = json::text(&ResultBody {
         content,
         structured_content: &result,
         error,
     });
-    Ok(answer(&context.record, body))
+    Ok(answer(&context.request, body))
 }

@@ -127,7 +127,7 @@ impl Definition for TaskCreate {
             },
             salt: &salt,
         };
-        let created = task::create(&Database::configured(&context.record).await?, &new).await?;
+        let created = task::create(&Database::configured(&context.request).await?, &new).await?;
         Ok(Output {
             task_id: created.id,
             created_at: created.created_at,

@@ -110,7 +110,7 @@ impl Definition for TaskFileInfo {
             Choice::Report => Artifact::Report,
             Choice::Zip => Artifact::Zip,
         };
-        let database = Database::configured(&context.record).await?;
+        let database = Database::configured(&context.request).await?;
         let description = match artifacts::describe(&database, id, context.caller.owner(), artifact).await {
             Err(error @ Error::NotReady { state, progress }) => {
                 return Ok(Output {

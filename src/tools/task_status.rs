@@ -109,7 +109,7 @@ impl Definition for TaskStatus {
 
     async fn call(arguments: Arguments, context: &Context) -> Result<Output, Error> {
         let id = task_id(&arguments.task_id)?;
-        let database = Database::configured(&context.record).await?;
+        let database = Database::configured(&context.request).await?;
         let mut status = task::find_status(&database, id, context.caller.owner(), artifacts::END_LENGTH).await?;
         let archive = status.archive.take();
         let state = status.progress.state;

@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use planexe_mcp::{
     error::{Error, Step},
-    mcp,
+    json as texts, mcp,
     plan::{Artifact, RunFile},
-    render::{self, Detail, to_json},
+    render::{self, Detail},
     routes::{
         healthcheck::HealthBody,
         index::IndexBody,
@@ -317,7 +317,7 @@ fn examples(schema: &str) -> Value {
             let failure = render::tool_result(&Error::TaskNotFound);
             json!({
                 "done": { "content": text(stopped.to_string()), "structuredContent": stopped, "error": null },
-                "failed": { "content": text(to_json(&failure)), "structuredContent": failure, "error": failure.error },
+                "failed": { "content": text(texts::text(&failure)), "structuredContent": failure, "error": failure.error },
             })
         }
         _ => Value::Null,
