@@ -1,13 +1,27 @@
-//! The host itself: [`Runtime`] compiles an application's components, [`Host`] answers requests with them.
+//! The host itself: [`Runtime`] compiles the component, [`Host`] answers requests with it.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod bindings;
+mod component;
+mod counters;
+mod inbound;
+mod instances;
+pub mod manifest;
+mod outbound;
+mod output;
+mod p2;
+mod p3;
+mod postgres;
+pub mod server;
+mod variables;
+
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
@@ -16,22 +30,13 @@ use wasmtime::component::Linker;
 use wasmtime::{
     Cache, CacheConfig, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, ProfilingStrategy,
 };
-use wasmtime_wasi_http::handler::{ProxyHandler, TrapOrPanicError};
-use wasmtime_wasi_http::p3::bindings::ServicePre;
+use wasmtime_wasi_http::handler::{ProxyHandler, ProxyPre, TrapOrPanicError};
+use wasmtime_wasi_http::{p2 as http_p2, p3 as http_p3};
 
-use crate::bindings;
-use crate::component::{Component, InstanceState, Shared};
-use crate::counters::Counters;
-use crate::inbound;
-use crate::instances::Instances;
-pub use crate::instances::Reuse;
-use crate::manifest::Manifest;
-use crate::outbound_http::Client;
-pub use crate::output::Output;
-use crate::postgres::Pools;
-use crate::routes::{self, RouteMatch};
-use crate::variables::Resolver;
-pub use crate::variables::{Environment, VariableFault};
+use component::Component;
+use instances::{InstanceState, Instances};
+use manifest::Manifest;
+pub use output::Output;
 
 /// The body of a request or response. It streams.
 pub type Body = UnsyncBoxBody<Bytes, wasmtime_wasi_http::Error>;
@@ -44,26 +49,23 @@ pub fn body(bytes: impl Into<Bytes>) -> Body {
 /// Instances that there may be at a time.
 const MAX_INSTANCES: u32 = 1000;
 
-/// How often a busy guest gives way to others.
+/// How often a busy instance gives way to others.
 const TICK: Duration = Duration::from_millis(10);
 
-/// The compiled components of an application. Expensive to make, cheap to clone; many [`Host`]s can share it.
+/// The compiled component. Expensive to make, cheap to clone; many [`Host`]s can share it.
 #[derive(Clone)]
-pub struct Runtime(Arc<Compiled>);
-
-struct Compiled {
+pub struct Runtime {
     engine: Engine,
-    services: BTreeMap<String, ServicePre<InstanceState>>,
-    imports: BTreeSet<String>,
-    exports: BTreeSet<String>,
+    component: wasmtime::component::Component,
+    linker: Arc<Linker<InstanceState>>,
 }
 
 impl Runtime {
-    /// Compiles the components of a manifest. `cache_dir` keeps the machine code for the next time.
+    /// Compiles the component of a manifest. `cache_dir` keeps the machine code for the next time.
     ///
     /// # Errors
-    /// When a file is missing or is not a component that this host can run; the error says which import is lacking.
-    pub fn load(manifest: &Manifest, cache_dir: Option<&Path>) -> anyhow::Result<Self> {
+    /// When the file is missing or is not a component that this host can run; the error says which import is lacking.
+    pub fn load(manifest: &Manifest, cache_dir: Option<&Path>) -> Result<Self> {
         let mut config = Config::new();
         config.wasm_component_model_async(true).epoch_interruption(true);
         // For perf: which machine code is which function of the component. See docs/performance.md.
@@ -82,50 +84,46 @@ impl Runtime {
         let mut linker = Linker::new(&engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
         wasmtime_wasi::p3::add_to_linker(&mut linker)?;
-        wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
+        http_p2::add_only_http_to_linker_async(&mut linker)?;
+        http_p3::add_to_linker(&mut linker)?;
         bindings::add_to_linker(&mut linker)?;
-        let mut compiled = Compiled {
+        let source = manifest.source();
+        let component = std::fs::read(source)
+            .map_err(anyhow::Error::from)
+            .and_then(|bytes| Ok(wasmtime::component::Component::new(&engine, bytes)?))
+            .with_context(|| format!("cannot load the component from {}", source.display()))?;
+        let linker = Arc::new(linker);
+        Ok(Self {
             engine,
-            services: BTreeMap::new(),
-            imports: BTreeSet::new(),
-            exports: BTreeSet::new(),
-        };
-        for (id, component) in manifest.components() {
-            let source = component.source();
-            compiled
-                .add(id, source, &linker)
-                .with_context(|| format!("cannot load the component {id:?} from {}", source.display()))?;
-        }
-        Ok(Self(Arc::new(compiled)))
+            component,
+            linker,
+        })
     }
 
-    /// The names of the interfaces that the components import and export, sorted.
+    fn pre(&self) -> Result<ProxyPre<InstanceState>> {
+        let pre = self.linker.instantiate_pre(&self.component)?;
+        let (_, exports) = self.component_interfaces();
+        if exports
+            .iter()
+            .any(|name| name.starts_with("wasi:http/incoming-handler@0.2"))
+        {
+            return Ok(ProxyPre::P2(http_p2::bindings::ProxyPre::new(pre)?));
+        }
+        Ok(ProxyPre::P3(http_p3::bindings::ServicePre::new(pre)?))
+    }
+
+    /// The names of the interfaces that the component imports and exports.
     #[must_use]
     pub fn component_interfaces(&self) -> (Vec<String>, Vec<String>) {
-        (
-            self.0.imports.iter().cloned().collect(),
-            self.0.exports.iter().cloned().collect(),
-        )
-    }
-}
-
-impl Compiled {
-    fn add(&mut self, id: &str, source: &Path, linker: &Linker<InstanceState>) -> anyhow::Result<()> {
-        let bytes = std::fs::read(source)?;
-        let component = wasmtime::component::Component::new(&self.engine, bytes)?;
-        let types = component.component_type();
-        self.imports
-            .extend(types.imports(&self.engine).map(|(name, _)| name.to_owned()));
-        self.exports
-            .extend(types.exports(&self.engine).map(|(name, _)| name.to_owned()));
-        let service = ServicePre::new(linker.instantiate_pre(&component)?)?;
-        self.services.insert(id.to_owned(), service);
-        Ok(())
+        let types = self.component.component_type();
+        let imports = types.imports(&self.engine).map(|(name, _)| name.to_owned()).collect();
+        let exports = types.exports(&self.engine).map(|(name, _)| name.to_owned()).collect();
+        (imports, exports)
     }
 }
 
 /// An engine that keeps memories and stacks ready for instances to come, as Spin's does. That takes terabytes of address
-/// space: where they are not to be had, each instance gets its own when it is made, as in Spin.
+/// space: on a machine that has less, each instance gets its own when it is made, as in Spin.
 fn engine(mut config: Config) -> wasmtime::Result<Engine> {
     let mut pool = PoolingAllocationConfig::default();
     pool.total_component_instances(MAX_INSTANCES)
@@ -136,9 +134,6 @@ fn engine(mut config: Config) -> wasmtime::Result<Engine> {
         .table_elements(100_000)
         .max_component_instance_size(10 << 20)
         .max_core_instance_size(10 << 20)
-        .max_core_instances_per_component(200)
-        .max_tables_per_component(64)
-        .max_memories_per_component(32)
         .max_tables_per_module(2)
         .max_memories_per_module(2)
         .max_memory_size(4 << 30)
@@ -149,8 +144,8 @@ fn engine(mut config: Config) -> wasmtime::Result<Engine> {
     Engine::new(&config).or_else(|_| Engine::new(&alone))
 }
 
-/// Interrupts busy guests for as long as the engine lives.
-fn tick(engine: &Engine) -> anyhow::Result<()> {
+/// Interrupts busy instances for as long as the engine lives.
+fn tick(engine: &Engine) -> Result<()> {
     let engine = engine.weak();
     std::thread::Builder::new().name("epoch".to_owned()).spawn(move || {
         while let Some(engine) = engine.upgrade() {
@@ -162,40 +157,67 @@ fn tick(engine: &Engine) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The settings of a [`Host`]. The defaults are Spin's.
+/// How instances of WASI 0.3 are reused.
+#[derive(Clone, Copy, Debug)]
+pub struct Reuse {
+    /// Requests that an instance serves before it is replaced.
+    pub max_requests: usize,
+    /// Requests that an instance serves at a time.
+    pub max_concurrent: usize,
+}
+
+impl Default for Reuse {
+    /// Spin's defaults.
+    fn default() -> Self {
+        Self {
+            max_requests: 128,
+            max_concurrent: 16,
+        }
+    }
+}
+
+/// What the environment providers read.
 #[derive(Clone)]
+pub enum Environment {
+    /// Exactly these environment variables, whatever the machine has.
+    Fixed(BTreeMap<String, String>),
+}
+
+impl From<Environment> for BTreeMap<String, String> {
+    fn from(Environment::Fixed(variables): Environment) -> Self {
+        variables
+    }
+}
+
+impl Default for Environment {
+    fn default() -> Self {
+        Self::Fixed(BTreeMap::new())
+    }
+}
+
+/// What a component meets that asks for a variable whose provider is a service elsewhere, and that service fails: for
+/// tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VariableFault {
+    /// The provider has an error.
+    Fails,
+    /// The provider never answers.
+    Hangs,
+}
+
+/// The settings of a [`Host`]. The defaults are Spin's.
+#[derive(Clone, Default)]
 pub struct HostOptions {
-    /// Values of application variables, as `spin up --variable name=value` has them. They win over the environment.
-    pub variables: BTreeMap<String, String>,
     /// What the environment providers read.
     pub environment: Environment,
-    /// Variables that guests cannot read.
+    /// Variables that the component cannot read.
     pub variable_faults: BTreeMap<String, VariableFault>,
     /// How instances are reused.
     pub reuse: Reuse,
-    /// The most linear memory that an instance may have, in bytes. `None`: no limit but that of 32 bits.
-    pub max_memory: Option<usize>,
-    /// Where the guest's standard output goes.
+    /// Where the component's standard output goes.
     pub stdout: Output,
-    /// Where the guest's standard error goes, and the host's reports of failures.
+    /// Where the component's standard error goes, and the host's reports of failures.
     pub stderr: Output,
-    /// Connections kept for each Postgres address. A guest that wants one more waits without limit.
-    pub postgres_pool_size: usize,
-}
-
-impl Default for HostOptions {
-    fn default() -> Self {
-        Self {
-            variables: BTreeMap::new(),
-            environment: Environment::default(),
-            variable_faults: BTreeMap::new(),
-            reuse: Reuse::default(),
-            max_memory: None,
-            stdout: Output::default(),
-            stderr: Output::default(),
-            postgres_pool_size: 64,
-        }
-    }
 }
 
 /// What a [`Host`] has done since it was made.
@@ -207,80 +229,42 @@ pub struct Stats {
     pub instances_created: u64,
     /// Instances that exist now.
     pub instances_alive: usize,
-    /// Instances that ended by a trap, an exit, a timeout or a panic of the host.
+    /// Instances that ended by a trap, an exit or a panic of the host.
     pub traps: u64,
-    /// The text of the last such end, with the guest's backtrace.
+    /// The text of the last such end, with the component's backtrace.
     pub last_trap: Option<String>,
     /// Instances that [`Host::kill_instances`] has ended.
     pub kills: u64,
     /// The most linear memory that one instance has had, in bytes.
     pub peak_memory: usize,
-    /// Postgres connections that guests hold or that are being made ready.
+    /// Postgres connections that instances hold or that are being made ready.
     pub postgres_in_use: usize,
     /// Postgres connections that wait in the pools.
     pub postgres_idle: usize,
 }
 
-/// A running application: routes, instances, connection pools. A clone is the same application.
+/// A running application. A clone is the same application.
 #[derive(Clone)]
-pub struct Host(Arc<Application>);
-
-struct Application {
-    manifest: Manifest,
-    handlers: BTreeMap<String, ProxyHandler<Instances>>,
-    shared: Arc<Shared>,
+pub struct Host {
+    component: Arc<Component>,
+    handler: ProxyHandler<Instances>,
 }
 
 impl Host {
     /// Makes a host. Nothing runs yet; instances and connections are made when requests need them.
     ///
     /// # Errors
-    /// When the runtime was loaded from another manifest, or a folder of `files` does not exist.
-    pub fn new(runtime: &Runtime, manifest: &Manifest, options: HostOptions) -> anyhow::Result<Self> {
-        let HostOptions {
-            variables,
-            environment,
-            variable_faults,
-            reuse,
-            max_memory,
-            stdout,
-            stderr,
-            postgres_pool_size,
-        } = options;
-        let prefixes = manifest.env_prefixes();
-        let shared = Arc::new(Shared {
-            resolver: Resolver::new(manifest.variables().clone(), variables, prefixes, environment),
-            variable_faults,
-            pools: Pools::new(postgres_pool_size),
-            http: Client::new(manifest.connection_pooling())?,
-            counters: Arc::new(Counters::default()),
-            stdout,
-            stderr,
-            max_memory,
-        });
-        let mut handlers = BTreeMap::new();
-        for (id, component) in manifest.components() {
-            for mount in component.files() {
-                let source = mount.source.display();
-                ensure!(
-                    mount.source.is_dir(),
-                    "component {id:?}: files: {source} is not a folder"
-                );
-            }
-            let service = runtime.0.services.get(id);
-            let service = service
-                .with_context(|| format!("the runtime has no component {id:?}"))?
-                .clone();
-            let component = Arc::new(Component::new(id, component, shared.clone()));
-            let engine = runtime.0.engine.clone();
-            let instances = Instances::new(engine, service, component, reuse.clone());
-            handlers.insert(id.clone(), ProxyHandler::new(instances));
-        }
-        Ok(Self(Arc::new(Application {
-            manifest: manifest.clone(),
-            handlers,
-            shared,
-        })))
+    /// When the component has another kind of entry point than this host serves.
+    pub fn new(runtime: &Runtime, manifest: &Manifest, options: HostOptions) -> Result<Self> {
+        // Several crates of the process may each bring a provider of their own; one must be chosen, once.
+        _ = rustls::crypto::ring::default_provider().install_default();
+        let reuse = options.reuse;
+        let component = Arc::new(Component::new(manifest.clone(), options));
+        let instances = Instances::new(runtime.engine.clone(), runtime.pre()?, component.clone(), reuse);
+        Ok(Self {
+            component,
+            handler: ProxyHandler::new(instances),
+        })
     }
 
     /// Answers a request, as the server does for a connection from `client`. A failure becomes an empty answer with
@@ -288,25 +272,21 @@ impl Host {
     ///
     /// The request needs an authority: a `Host` header, or a URI such as `http://test/path`.
     pub async fn handle(&self, client: SocketAddr, request: Request<Body>) -> Response<Body> {
-        self.respond(client, request).await.unwrap_or_else(|error| {
-            self.report(&error);
-            inbound::empty(StatusCode::INTERNAL_SERVER_ERROR)
-        })
+        let failed = || inbound::empty(StatusCode::INTERNAL_SERVER_ERROR);
+        self.respond(client, request).await.unwrap_or_else(|_| failed())
     }
 
     /// Ends every instance that exists now, in the middle of whatever it is doing, as a platform may at any time. The
     /// requests that they serve fail; the next one gets a new instance. Returns when they are gone.
     pub async fn kill_instances(&self) {
-        for handler in self.0.handlers.values() {
-            handler.state().kill().await;
-        }
+        self.handler.state().kill().await;
     }
 
     /// What the host has done so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let counters = &self.0.shared.counters;
-        let (postgres_in_use, postgres_idle) = self.0.shared.pools.in_use_and_idle();
+        let counters = &self.component.counters;
+        let (postgres_in_use, postgres_idle) = self.component.pools.in_use_and_idle();
         Stats {
             requests: counters.requests.load(Relaxed),
             instances_created: counters.instances_created.load(Relaxed),
@@ -320,47 +300,33 @@ impl Host {
         }
     }
 
-    /// Like [`Host::handle`], but with an error for a request to which Spin gives no answer at all.
-    pub(crate) async fn respond(&self, client: SocketAddr, request: Request<Body>) -> anyhow::Result<Response<Body>> {
-        self.0.shared.counters.requests.fetch_add(1, Relaxed);
-        let path = request.uri().path().to_owned();
-        if let Some(answer) = inbound::well_known(&path, &self.0.manifest) {
-            return answer;
+    /// Answers a request; failures are reported.
+    ///
+    /// # Errors
+    /// When the request gets no answer at all, as in Spin.
+    pub(crate) async fn respond(&self, client: SocketAddr, request: Request<Body>) -> Result<Response<Body>> {
+        self.component.counters.requests.fetch_add(1, Relaxed);
+        if let Some(answer) = inbound::well_known(request.uri().path(), &self.component.manifest) {
+            return Ok(answer);
         }
-        let Some(found) = routes::find(self.0.manifest.routes(), &path) else {
-            return Ok(inbound::empty(StatusCode::NOT_FOUND));
-        };
-        let request = inbound::absolute(request)?;
-        Ok(self.call(client, request, &found).await.unwrap_or_else(|error| {
-            self.report(&error);
+        let request = inbound::absolute(request).inspect_err(|error| self.report(error))?;
+        let answered = self.call(client, request).await;
+        Ok(answered.unwrap_or_else(|error| {
+            // A trap has its own report, with the component's backtrace.
+            if !error.is::<TrapOrPanicError>() {
+                self.report(&error);
+            }
             inbound::empty(StatusCode::INTERNAL_SERVER_ERROR)
         }))
     }
 
-    async fn call(
-        &self,
-        client: SocketAddr,
-        request: Request<Body>,
-        found: &RouteMatch<'_>,
-    ) -> anyhow::Result<Response<Body>> {
-        let request = inbound::describe(request, found, client)?;
-        let id = found.route.component();
-        let handler = self
-            .0
-            .handlers
-            .get(id)
-            .with_context(|| format!("unknown component {id:?}"))?;
-        match handler.handle((), request).await {
-            // A trap has its own report, with the guest's backtrace.
-            Err(error) if error.is::<TrapOrPanicError>() => Ok(inbound::empty(StatusCode::INTERNAL_SERVER_ERROR)),
-            answer => Ok(answer?),
-        }
+    async fn call(&self, client: SocketAddr, mut request: Request<Body>) -> Result<Response<Body>> {
+        inbound::describe(&mut request, client)?;
+        Ok(self.handler.handle((), request).await?)
     }
 
-    pub(crate) fn report(&self, error: &anyhow::Error) {
-        self.0
-            .shared
-            .stderr
-            .line(&format!("error processing request: {error:#}"));
+    fn report(&self, error: &anyhow::Error) {
+        let text = format!("error processing request: {error:#}");
+        self.component.stderr.line(&text);
     }
 }

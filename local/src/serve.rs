@@ -36,11 +36,9 @@ pub struct ServeOptions {
 /// # Errors
 /// A manifest or component that cannot be loaded, and an address that is taken.
 pub async fn run(options: ServeOptions) -> Result<()> {
-    let manifest = Manifest::load(
-        &std::path::absolute(options.from)?,
-        options.runtime_config_file.as_deref(),
-    )?;
-    let cache = manifest.folder().join("target/component-cache");
+    let from = std::path::absolute(options.from)?;
+    let manifest = Manifest::load(&from, options.runtime_config_file.as_deref())?;
+    let cache = from.with_file_name("target/component-cache");
     let (runtime, manifest) = tokio::task::spawn_blocking(move || {
         let runtime = Runtime::load(&manifest, Some(&cache));
         (runtime, manifest)

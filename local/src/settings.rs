@@ -40,7 +40,7 @@ pub fn of_project(project: &Path, mut environment: Variables) -> Result<Variable
     environment.retain(|name, value| !is_setting(name) || !blank(value));
     let runtime_config = project.join("runtime-config.toml");
     if runtime_config.is_file() {
-        for path in RuntimeConfig::load(&runtime_config)?.dotenv_paths {
+        for path in RuntimeConfig::load(&runtime_config)?.dotenv_paths() {
             for (name, value) in dotenv(&project.join(path))? {
                 if is_setting(&name) && !blank(&value) {
                     environment.entry(name).or_insert(value);

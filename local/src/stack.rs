@@ -9,7 +9,7 @@ use tokio_postgres::error::SqlState;
 
 use crate::cluster::{Cluster, ClusterOptions, TEMPLATE};
 use crate::host::{Environment, Host, HostOptions, Output, Runtime};
-use crate::manifest::Manifest;
+use crate::host::manifest::Manifest;
 use crate::settings::{self, Variables};
 use crate::up::UpOptions;
 use crate::worker::{Worker, WorkerOptions};
@@ -92,10 +92,8 @@ impl Stack {
 pub(crate) async fn load(project: &Path, variables: &Variables, stdout: Output) -> Result<Host> {
     let config = project.join("runtime-config.toml");
     let manifest = Manifest::load(&project.join("spin.toml"), config.is_file().then_some(&*config))?;
-    for component in manifest.components().values() {
-        let source = component.source();
-        ensure!(source.is_file(), "{} is missing: run scripts/build", source.display());
-    }
+    let source = manifest.source();
+    ensure!(source.is_file(), "{} is missing: run scripts/build", source.display());
     let cache = project.join("target/component-cache");
     let compiled = {
         let manifest = manifest.clone();

@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::host::Host;
+use super::Host;
 
 /// How long requests that are running may go on after the shutdown began.
 const GRACE: Duration = Duration::from_secs(10);
@@ -71,9 +71,7 @@ impl Server {
             let host = host.clone();
             async move {
                 let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
-                host.respond(client, request)
-                    .await
-                    .inspect_err(|error| host.report(error))
+                host.respond(client, request).await
             }
         };
         self.serve_with(answer, shutdown).await;
@@ -101,13 +99,12 @@ impl Server {
                 sleep(ACCEPT_PAUSE).await;
                 continue;
             };
-            // Otherwise the end of a chunked answer waits for the client's delayed acknowledgement.
-            if stream.set_nodelay(true).is_ok() {
-                let answer = answer.clone();
-                let service = service_fn(move |request| answer(client, request));
-                let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-                connections.spawn(graceful.watch(connection));
-            }
+            // As in Spin, without TCP_NODELAY: an answer that is written in two parts may wait for the client's delayed
+            // acknowledgement of the first.
+            let answer = answer.clone();
+            let service = service_fn(move |request| answer(client, request));
+            let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+            connections.spawn(graceful.watch(connection));
         }
         drop(self.listener);
         _ = timeout(self.grace, graceful.shutdown()).await;

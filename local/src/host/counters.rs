@@ -28,21 +28,19 @@ impl Counters {
     }
 }
 
-/// The life of an instance: counted from its making to its drop, with its linear memory measured and limited.
+/// The life of an instance: counted from its making to its drop, with its linear memory measured.
 pub(crate) struct Life {
     counters: Arc<Counters>,
     memory: usize,
-    max_memory: Option<usize>,
 }
 
 impl Life {
-    pub(crate) fn new(counters: &Arc<Counters>, max_memory: Option<usize>) -> Self {
+    pub(crate) fn new(counters: &Arc<Counters>) -> Self {
         counters.instances_created.fetch_add(1, Relaxed);
         counters.instances_alive.fetch_add(1, Relaxed);
         Self {
             counters: counters.clone(),
             memory: 0,
-            max_memory,
         }
     }
 }
@@ -54,12 +52,8 @@ impl Drop for Life {
 }
 
 impl ResourceLimiter for Life {
-    /// A refusal makes `memory.grow` fail, which ends a Rust guest with a trap.
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         let memory = self.memory.saturating_sub(current).saturating_add(desired);
-        if self.max_memory.is_some_and(|max| memory > max) {
-            return Ok(false);
-        }
         self.memory = memory;
         self.counters.peak_memory.fetch_max(memory, Relaxed);
         Ok(true)
@@ -77,11 +71,10 @@ mod tests {
     #[test]
     fn memory_of_all_memories_counts() {
         let counters = Arc::new(Counters::default());
-        let mut life = Life::new(&counters, Some(300));
+        let mut life = Life::new(&counters);
         assert!(life.memory_growing(0, 100, None).unwrap());
         assert!(life.memory_growing(0, 100, None).unwrap());
         assert!(life.memory_growing(100, 200, None).unwrap());
-        assert!(!life.memory_growing(200, 201, None).unwrap());
         assert_eq!(counters.peak_memory.load(Relaxed), 300);
         assert_eq!(counters.instances_alive.load(Relaxed), 1);
         drop(life);
