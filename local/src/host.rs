@@ -1,32 +1,34 @@
-//! The host itself: [`Runtime`] compiles the component, [`Host`] answers requests with it.
+//! Serves the application of a `spin.toml` as Spin does. Where it differs from Spin is listed in the documentation of this
+//! crate.
 
 mod bindings;
 mod component;
-mod counters;
 mod inbound;
 mod instances;
-pub mod manifest;
+mod manifest;
 mod outbound;
-mod output;
 mod p2;
 mod p3;
 mod postgres;
-pub mod server;
+pub(crate) mod server;
 mod variables;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::Write as _;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
-use wasmtime::component::Linker;
+use hyper::body::Incoming;
+use tokio::task::spawn_blocking;
+use wasmtime::component::{Component as Wasm, Linker};
 use wasmtime::{
     Cache, CacheConfig, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, ProfilingStrategy,
 };
@@ -36,15 +38,11 @@ use wasmtime_wasi_http::{p2 as http_p2, p3 as http_p3};
 use component::Component;
 use instances::{InstanceState, Instances};
 use manifest::Manifest;
-pub use output::Output;
+pub(crate) use manifest::RuntimeConfig;
+use server::Server;
 
 /// The body of a request or response. It streams.
-pub type Body = UnsyncBoxBody<Bytes, wasmtime_wasi_http::Error>;
-
-/// A body of bytes that are there already.
-pub fn body(bytes: impl Into<Bytes>) -> Body {
-    Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
-}
+type Body = UnsyncBoxBody<Bytes, wasmtime_wasi_http::Error>;
 
 /// Instances that there may be at a time.
 const MAX_INSTANCES: u32 = 1000;
@@ -52,79 +50,137 @@ const MAX_INSTANCES: u32 = 1000;
 /// How often a busy instance gives way to others.
 const TICK: Duration = Duration::from_millis(10);
 
-/// The compiled component. Expensive to make, cheap to clone; many [`Host`]s can share it.
-#[derive(Clone)]
-pub struct Runtime {
-    engine: Engine,
-    component: wasmtime::component::Component,
-    linker: Arc<Linker<InstanceState>>,
+/// Which application to serve.
+#[derive(Debug, Default)]
+pub(crate) struct HostOptions {
+    /// The manifest. Compiled machine code is kept in `target/component-cache` beside it.
+    pub(crate) manifest: PathBuf,
+    /// The runtime configuration.
+    pub(crate) runtime_config: Option<PathBuf>,
+    /// The environment from which the application's variables get their values.
+    pub(crate) environment: BTreeMap<OsString, OsString>,
+    /// Requests that an instance of WASI 0.3 serves before it is replaced. The default is Spin's.
+    pub(crate) max_reuse: Option<usize>,
 }
 
-impl Runtime {
-    /// Compiles the component of a manifest. `cache_dir` keeps the machine code for the next time.
+/// An application that can answer requests. A clone is the same application.
+#[derive(Clone)]
+pub(crate) struct Host {
+    component: Arc<Component>,
+    handler: ProxyHandler<Instances>,
+}
+
+impl Host {
+    /// Reads the manifest and compiles its component, or takes the machine code of an earlier time.
     ///
     /// # Errors
-    /// When the file is missing or is not a component that this host can run; the error says which import is lacking.
-    pub fn load(manifest: &Manifest, cache_dir: Option<&Path>) -> Result<Self> {
-        let mut config = Config::new();
-        config.wasm_component_model_async(true).epoch_interruption(true);
-        // For perf: which machine code is which function of the component. See docs/performance.md.
-        if std::env::var_os("PLANEXE_LOCAL_PERF_MAP").is_some() {
-            config.profiler(ProfilingStrategy::PerfMap);
-        }
-        if let Some(folder) = cache_dir {
-            let folder = std::path::absolute(folder)?;
-            std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-            let mut cache = CacheConfig::new();
-            cache.with_directory(folder);
-            config.cache(Some(Cache::new(cache)?));
-        }
-        let engine = engine(config)?;
+    /// When a file is missing, or has what this host does not serve; the error names it.
+    pub(crate) async fn load(options: HostOptions) -> Result<Self> {
+        spawn_blocking(|| Self::load_now(options))
+            .await
+            .context("the compilation was interrupted")?
+    }
+
+    fn load_now(options: HostOptions) -> Result<Self> {
+        // Several crates of this process bring a provider of their own; one must be chosen, once.
+        _ = rustls::crypto::ring::default_provider().install_default();
+        let manifest = Manifest::load(&options.manifest, options.runtime_config.as_deref())?;
+        let source = manifest.component.source.clone();
+        ensure!(source.is_file(), "{} is missing: run scripts/build", source.display());
+        let engine = engine(&manifest.folder.join("target/component-cache"))?;
         tick(&engine)?;
-        let mut linker = Linker::new(&engine);
-        wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-        wasmtime_wasi::p3::add_to_linker(&mut linker)?;
-        http_p2::add_only_http_to_linker_async(&mut linker)?;
-        http_p3::add_to_linker(&mut linker)?;
-        bindings::add_to_linker(&mut linker)?;
-        let source = manifest.source();
-        let component = std::fs::read(source)
-            .map_err(anyhow::Error::from)
-            .and_then(|bytes| Ok(wasmtime::component::Component::new(&engine, bytes)?))
-            .with_context(|| format!("cannot load the component from {}", source.display()))?;
-        let linker = Arc::new(linker);
+        let pre = link(&engine, &source).with_context(|| format!("cannot load {}", source.display()))?;
+        let component = Arc::new(Component::new(manifest, options.environment));
+        let instances = Instances::new(engine, pre, component.clone(), options.max_reuse);
         Ok(Self {
-            engine,
             component,
-            linker,
+            handler: ProxyHandler::new(instances),
         })
     }
 
-    fn pre(&self) -> Result<ProxyPre<InstanceState>> {
-        let pre = self.linker.instantiate_pre(&self.component)?;
-        let (_, exports) = self.component_interfaces();
-        if exports
-            .iter()
-            .any(|name| name.starts_with("wasi:http/incoming-handler@0.2"))
-        {
-            return Ok(ProxyPre::P2(http_p2::bindings::ProxyPre::new(pre)?));
-        }
-        Ok(ProxyPre::P3(http_p3::bindings::ServicePre::new(pre)?))
+    /// Serves at an address until `shutdown` completes.
+    pub(crate) async fn serve(self, server: Server, shutdown: impl Future<Output = ()>) {
+        let answer = move |client, request| {
+            let host = self.clone();
+            async move { host.respond(client, request).await }
+        };
+        server.serve(answer, shutdown).await;
     }
 
-    /// The names of the interfaces that the component imports and exports.
-    #[must_use]
-    pub fn component_interfaces(&self) -> (Vec<String>, Vec<String>) {
-        let types = self.component.component_type();
-        let imports = types.imports(&self.engine).map(|(name, _)| name.to_owned()).collect();
-        let exports = types.exports(&self.engine).map(|(name, _)| name.to_owned()).collect();
-        (imports, exports)
+    /// Answers a request. A failure becomes an empty answer with status 500, and is reported.
+    ///
+    /// # Errors
+    /// When the request gets no answer at all, as in Spin.
+    async fn respond(&self, client: SocketAddr, request: Request<Incoming>) -> Result<Response<Body>> {
+        let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
+        if let Some(answer) = inbound::well_known(request.uri().path(), &self.component.manifest) {
+            return Ok(answer);
+        }
+        let request = inbound::absolute(request)?;
+        Ok(self.call(client, request).await.unwrap_or_else(|error| {
+            // A trap has its own report, with the component's backtrace.
+            if !error.is::<TrapOrPanicError>() {
+                report(&format!("Error processing request: {error:#}"));
+            }
+            response(StatusCode::INTERNAL_SERVER_ERROR, "")
+        }))
     }
+
+    async fn call(&self, client: SocketAddr, mut request: Request<Body>) -> Result<Response<Body>> {
+        inbound::describe(&mut request, client)?;
+        Ok(self.handler.handle((), request).await?)
+    }
+}
+
+/// A whole response.
+fn response(status: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
+    let body = Full::new(body.into()).map_err(|never| match never {});
+    let mut response = Response::new(body.boxed_unsync());
+    *response.status_mut() = status;
+    response
+}
+
+/// Writes a line to standard error, if that is open.
+fn report(text: &str) {
+    _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// The component with all that it imports.
+fn link(engine: &Engine, source: &Path) -> Result<ProxyPre<InstanceState>> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi::p3::add_to_linker(&mut linker)?;
+    http_p2::add_only_http_to_linker_async(&mut linker)?;
+    http_p3::add_to_linker(&mut linker)?;
+    bindings::add_to_linker(&mut linker)?;
+    let component = Wasm::from_file(engine, source)?;
+    let pre = linker.instantiate_pre(&component)?;
+    let exports = component.component_type();
+    Ok(
+        if exports
+            .exports(engine)
+            .any(|(name, _)| name.starts_with("wasi:http/incoming-handler@0.2"))
+        {
+            ProxyPre::P2(http_p2::bindings::ProxyPre::new(pre)?)
+        } else {
+            ProxyPre::P3(http_p3::bindings::ServicePre::new(pre)?)
+        },
+    )
 }
 
 /// An engine that keeps memories and stacks ready for instances to come, as Spin's does. That takes terabytes of address
 /// space: on a machine that has less, each instance gets its own when it is made, as in Spin.
-fn engine(mut config: Config) -> wasmtime::Result<Engine> {
+fn engine(cache_folder: &Path) -> Result<Engine> {
+    std::fs::create_dir_all(cache_folder).with_context(|| format!("cannot make {}", cache_folder.display()))?;
+    let mut cache = CacheConfig::new();
+    cache.with_directory(cache_folder);
+    let mut config = Config::new();
+    config.cache(Some(Cache::new(cache)?));
+    config.wasm_component_model_async(true).epoch_interruption(true);
+    // For perf: which machine code is which function of the component. See docs/performance.md.
+    if std::env::var_os("PLANEXE_LOCAL_PERF_MAP").is_some() {
+        config.profiler(ProfilingStrategy::PerfMap);
+    }
     let mut pool = PoolingAllocationConfig::default();
     pool.total_component_instances(MAX_INSTANCES)
         .total_memories(MAX_INSTANCES)
@@ -141,7 +197,7 @@ fn engine(mut config: Config) -> wasmtime::Result<Engine> {
         .table_keep_resident(1 << 19);
     let alone = config.clone();
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
-    Engine::new(&config).or_else(|_| Engine::new(&alone))
+    Ok(Engine::new(&config).or_else(|_| Engine::new(&alone))?)
 }
 
 /// Interrupts busy instances for as long as the engine lives.
@@ -155,178 +211,4 @@ fn tick(engine: &Engine) -> Result<()> {
         }
     })?;
     Ok(())
-}
-
-/// How instances of WASI 0.3 are reused.
-#[derive(Clone, Copy, Debug)]
-pub struct Reuse {
-    /// Requests that an instance serves before it is replaced.
-    pub max_requests: usize,
-    /// Requests that an instance serves at a time.
-    pub max_concurrent: usize,
-}
-
-impl Default for Reuse {
-    /// Spin's defaults.
-    fn default() -> Self {
-        Self {
-            max_requests: 128,
-            max_concurrent: 16,
-        }
-    }
-}
-
-/// What the environment providers read.
-#[derive(Clone)]
-pub enum Environment {
-    /// Exactly these environment variables, whatever the machine has.
-    Fixed(BTreeMap<String, String>),
-}
-
-impl From<Environment> for BTreeMap<String, String> {
-    fn from(Environment::Fixed(variables): Environment) -> Self {
-        variables
-    }
-}
-
-impl Default for Environment {
-    fn default() -> Self {
-        Self::Fixed(BTreeMap::new())
-    }
-}
-
-/// What a component meets that asks for a variable whose provider is a service elsewhere, and that service fails: for
-/// tests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum VariableFault {
-    /// The provider has an error.
-    Fails,
-    /// The provider never answers.
-    Hangs,
-}
-
-/// The settings of a [`Host`]. The defaults are Spin's.
-#[derive(Clone, Default)]
-pub struct HostOptions {
-    /// What the environment providers read.
-    pub environment: Environment,
-    /// Variables that the component cannot read.
-    pub variable_faults: BTreeMap<String, VariableFault>,
-    /// How instances are reused.
-    pub reuse: Reuse,
-    /// Where the component's standard output goes.
-    pub stdout: Output,
-    /// Where the component's standard error goes, and the host's reports of failures.
-    pub stderr: Output,
-}
-
-/// What a [`Host`] has done since it was made.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// Requests received, the host's own paths included.
-    pub requests: u64,
-    /// Instances made.
-    pub instances_created: u64,
-    /// Instances that exist now.
-    pub instances_alive: usize,
-    /// Instances that ended by a trap, an exit or a panic of the host.
-    pub traps: u64,
-    /// The text of the last such end, with the component's backtrace.
-    pub last_trap: Option<String>,
-    /// Instances that [`Host::kill_instances`] has ended.
-    pub kills: u64,
-    /// The most linear memory that one instance has had, in bytes.
-    pub peak_memory: usize,
-    /// Postgres connections that instances hold or that are being made ready.
-    pub postgres_in_use: usize,
-    /// Postgres connections that wait in the pools.
-    pub postgres_idle: usize,
-}
-
-/// A running application. A clone is the same application.
-#[derive(Clone)]
-pub struct Host {
-    component: Arc<Component>,
-    handler: ProxyHandler<Instances>,
-}
-
-impl Host {
-    /// Makes a host. Nothing runs yet; instances and connections are made when requests need them.
-    ///
-    /// # Errors
-    /// When the component has another kind of entry point than this host serves.
-    pub fn new(runtime: &Runtime, manifest: &Manifest, options: HostOptions) -> Result<Self> {
-        // Several crates of the process may each bring a provider of their own; one must be chosen, once.
-        _ = rustls::crypto::ring::default_provider().install_default();
-        let reuse = options.reuse;
-        let component = Arc::new(Component::new(manifest.clone(), options));
-        let instances = Instances::new(runtime.engine.clone(), runtime.pre()?, component.clone(), reuse);
-        Ok(Self {
-            component,
-            handler: ProxyHandler::new(instances),
-        })
-    }
-
-    /// Answers a request, as the server does for a connection from `client`. A failure becomes an empty answer with
-    /// status 500, and is reported on the host's standard error.
-    ///
-    /// The request needs an authority: a `Host` header, or a URI such as `http://test/path`.
-    pub async fn handle(&self, client: SocketAddr, request: Request<Body>) -> Response<Body> {
-        let failed = || inbound::empty(StatusCode::INTERNAL_SERVER_ERROR);
-        self.respond(client, request).await.unwrap_or_else(|_| failed())
-    }
-
-    /// Ends every instance that exists now, in the middle of whatever it is doing, as a platform may at any time. The
-    /// requests that they serve fail; the next one gets a new instance. Returns when they are gone.
-    pub async fn kill_instances(&self) {
-        self.handler.state().kill().await;
-    }
-
-    /// What the host has done so far.
-    #[must_use]
-    pub fn stats(&self) -> Stats {
-        let counters = &self.component.counters;
-        let (postgres_in_use, postgres_idle) = self.component.pools.in_use_and_idle();
-        Stats {
-            requests: counters.requests.load(Relaxed),
-            instances_created: counters.instances_created.load(Relaxed),
-            instances_alive: counters.instances_alive.load(Relaxed),
-            traps: counters.traps.load(Relaxed),
-            last_trap: counters.last_trap(),
-            kills: counters.kills.load(Relaxed),
-            peak_memory: counters.peak_memory.load(Relaxed),
-            postgres_in_use,
-            postgres_idle,
-        }
-    }
-
-    /// Answers a request; failures are reported.
-    ///
-    /// # Errors
-    /// When the request gets no answer at all, as in Spin.
-    pub(crate) async fn respond(&self, client: SocketAddr, request: Request<Body>) -> Result<Response<Body>> {
-        self.component.counters.requests.fetch_add(1, Relaxed);
-        if let Some(answer) = inbound::well_known(request.uri().path(), &self.component.manifest) {
-            return Ok(answer);
-        }
-        let request = inbound::absolute(request).inspect_err(|error| self.report(error))?;
-        let answered = self.call(client, request).await;
-        Ok(answered.unwrap_or_else(|error| {
-            // A trap has its own report, with the component's backtrace.
-            if !error.is::<TrapOrPanicError>() {
-                self.report(&error);
-            }
-            inbound::empty(StatusCode::INTERNAL_SERVER_ERROR)
-        }))
-    }
-
-    async fn call(&self, client: SocketAddr, mut request: Request<Body>) -> Result<Response<Body>> {
-        inbound::describe(&mut request, client)?;
-        Ok(self.handler.handle((), request).await?)
-    }
-
-    fn report(&self, error: &anyhow::Error) {
-        let text = format!("error processing request: {error:#}");
-        self.component.stderr.line(&text);
-    }
 }

@@ -1,7 +1,7 @@
 //! A host for the machine a person sits at: it runs the component on wasmtime, for tests, development and stdio. It is
 //! never the production engine; that is Spin.
 //!
-//! - [`host`]: reads `spin.toml` and serves its component over HTTP, of WASI 0.2 (`wasi:http/incoming-handler@0.2`,
+//! - `host`, as the command [`serve`] and below [`up`]: reads `spin.toml` and serves its component over HTTP, of WASI 0.2 (`wasi:http/incoming-handler@0.2`,
 //!   `fermyon:spin@2.0.0`) or WASI 0.3 (`wasi:http/handler@0.3.0`, `spin:postgres@4.2.0`, `spin:variables@3.0.0`)
 //! - [`stdio`]: MCP over standard input and output, as a bridge to the same or to a remote server
 //! - [`cluster`]: a private Postgres. [`worker`]: a double of the two services that make plans
@@ -24,15 +24,13 @@
 //! Of Spin's interfaces it has the functions in `wit/`.
 
 mod faults;
+mod host;
 mod stack;
 
 pub mod cluster;
 pub mod demo;
-pub mod host;
 pub mod serve;
 pub mod settings;
 pub mod stdio;
 pub mod up;
 pub mod worker;
-
-pub use host::{manifest, server};

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
-use crate::manifest::RuntimeConfig;
+use crate::host::RuntimeConfig;
 
 /// An environment: names and values.
 pub type Variables = BTreeMap<String, String>;

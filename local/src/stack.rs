@@ -4,12 +4,11 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use tokio_postgres::error::SqlState;
 
 use crate::cluster::{Cluster, ClusterOptions, TEMPLATE};
-use crate::host::{Environment, Host, HostOptions, Output, Runtime};
-use crate::host::manifest::Manifest;
+use crate::host::{Host, HostOptions};
 use crate::settings::{self, Variables};
 use crate::up::UpOptions;
 use crate::worker::{Worker, WorkerOptions};
@@ -85,25 +84,20 @@ impl Stack {
     }
 }
 
-/// The component in the local host, compiled or taken from the cache. `stdout` is where its standard output goes.
+/// The component in the local host, compiled or taken from the cache.
 ///
 /// # Errors
 /// When it is not built, or this host cannot run it.
-pub(crate) async fn load(project: &Path, variables: &Variables, stdout: Output) -> Result<Host> {
-    let config = project.join("runtime-config.toml");
-    let manifest = Manifest::load(&project.join("spin.toml"), config.is_file().then_some(&*config))?;
-    let source = manifest.source();
-    ensure!(source.is_file(), "{} is missing: run scripts/build", source.display());
-    let cache = project.join("target/component-cache");
-    let compiled = {
-        let manifest = manifest.clone();
-        tokio::task::spawn_blocking(move || Runtime::load(&manifest, Some(&cache)))
-    };
-    let runtime = compiled.await.context("the compilation was interrupted")??;
+pub(crate) async fn load(project: &Path, variables: &Variables) -> Result<Host> {
+    let runtime_config = project.join("runtime-config.toml");
     let options = HostOptions {
-        environment: Environment::Fixed(variables.clone()),
-        stdout,
-        ..HostOptions::default()
+        manifest: project.join("spin.toml"),
+        runtime_config: Some(runtime_config).filter(|file| file.is_file()),
+        environment: variables
+            .iter()
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect(),
+        max_reuse: None,
     };
-    Host::new(&runtime, &manifest, options)
+    Host::load(options).await
 }

@@ -17,8 +17,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use crate::host::Output;
-use crate::server::Server;
+use crate::host::server::Server;
 use crate::settings::{self, Variables};
 use crate::stack::{self, Stack};
 
@@ -117,8 +116,11 @@ impl Up {
             tokio::spawn(spin.serve(stopped))
         } else {
             say("Compiling the component to machine code (cached for the next start) ...");
-            let host = stack::load(project, &variables, Output::Null).await?;
-            tokio::spawn(listener.with_grace(GRACE).serve(host, stopped))
+            let host = stack::load(project, &variables).await?;
+            tokio::spawn(async move {
+                host.serve(listener.with_grace(GRACE), stopped).await;
+                Ok(())
+            })
         };
         Ok(Self {
             address,

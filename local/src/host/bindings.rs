@@ -10,17 +10,7 @@ use super::instances::InstanceState;
 
 wasmtime::component::bindgen!({
     path: "../wit",
-    inline: "
-        package planexe:local;
-
-        world imports {
-            import spin:variables/variables@3.0.0;
-            import spin:postgres/postgres@4.2.0;
-            import fermyon:spin/variables@2.0.0;
-            import fermyon:spin/postgres@2.0.0;
-        }
-    ",
-    world: "planexe:local/imports",
+    world: "planexe:mcp/host",
     imports: { default: async },
     with: {
         "spin:postgres/postgres.connection": super::postgres::Connection,
@@ -29,12 +19,12 @@ wasmtime::component::bindgen!({
 });
 
 /// The implementor of the interfaces.
-pub(crate) struct Spin;
+pub(super) struct Spin;
 
 /// What the interfaces need of an instance.
-pub(crate) struct SpinView<'a> {
-    pub(crate) table: &'a mut ResourceTable,
-    pub(crate) component: &'a Arc<Component>,
+pub(super) struct SpinView<'a> {
+    pub(super) table: &'a mut ResourceTable,
+    pub(super) component: &'a Arc<Component>,
 }
 
 impl HasData for Spin {
@@ -42,6 +32,6 @@ impl HasData for Spin {
 }
 
 /// Links the interfaces.
-pub(crate) fn add_to_linker(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
-    Imports::add_to_linker::<_, Spin>(linker, InstanceState::spin)
+pub(super) fn add_to_linker(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
+    Host_::add_to_linker::<_, Spin>(linker, InstanceState::spin)
 }

@@ -9,33 +9,24 @@ use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use serde_json::json;
 
 use super::manifest::Manifest;
-use super::{Body, body};
+use super::{Body, response};
 
 /// The answer to the paths that belong to the host; `None` for all others.
 pub(super) fn well_known(path: &str, manifest: &Manifest) -> Option<Response<Body>> {
-    let name = path.strip_prefix("/.well-known/spin/")?;
-    let mut response = empty(StatusCode::OK);
-    match name {
-        "health" => *response.body_mut() = body("OK"),
+    Some(match path.strip_prefix("/.well-known/spin/")? {
+        "health" => response(StatusCode::OK, "OK"),
         "info" => {
             let info = match &manifest.version {
                 Some(version) => json!({ "name": manifest.name, "version": version }),
                 None => json!({ "name": manifest.name }),
             };
+            let mut response = response(StatusCode::OK, format!("{info:#}"));
             let json = HeaderValue::from_static("application/json");
             response.headers_mut().insert(CONTENT_TYPE, json);
-            *response.body_mut() = body(format!("{info:#}"));
+            response
         }
-        _ => return Some(empty(StatusCode::NOT_FOUND)),
-    }
-    Some(response)
-}
-
-/// An answer without a body.
-pub(super) fn empty(status: StatusCode) -> Response<Body> {
-    let mut response = Response::new(body(""));
-    *response.status_mut() = status;
-    response
+        _ => response(StatusCode::NOT_FOUND, ""),
+    })
 }
 
 /// Gives the request's URI the scheme `http` and an authority.
@@ -114,7 +105,7 @@ mod tests {
     use super::*;
 
     fn prepared(request: http::request::Builder) -> Result<Request<Body>> {
-        let mut request = absolute(request.body(body("")).unwrap())?;
+        let mut request = absolute(request.body(response(StatusCode::OK, "").into_body()).unwrap())?;
         describe(&mut request, "127.0.0.1:8777".parse().unwrap())?;
         Ok(request)
     }

@@ -3,48 +3,48 @@
 //! As in Spin, requests share an instance of WASI 0.3: a new one starts when the others are busy, and one that traps takes
 //! the requests that it serves along. An instance of WASI 0.2 serves one request.
 
-use std::future::{Future, pending};
+use std::future::pending;
 use std::pin::Pin;
-use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
 use tokio::time::{Sleep, sleep};
 use wasmtime::component::{GuestTaskId, ResourceTable};
 use wasmtime::{Engine, Store, StoreContextMut};
-use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::handler::{
     HandlerState, Instance, ProxyPre, ShouldAccept, WorkerExpiration, WorkerState, WorkerStatus,
 };
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use super::Reuse;
 use super::bindings::SpinView;
 use super::component::Component;
-use super::counters::Life;
 use super::outbound::{InboundHooks, OutboundHooks};
+use super::report;
 
-/// How long an instance without requests is kept.
+/// How long an instance without requests is kept: Spin's default, as the next two.
 const IDLE: Duration = Duration::from_secs(1);
+/// Requests that an instance of WASI 0.3 serves before it is replaced.
+const MAX_REQUESTS: usize = 128;
+/// Requests that an instance of WASI 0.3 serves at a time.
+const MAX_CONCURRENT: usize = 16;
 
 /// What an instance owns: the data of its store.
-pub(crate) struct InstanceState {
+pub(super) struct InstanceState {
     wasi: WasiCtx,
     http: WasiHttpCtx,
     table: ResourceTable,
     inbound: InboundHooks,
     outbound: OutboundHooks,
     component: Arc<Component>,
-    life: Life,
 }
 
 impl InstanceState {
     fn new(component: &Arc<Component>) -> wasmtime::Result<Self> {
-        let mut wasi = WasiCtxBuilder::new();
-        component.stdout.to_stdout_of(&mut wasi);
-        component.stderr.to_stderr_of(&mut wasi);
+        let mut wasi = WasiCtx::builder();
+        // Standard output belongs to this process alone: with stdio it is the protocol's.
+        wasi.stdout(std::io::stderr()).inherit_stderr();
         for mount in &component.manifest.component.files {
             wasi.preopened_dir(&mount.source, &mount.destination, FsPerms::ReadOnly)?;
         }
@@ -55,7 +55,6 @@ impl InstanceState {
             inbound: InboundHooks,
             outbound: OutboundHooks(component.clone()),
             component: component.clone(),
-            life: Life::new(&component.counters),
         })
     }
 
@@ -69,9 +68,9 @@ impl InstanceState {
     /// The view with which requests reach the component.
     fn incoming(&mut self) -> WasiHttpCtxView<'_> {
         WasiHttpCtxView {
-            ctx: &mut self.http,
-            table: &mut self.table,
             hooks: &mut self.inbound,
+            table: &mut self.table,
+            ctx: &mut self.http,
         }
     }
 }
@@ -88,9 +87,9 @@ impl WasiView for InstanceState {
 impl WasiHttpView for InstanceState {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
         WasiHttpCtxView {
-            ctx: &mut self.http,
-            table: &mut self.table,
             hooks: &mut self.outbound,
+            table: &mut self.table,
+            ctx: &mut self.http,
         }
     }
 }
@@ -100,35 +99,27 @@ pub(super) struct Instances {
     engine: Engine,
     pre: ProxyPre<InstanceState>,
     component: Arc<Component>,
-    reuse: Reuse,
-    /// Tells the instances that exist now to end at once; those to come get another.
-    kill: Mutex<watch::Sender<()>>,
+    worker: Worker,
 }
 
 impl Instances {
-    pub(super) fn new(engine: Engine, pre: ProxyPre<InstanceState>, component: Arc<Component>, reuse: Reuse) -> Self {
-        let reuse = match pre {
-            ProxyPre::P2(_) => Reuse {
-                max_requests: 1,
-                max_concurrent: 1,
-            },
-            ProxyPre::P3(_) => reuse,
+    /// `max_requests` is for WASI 0.3: how many requests an instance serves, if not Spin's default.
+    pub(super) fn new(
+        engine: Engine,
+        pre: ProxyPre<InstanceState>,
+        component: Arc<Component>,
+        max_requests: Option<usize>,
+    ) -> Self {
+        let max_requests = match pre {
+            ProxyPre::P2(_) => 1,
+            ProxyPre::P3(_) => max_requests.unwrap_or(MAX_REQUESTS),
         };
         Self {
             engine,
             pre,
             component,
-            reuse,
-            kill: Mutex::default(),
+            worker: Worker { max_requests },
         }
-    }
-
-    /// Ends every instance that exists now, whatever it is doing. Returns when they are gone.
-    pub(super) async fn kill(&self) {
-        let kill = std::mem::take(&mut *self.kill.lock().unwrap_or_else(PoisonError::into_inner));
-        kill.send_replace(());
-        // Each instance holds a receiver for as long as it lives.
-        kill.closed().await;
     }
 }
 
@@ -138,9 +129,7 @@ impl HandlerState for Instances {
     type WorkerState = Worker;
 
     async fn instantiate(&self) -> wasmtime::Result<Instance<InstanceState, Expiration, Worker>> {
-        let killed = self.kill.lock().unwrap_or_else(PoisonError::into_inner).subscribe();
         let mut store = Store::new(&self.engine, InstanceState::new(&self.component)?);
-        store.limiter(|state| &mut state.life);
         // A busy instance gives way to others at each tick.
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);
@@ -149,56 +138,32 @@ impl HandlerState for Instances {
             store,
             proxy,
             view: InstanceState::incoming,
-            expiration: Expiration {
-                sleep: Box::pin(sleep(Duration::MAX)),
-                kill: {
-                    let mut killed = killed.clone();
-                    Box::pin(async move {
-                        if killed.changed().await.is_err() {
-                            // Nothing is left that could kill.
-                            pending::<()>().await;
-                        }
-                    })
-                },
-            },
-            state: Worker {
-                component: self.component.clone(),
-                reuse: self.reuse,
-                killed,
-            },
+            expiration: Expiration(Box::pin(sleep(Duration::MAX))),
+            state: self.worker,
         })
     }
 }
 
-/// When an instance has lived long enough.
-pub(super) struct Expiration {
-    sleep: Pin<Box<Sleep>>,
-    /// Completes when the instance is to end at once.
-    kill: Pin<Box<dyn Future<Output = ()> + Send + Sync>>,
-}
+/// When an instance has been idle for long enough.
+pub(super) struct Expiration(Pin<Box<Sleep>>);
 
 impl WorkerExpiration for Expiration {
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>, status: WorkerStatus, since: Instant) -> Poll<()> {
-        let this = self.get_mut();
-        if this.kill.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(());
-        }
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>, status: WorkerStatus, since: Instant) -> Poll<()> {
         if status != WorkerStatus::Idle {
             return Poll::Pending;
         }
         let deadline = (since + IDLE).into();
-        if this.sleep.deadline() != deadline {
-            this.sleep.as_mut().reset(deadline);
+        if self.0.deadline() != deadline {
+            self.0.as_mut().reset(deadline);
         }
-        this.sleep.as_mut().poll(cx)
+        self.0.as_mut().poll(cx)
     }
 }
 
 /// What one instance accepts, and the report of its end.
+#[derive(Clone, Copy)]
 pub(super) struct Worker {
-    component: Arc<Component>,
-    reuse: Reuse,
-    killed: watch::Receiver<()>,
+    max_requests: usize,
 }
 
 impl WorkerState for Worker {
@@ -206,16 +171,16 @@ impl WorkerState for Worker {
     type RequestData = ();
 
     fn should_accept_request(&self, concurrent: usize, total: usize) -> ShouldAccept {
-        if total >= self.reuse.max_requests {
+        if total >= self.max_requests {
             ShouldAccept::Never
-        } else if concurrent >= self.reuse.max_concurrent {
+        } else if concurrent >= MAX_CONCURRENT {
             ShouldAccept::No
         } else {
             ShouldAccept::Yes
         }
     }
 
-    /// Requests have no time limit.
+    /// A request has no time limit.
     fn on_request_start(
         &self,
         _: StoreContextMut<'_, InstanceState>,
@@ -225,17 +190,11 @@ impl WorkerState for Worker {
         Box::pin(pending())
     }
 
-    fn drop(&self, store: Store<InstanceState>, result: Result<(), wasmtime::Error>) {
-        // An error means that the one who killed has not waited for this end.
-        if !matches!(self.killed.has_changed(), Ok(false)) {
-            self.component.counters.kills.fetch_add(1, Relaxed);
-        } else if let Err(error) = result {
+    fn drop(&self, store: Store<InstanceState>, result: wasmtime::Result<()>) {
+        if let Err(error) = result {
             // The handler says the same when the async runtime ends under an instance: that is not a failure.
-            let runtime_ended = error.to_string() == "worker panicked" && !std::thread::panicking();
-            if !runtime_ended {
-                let text = format!("{error:?}");
-                self.component.stderr.line(&format!("worker failed: {text}"));
-                self.component.counters.count_trap(text);
+            if std::thread::panicking() || error.to_string() != "worker panicked" {
+                report(&format!("worker failed: {error:?}"));
             }
         }
         drop(store);

@@ -12,19 +12,22 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use super::variables::{Template, check_name};
 
 /// An application: its manifest and its runtime configuration.
-#[derive(Clone, Debug)]
-pub struct Manifest {
+#[derive(Debug)]
+pub(super) struct Manifest {
     pub(super) name: String,
     pub(super) version: Option<String>,
     pub(super) variables: BTreeMap<String, Variable>,
     /// The component's name.
     pub(super) id: String,
     pub(super) component: Component,
+    /// The folder of the manifest, absolute.
+    pub(super) folder: PathBuf,
+    /// The prefixes of the environment providers. `SPIN_VARIABLE` is always active, after these.
     pub(super) env_prefixes: Vec<String>,
 }
 
 /// The component. Its paths are absolute.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Component {
     pub(super) source: PathBuf,
@@ -43,7 +46,7 @@ pub(super) struct Component {
 }
 
 /// A folder that the component may read.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Mount {
     /// The folder on this machine.
@@ -79,14 +82,13 @@ struct Application {
 /// A variable of the application.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Variable {
+pub(super) struct Variable {
     #[serde(default)]
     required: bool,
     /// The value when no provider has one. `None` for a required variable.
-    pub default: Option<String>,
-    /// Whether the manifest marks the value as secret.
-    #[serde(default)]
-    pub secret: bool,
+    pub(super) default: Option<String>,
+    #[serde(default, rename = "secret")]
+    _secret: IgnoredAny,
     #[serde(default, rename = "description")]
     _description: IgnoredAny,
 }
@@ -105,14 +107,14 @@ struct HttpTrigger {
 }
 
 /// The runtime configuration.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RuntimeConfig {
     #[serde(default)]
     variables_provider: Vec<Provider>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
 enum Provider {
     Env {
@@ -126,7 +128,7 @@ impl Manifest {
     ///
     /// # Errors
     /// When a file cannot be read or parsed, is inconsistent, or has a key that the local host does not serve.
-    pub fn load(spin_toml: &Path, runtime_config: Option<&Path>) -> Result<Self> {
+    pub(super) fn load(spin_toml: &Path, runtime_config: Option<&Path>) -> Result<Self> {
         let spin_toml = std::path::absolute(spin_toml)?;
         let folder = spin_toml.parent().context("the manifest has no folder")?;
         let runtime = runtime_config.map(RuntimeConfig::load).transpose()?.unwrap_or_default();
@@ -173,20 +175,9 @@ impl Manifest {
             version: toml.application.version,
             variables: toml.variables,
             component,
+            folder: folder.to_owned(),
             env_prefixes: Vec::new(),
         })
-    }
-
-    /// The variables of the application by name.
-    #[must_use]
-    pub fn variables(&self) -> &BTreeMap<String, Variable> {
-        &self.variables
-    }
-
-    /// The component's Wasm file, absolute.
-    #[must_use]
-    pub fn source(&self) -> &Path {
-        &self.component.source
     }
 }
 
@@ -196,8 +187,7 @@ impl RuntimeConfig {
         read(path)
     }
 
-    /// The prefixes of the environment providers. `SPIN_VARIABLE` is always active, after these.
-    pub(crate) fn env_prefixes(&self) -> Vec<String> {
+    fn env_prefixes(&self) -> Vec<String> {
         let prefixes = self
             .variables_provider
             .iter()
@@ -243,7 +233,7 @@ mod tests {
 
     #[test]
     fn what_is_not_served_is_an_error() {
-        assert_eq!(parse(SPIN_TOML).unwrap().source(), Path::new("/app/c.wasm"));
+        assert_eq!(parse(SPIN_TOML).unwrap().component.source, Path::new("/app/c.wasm"));
         for (from, to, reason) in [
             ("source =", "ai_models = []\nsource =", "ai_models"),
             ("= 2", "= 1", "version"),

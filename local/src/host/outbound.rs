@@ -1,7 +1,6 @@
 //! What the component reaches: the servers that its manifest allows, and HTTP requests to them.
 
 use std::fmt;
-use std::future::Future;
 use std::sync::Arc;
 
 use http::header::HOST;

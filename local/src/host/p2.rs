@@ -12,7 +12,7 @@ use super::postgres::{Connection, open};
 
 impl variables::Host for SpinView<'_> {
     async fn get(&mut self, name: String) -> Result<String, variables::Error> {
-        self.component.variable(&name).await.map_err(|error| match error {
+        self.component.variable(&name).map_err(|error| match error {
             VariableError::Undefined(text) => variables::Error::Undefined(text),
             VariableError::Provider(text) => variables::Error::Provider(text),
         })

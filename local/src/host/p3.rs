@@ -13,7 +13,7 @@ impl variables::Host for SpinView<'_> {}
 impl<T: Send> variables::HostWithStore<T> for Spin {
     async fn get(accessor: &Accessor<T, Self>, name: String) -> Result<String, variables::Error> {
         let component = accessor.with(|mut access| access.get().component.clone());
-        component.variable(&name).await.map_err(|error| match error {
+        component.variable(&name).map_err(|error| match error {
             VariableError::Undefined(text) => variables::Error::Undefined(text),
             VariableError::Provider(text) => variables::Error::Provider(text),
         })

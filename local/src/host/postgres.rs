@@ -56,15 +56,6 @@ impl Pools {
         pools.insert(address.to_owned(), pool.clone());
         Ok(pool)
     }
-
-    /// The connections on loan and those that wait, over all pools.
-    pub(super) fn in_use_and_idle(&self) -> (usize, usize) {
-        let pools = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        pools.values().map(Pool::status).fold((0, 0), |(in_use, idle), status| {
-            let taken = status.size.saturating_sub(status.available);
-            (in_use + taken, idle + status.available)
-        })
-    }
 }
 
 /// TLS with the system's certificate authorities. Certificate and name of the server are verified.

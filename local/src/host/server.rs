@@ -1,13 +1,11 @@
-//! HTTP/1.1 over TCP in front of a [`Host`], and of what else answers requests.
+//! HTTP/1.1 over TCP.
 
 use std::error::Error;
-use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use http::{Request, Response};
-use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -17,16 +15,11 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::Host;
-
-/// How long requests that are running may go on after the shutdown began.
-const GRACE: Duration = Duration::from_secs(10);
-
 /// How long to wait after a failure to accept, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// A bound listener.
-pub struct Server {
+pub(crate) struct Server {
     listener: TcpListener,
     address: SocketAddr,
     grace: Duration,
@@ -37,7 +30,7 @@ impl Server {
     ///
     /// # Errors
     /// The cause is the [`std::io::Error`], with the kind `AddrInUse` for a port that is taken.
-    pub async fn bind(address: SocketAddr) -> anyhow::Result<Self> {
+    pub(crate) async fn bind(address: SocketAddr) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(address)
             .await
             .with_context(|| format!("cannot listen on {address}"))?;
@@ -45,41 +38,25 @@ impl Server {
         Ok(Self {
             listener,
             address,
-            grace: GRACE,
+            grace: Duration::ZERO,
         })
     }
 
-    /// Sets how long running requests may go on after a shutdown began. The default is 10 s.
+    /// Sets how long running requests may go on after a shutdown began. The default is not at all.
     #[must_use]
-    pub fn with_grace(self, grace: Duration) -> Self {
+    pub(crate) fn with_grace(self, grace: Duration) -> Self {
         Self { grace, ..self }
     }
 
     /// The address that is bound.
     #[must_use]
-    pub fn local_addr(&self) -> SocketAddr {
+    pub(crate) fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
     /// Serves until `shutdown` completes; then accepts no more, lets running requests finish, and ends. Dropping the
-    /// future ends everything at once.
-    ///
-    /// # Errors
-    /// None at present: a connection that fails ends alone.
-    pub async fn serve(self, host: Host, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let answer = move |client, request: Request<Incoming>| {
-            let host = host.clone();
-            async move {
-                let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
-                host.respond(client, request).await
-            }
-        };
-        self.serve_with(answer, shutdown).await;
-        Ok(())
-    }
-
-    /// The same with any function that answers. Its error closes the connection without an answer.
-    pub(crate) async fn serve_with<A, F, B, E>(self, answer: A, shutdown: impl Future<Output = ()>)
+    /// future ends everything at once. An error of `answer` closes the connection without an answer.
+    pub(crate) async fn serve<A, F, B, E>(self, answer: A, shutdown: impl Future<Output = ()>)
     where
         A: Fn(SocketAddr, Request<Incoming>) -> F + Clone + Send + 'static,
         F: Future<Output = Result<Response<B>, E>> + Send + 'static,

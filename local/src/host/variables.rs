@@ -1,6 +1,7 @@
 //! Application variables: their names, `{{ name }}` templates, and the environment variables that give values.
 
 use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 
 use serde::Deserialize;
 
@@ -67,21 +68,25 @@ pub(super) struct Variables {
     /// The prefixes of the configured environment providers, in order of precedence.
     pub(super) prefixes: Vec<String>,
     /// The environment that the providers read.
-    pub(super) environment: BTreeMap<String, String>,
+    pub(super) environment: BTreeMap<OsString, OsString>,
 }
 
 impl Variables {
     /// The value of a variable: of the first provider that has one, else its default.
     ///
     /// # Errors
-    /// When a required variable has no value.
+    /// When a required variable has no value, or one in the environment is not Unicode.
     pub(super) fn value(&self, name: &str) -> Result<String, String> {
         let upper = name.to_ascii_uppercase();
         let prefixes = self.prefixes.iter().map(String::as_str).chain([DEFAULT_PREFIX]);
-        let mut provided = prefixes.filter_map(|prefix| self.environment.get(&format!("{prefix}_{upper}")));
-        let default = || self.defaults.get(name)?.default.as_ref();
-        let value = provided.next().or_else(default).cloned();
-        value.ok_or_else(|| format!("no provider resolved required variable {name:?}"))
+        for variable in prefixes.map(|prefix| format!("{prefix}_{upper}")) {
+            if let Some(value) = self.environment.get(OsStr::new(&variable)) {
+                let value = value.to_str().map(str::to_owned);
+                return value.ok_or_else(|| format!("failed to resolve env var {variable}"));
+            }
+        }
+        let default = self.defaults.get(name).and_then(|variable| variable.default.clone());
+        default.ok_or_else(|| format!("no provider resolved required variable {name:?}"))
     }
 
     /// A template with the values of its variables.
@@ -133,7 +138,7 @@ mod tests {
             prefixes: vec!["PLANEXE".to_owned()],
             environment: environment
                 .iter()
-                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+                .map(|(name, value)| (name.into(), value.into()))
                 .collect(),
         };
         let template = Template::try_from("http://{{ host }}:{{host}}/".to_owned()).unwrap();
