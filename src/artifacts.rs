@@ -22,7 +22,7 @@ use sha2::{Digest as _, Sha256};
 pub use whole::{Whole, read};
 
 use crate::{
-    auth::{caller::Caller, hex},
+    auth::hex,
     clock,
     db::{
         Database,
@@ -63,10 +63,10 @@ pub struct Description {
 pub async fn describe(
     database: &Database,
     id: TaskId,
-    caller: &Caller,
+    owner: Option<&str>,
     artifact: Artifact,
 ) -> Result<Description, Error> {
-    let found = task::find_artifacts(database, id, caller, Some(artifact), END_LENGTH).await?;
+    let found = task::find_artifacts(database, id, owner, Some(artifact), END_LENGTH).await?;
     if let Some(Stored {
         size,
         sha256: Some(sha256),
@@ -175,7 +175,7 @@ impl Download {
 pub async fn open(
     database: &Database,
     id: TaskId,
-    caller: &Caller,
+    owner: Option<&str>,
     file: &RunFile,
     partial: bool,
 ) -> Result<Download, Error> {
@@ -183,7 +183,7 @@ pub async fn open(
         RunFile::Artifact(artifact) => Some(*artifact),
         RunFile::Entry(_) => None,
     };
-    let found = task::find_artifacts(database, id, caller, wanted, END_LENGTH).await?;
+    let found = task::find_artifacts(database, id, owner, wanted, END_LENGTH).await?;
     let has_ended = found.progress.state.has_ended();
     let mut download = match (file, found.wanted.clone()) {
         (RunFile::Artifact(artifact), Some(stored)) => Download {
@@ -308,7 +308,7 @@ async fn absent(database: &Database, progress: &Progress) -> Error {
 
 async fn open_at_worker(database: &Database, id: TaskId, artifact: Artifact) -> Result<Download, Error> {
     let worker = WorkerPlan::configured(database.record()).await?;
-    let arriving = worker.open(&id.to_string(), artifact).await?;
+    let arriving = worker.open(id, artifact).await?;
     let size = arriving.size.map(within_bounds).transpose()?;
     Ok(Download::from_worker(size, bounded(arriving).boxed_local()))
 }
@@ -319,7 +319,7 @@ async fn find_at_worker(database: &Database, id: TaskId, name: &str) -> Result<O
     let worker = WorkerPlan::configured(database.record()).await?;
     let mut wanted = name.to_owned();
     for _ in 0..2 {
-        let arriving = worker.open(&id.to_string(), Artifact::Zip).await?;
+        let arriving = worker.open(id, Artifact::Zip).await?;
         if arriving.size.is_some_and(|size| size > MAX_SIZE) {
             return Err(Unavailable::ArchiveTooLarge.into());
         }
@@ -390,7 +390,7 @@ async fn read_slice(
         }
         let wanted = stored.sha256.as_ref().map(|_| artifact);
         // Who may read it has been checked when the reading began.
-        let found = task::find_artifacts(database, id, &Caller::Operator, wanted, 0).await;
+        let found = task::find_artifacts(database, id, None, wanted, 0).await;
         let found = match found {
             Err(Error::TaskNotFound) => return Err(changed()),
             found => found?,

@@ -12,6 +12,7 @@ use crate::{
     clock,
     config::{self, Access, Misconfigured},
     error::{Error, LinkFault},
+    plan::TaskId,
 };
 
 /// How long a download link usually holds, in seconds.
@@ -153,14 +154,16 @@ impl SignedLink {
     /// # Errors
     /// [`Error::Misconfigured`].
     pub async fn to(
-        id: &str,
+        id: TaskId,
         file: &str,
         lifetime: u64,
         api_key: Option<&str>,
         origin: &RequestOrigin,
     ) -> Result<Self, Error> {
         let expires = clock::unix_time() + lifetime;
-        let query = LinkKey::configured(api_key).await?.query(id, file, expires);
+        let query = LinkKey::configured(api_key)
+            .await?
+            .query(&id.to_string(), file, expires);
         let base = config::public_base_url().await?.unwrap_or_else(|| origin.text());
         let base = base.trim_end_matches('/');
         let file = utf8_percent_encode(file, PATH);

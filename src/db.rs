@@ -1,8 +1,7 @@
 //! The database through the host's Postgres interface: opening, time limits, decoding, errors. One file per table.
 //!
-//! The interface knows neither enums nor json nor `timestamptz`: the SQL casts them, both ways. What a statement
-//! returns is read by position, so that every statement names its columns in the order of its decoder. Every statement returns
-//! one row, whatever it finds.
+//! The interface knows neither enums nor json nor `timestamptz`: the SQL casts them, both ways. Every statement is a file
+//! of its own, names the columns that it returns, and returns one row, whatever it finds.
 
 pub mod task;
 pub mod user;
@@ -16,7 +15,7 @@ use std::{
 use crate::{
     clock, config,
     error::Error,
-    host::{self, Parameter, Refusal, Value},
+    host::{self, Parameter, Refusal, Rows, Value},
     log::Record,
 };
 
@@ -145,7 +144,7 @@ impl Database {
     pub async fn check_tables(&self) -> Result<(), Error> {
         let statement = include_str!("db/missing_tables.sql");
         let row = self.run_again(statement, vec![text(TABLES)], true).await;
-        let missing: String = row.map_err(unavailable)?.next("missing")?;
+        let missing: String = row.map_err(unavailable)?.take("missing")?;
         if missing.is_empty() {
             Ok(())
         } else {
@@ -158,8 +157,7 @@ impl Database {
         let sent = Cell::new(false);
         let call = async {
             let rows = host::query(&self.address, statement, parameters, &sent).await;
-            let row = rows.map_err(|refusal| failure(refusal, sent.get()))?.into_iter().next();
-            let row = row.map(|values| Row(values.into_iter()));
+            let row = Row::first(rows.map_err(|refusal| failure(refusal, sent.get()))?);
             row.ok_or_else(|| Failure::Undone(Error::Internal("a statement returned no row".to_owned())))
         };
         let begun = Instant::now();
@@ -187,17 +185,29 @@ fn unavailable(failure: Failure) -> Error {
     }
 }
 
-/// A row, read value by value in the order of the statement's columns.
+/// The row that a statement returns, read by the names of its columns.
 #[derive(Debug)]
-pub struct Row(std::vec::IntoIter<Value>);
+pub struct Row {
+    columns: Vec<String>,
+    values: Vec<Value>,
+}
 
 impl Row {
-    /// The next value as a `T`; the column's name is for the error alone.
+    fn first(rows: Rows) -> Option<Self> {
+        let values = rows.values.into_iter().next()?;
+        let columns = rows.columns;
+        Some(Self { columns, values })
+    }
+
+    /// Takes the value of a column out of the row, as a `T`.
     ///
     /// # Errors
     /// [`Error::Internal`] when the statement and its decoder do not fit together.
-    pub fn next<T: FromValue>(&mut self, column: &str) -> Result<T, Error> {
-        let value = self.0.next().and_then(T::from_value);
+    pub fn take<T: FromValue>(&mut self, column: &str) -> Result<T, Error> {
+        let place = self.columns.iter().position(|name| name == column);
+        let value = place.and_then(|place| self.values.get_mut(place));
+        let value = value.map(|value| std::mem::replace(value, Value::Other));
+        let value = value.and_then(T::from_value);
         value.ok_or_else(|| Error::Internal(format!("column {column} is missing or has another type")))
     }
 }
@@ -346,10 +356,15 @@ mod tests {
 
     #[test]
     fn a_row_is_read_strictly() {
-        let mut row = Row(vec![Value::Text("a".to_owned()), Value::Null, Value::Other].into_iter());
-        assert_eq!(row.next::<String>("first").ok().as_deref(), Some("a"));
-        assert_eq!(row.next::<Option<String>>("second").ok(), Some(None));
-        assert!(row.next::<i64>("third").is_err(), "it has another type");
-        assert!(row.next::<i64>("fourth").is_err(), "there is no fourth");
+        let mut row = Row {
+            columns: ["id", "reason", "at", "size"].map(str::to_owned).to_vec(),
+            values: vec![Value::Text("a".to_owned()), Value::Null, Value::Other],
+        };
+        assert_eq!(row.take::<Option<String>>("reason").ok(), Some(None));
+        assert_eq!(row.take::<String>("id").ok().as_deref(), Some("a"));
+        assert!(row.take::<String>("id").is_err(), "it has been taken");
+        assert!(row.take::<i64>("at").is_err(), "it has another type");
+        assert!(row.take::<i64>("size").is_err(), "it has no value");
+        assert!(row.take::<i64>("name").is_err(), "there is no such column");
     }
 }

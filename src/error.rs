@@ -9,7 +9,7 @@ use crate::{
 ///
 /// `Display` is for the log of the operator and may name causes; [`Error::message`] is for the caller and never
 /// carries SQL, host names, keys or the text of another system.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// Arguments of a tool that do not fit its input schema, all of them.
     #[error("invalid arguments: {}", join(.0))]

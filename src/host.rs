@@ -6,7 +6,7 @@
 //! | --- | --- |
 //! | requests | `serve!`, [`Request`] |
 //! | application variables | [`variable`] |
-//! | outbound Postgres | [`query`] with [`Parameter`], [`Value`], [`Refusal`] |
+//! | outbound Postgres | [`query`] with [`Parameter`], [`Rows`], [`Value`], [`Refusal`] |
 //! | outbound HTTP | [`get`] with [`Answer`], [`Broken`], [`broken`] |
 //! | time | [`sleep`] |
 //! | standard error | [`write_log`] |
@@ -65,7 +65,16 @@ pub enum Value {
     Other,
 }
 
-/// Why a statement has no rows. The texts are for the log: they may name hosts.
+/// What a statement returns. A result without rows may have no columns either.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Rows {
+    /// The names of the columns.
+    pub columns: Vec<String>,
+    /// The rows, each with a value for each column.
+    pub values: Vec<Vec<Value>>,
+}
+
+/// Why a statement has no result. The texts are for the log: they may name hosts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
     /// There is no connection.

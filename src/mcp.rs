@@ -20,7 +20,7 @@ use revision::{BATCHES, Era, spoken};
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use {methods::METHODS, revision::SUPPORTED};
 
-use crate::{render, tools::Context};
+use crate::{error::Error, render, tools::Context};
 
 /// Messages in one batch. The protocol names no bound; without one, a small body asks for a huge answer.
 const MAX_BATCH: usize = 50;
@@ -37,7 +37,7 @@ const ONE_THAT_COSTS: &str = "A batch makes at most one plan. Send this call in 
 type Message<'a> = Result<Incoming<'a>, (Fault, Option<Id<'a>>)>;
 
 /// What a posted body leads to. The JSON texts are complete answers.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Reply {
     /// Nothing to say: the body held notifications or answers only.
     Accepted,
@@ -47,6 +47,8 @@ pub enum Reply {
     Refused(String),
     /// The modern lifecycle has no such method.
     UnknownMethod(String),
+    /// The body holds a call that needs a key, and the caller has sent none.
+    KeyMissing(Error),
 }
 
 /// Serves one posted body.
@@ -97,9 +99,9 @@ async fn batch(messages: &[&RawValue], envelope: &Envelope<'_>, context: &Contex
     // Before any of them has an effect: without the key there is no answer that could tell of it.
     if requests(&messages).any(|request| methods::is_call(&request.method))
         && let Err(error) = context.caller.may_reach_tasks()
+        && context.caller.lacks_key(&error)
     {
-        context.record.error(&error);
-        return refuse(&render::json_rpc(&error));
+        return Reply::KeyMissing(error);
     }
     let mut answers = Vec::with_capacity(messages.len());
     let (mut room, mut has_cost) = (MAX_BATCH_ANSWER, false);
@@ -124,6 +126,7 @@ async fn batch(messages: &[&RawValue], envelope: &Envelope<'_>, context: &Contex
         has_cost |= costs;
         match message(read, envelope, context).await {
             Reply::Accepted => {}
+            reply @ Reply::KeyMissing(_) => return reply,
             Reply::Answer(text) | Reply::Refused(text) | Reply::UnknownMethod(text) => {
                 let fits = text.len() <= room;
                 room = room.saturating_sub(text.len());
@@ -167,12 +170,16 @@ async fn serve(request: &Request<'_>, envelope: &Envelope<'_>, context: &Context
     }
     context.record.rpc(methods::known(&request.method));
     if let Err(error) = methods::admit(&request.method, &context.caller) {
+        if context.caller.lacks_key(&error) {
+            return Reply::KeyMissing(error);
+        }
         context.record.error(&error);
         return Reply::Answer(refused(Some(id), &render::json_rpc(&error), context));
     }
     match methods::call(&request.method, &request.params, spoken, context).await {
         Ok(result) => Reply::Answer(answer(id, &result)),
         Err(Failure::Fault(fault)) => Reply::Answer(refused(Some(id), &fault, context)),
+        Err(Failure::KeyMissing(error)) => Reply::KeyMissing(error),
         Err(Failure::UnknownMethod) => {
             let text = refused(Some(id), &unknown_method(&request.method), context);
             // Clients of the legacy revisions read 404 as the end of a session.

@@ -17,7 +17,7 @@ use http_body_util::{Either, Full};
 use crate::{
     auth::{
         self, RequestOrigin,
-        caller::{Caller, Key},
+        caller::{Claim, Key},
     },
     config::{self, Access},
     error::Error,
@@ -194,7 +194,7 @@ async fn route(
             let context = context(&request, key, access, record).await?;
             match (route, method) {
                 (Route::Mcp, Method::POST) => routes::mcp::post(request, &context).await,
-                (Route::Tools, Method::GET) => routes::tools::list(&context).await,
+                (Route::Tools, Method::GET) => Ok(routes::tools::list()),
                 (Route::ToolsCall, Method::POST) => {
                     // Before the body is read: every call there needs the key.
                     context.caller.may_call()?;
@@ -213,7 +213,7 @@ async fn context(
     access: Rc<Access>,
     record: &Rc<Record>,
 ) -> Result<Context, Error> {
-    let caller = Caller::identify(key, &access).await?;
+    let caller = routes::verify(Claim::of(key, &access).await?, record).await?;
     caller.may_look(&access)?;
     if access.api_key.is_none() && access.require_user_key == Ok(false) {
         record.open();

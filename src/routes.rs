@@ -15,7 +15,7 @@ use http_body::Body;
 use http_body_util::BodyExt as _;
 
 use crate::{
-    auth::caller::{Caller, Standing},
+    auth::caller::{Caller, Claim, User},
     clock,
     db::{self, Database},
     error::Error,
@@ -29,17 +29,21 @@ const BODY_LIMIT: Duration = Duration::from_secs(15);
 /// Bytes that are set aside for a body before it comes.
 const FIRST_CAPACITY: usize = 64 * 1024;
 
-/// Makes sure before an answer goes out that the caller may have it: that a user's key is valid, which a statement of
-/// the answer has mostly checked already, and that no call needed a key that was not sent.
+/// The caller whom a key claims. Looks a user's key up in the database. Where the database does not answer, the caller is
+/// unknown for that reason.
 ///
 /// # Errors
-/// Those of [`Caller::refusal`] and of [`Database::query`].
-async fn settle(caller: &Caller, record: &Rc<Record>) -> Result<(), Error> {
-    match caller.standing() {
-        // An answer that tells of a database that does not answer holds nothing else.
-        Standing::Valid | Standing::Unanswered => Ok(()),
-        Standing::Refused => Err(caller.refusal()),
-        Standing::Open => db::user::verify(&Database::configured(record).await?, caller).await,
+/// [`Error::ApiKeyWrong`] when no user has this key, and those of settings that cannot be used.
+pub async fn verify(claim: Claim, record: &Rc<Record>) -> Result<Caller, Error> {
+    let key_hash = match claim {
+        Claim::Known(caller) => return Ok(caller),
+        Claim::UserKey(hash) => hash,
+    };
+    let database = Database::configured(record).await?;
+    match db::user::find_by_key(&database, &key_hash).await {
+        Ok(Some(id)) => Ok(Caller::User(User { id, key_hash })),
+        Ok(None) => Err(Error::ApiKeyWrong),
+        Err(error) => Ok(Caller::Unknown(error)),
     }
 }
 

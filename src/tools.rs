@@ -17,7 +17,7 @@ mod task_stop;
 use std::{future::Future, pin::Pin, rc::Rc, sync::OnceLock};
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, Serializer, de::DeserializeOwned};
 use serde_json::{
     Value, json,
     value::{RawValue, to_raw_value},
@@ -154,7 +154,7 @@ pub struct ResourceLink {
 
 impl ResourceLink {
     /// A link to an artifact of a task.
-    fn to(artifact: Artifact, task_id: &str, size: Option<u64>) -> Self {
+    fn to(artifact: Artifact, task_id: TaskId, size: Option<u64>) -> Self {
         let name = artifact.file_name();
         let title = match artifact {
             Artifact::Report => "Project plan",
@@ -274,6 +274,11 @@ pub fn failure(error: &Error) -> Box<RawValue> {
 /// An argument that names a task. Only a UUID can be one.
 fn task_id(text: &str) -> Result<TaskId, Error> {
     TaskId::parse(text).ok_or(Error::TaskNotFound)
+}
+
+/// A task's id in a result.
+fn id_text<S: Serializer>(id: &TaskId, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(id)
 }
 
 /// A problem with an argument.

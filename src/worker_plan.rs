@@ -17,7 +17,7 @@ use crate::{
     host::{self, Answer, Broken},
     json,
     log::Record,
-    plan::Artifact,
+    plan::{Artifact, TaskId},
 };
 
 /// All lists of files of one request are there within this time or not at all.
@@ -83,7 +83,7 @@ impl WorkerPlan {
     ///
     /// # Errors
     /// Why there is no list.
-    pub async fn list_files(&self, id: &str) -> Result<Vec<String>, Unavailable> {
+    pub async fn list_files(&self, id: TaskId) -> Result<Vec<String>, Unavailable> {
         let call = async {
             let mut body = self.get(&format!("/runs/{id}/files")).await?.into_body();
             let mut list = Vec::new();
@@ -106,7 +106,7 @@ impl WorkerPlan {
     ///
     /// # Errors
     /// Why there is none.
-    pub async fn open(&self, id: &str, artifact: Artifact) -> Result<Arriving, Unavailable> {
+    pub async fn open(&self, id: TaskId, artifact: Artifact) -> Result<Arriving, Unavailable> {
         let path = match artifact {
             Artifact::Report => format!("/runs/{id}/report"),
             Artifact::Zip => format!("/runs/{id}/zip"),

@@ -1,26 +1,19 @@
 //! Every statement of `src/db/` against a real Postgres.
 
+use std::collections::BTreeMap;
+
 use tokio_postgres::types::{ToSql, Type};
 
 use crate::support::{Stage, project, run};
 
-/// The statements, by the name of their file, as the component sends them.
+/// The statements, by the names of their files.
 fn statements() -> Vec<(String, String)> {
-    let folder = project().join("src/db");
-    let read = |name: &str| std::fs::read_to_string(folder.join(name)).expect("a readable file");
-    let names = std::fs::read_dir(&folder).expect("the folder");
-    let names = names.map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"));
-    let names = names.filter(|name| name.ends_with(".sql") && name != "caller.sql");
-    names
-        .map(|name| {
-            let own = read(&name);
-            let whole = if own.contains("Follows caller.sql") {
-                read("caller.sql") + &own
-            } else {
-                own
-            };
-            (name, whole)
-        })
+    let folder = std::fs::read_dir(project().join("src/db")).expect("the folder");
+    let files = folder.map(|entry| entry.expect("an entry").path());
+    let files = files.filter(|file| file.extension().is_some_and(|extension| extension == "sql"));
+    let read = |file: &std::path::Path| std::fs::read_to_string(file).expect("a readable file");
+    files
+        .map(|file| (file.file_name().expect("a name").display().to_string(), read(&file)))
         .collect()
 }
 
@@ -29,31 +22,73 @@ fn statements() -> Vec<(String, String)> {
 fn every_statement_returns_a_row_whatever_it_finds() {
     run(async {
         let stage = Stage::builder().build().await;
-        let id = "5e2b2a7c-8b49-4d2f-9b8f-6a3c1f05b9a1".to_owned();
+        let unknown = "5e2b2a7c-8b49-4d2f-9b8f-6a3c1f05b9a1".to_owned();
         let known = stage.create("p").await;
-        stage.execute("DELETE FROM task_item", &[]).await;
         let all = statements();
-        assert!(all.len() > 5, "{}", all.len());
+        assert!(all.len() > 7, "{}", all.len());
+        let mut wrong = Vec::new();
         for (name, statement) in all {
-            for (first, other) in [(&id, None), (&id, Some("nothing".to_owned())), (&known, None)] {
-                let types = stage.parameter_types(&statement).await;
-                let values: Vec<Box<dyn ToSql + Sync>> = types
-                    .iter()
-                    .enumerate()
-                    .map(|(number, kind)| -> Box<dyn ToSql + Sync> {
-                        match *kind {
-                            Type::INT4 => Box::new(1_i32),
-                            Type::FLOAT8 => Box::new(60.0_f64),
-                            Type::TEXT if number == 0 => Box::new(first.clone()),
-                            Type::TEXT => Box::new(other.clone()),
-                            ref kind => panic!("{name}: the host has no parameter of the type {kind}"),
+            let types = stage.parameter_types(&statement).await;
+            for id in [&known, &unknown] {
+                for other in [None, Some("nothing".to_owned())] {
+                    for window in [0.0, 60.0] {
+                        let value = |(number, kind): (usize, &Type)| -> Box<dyn ToSql + Sync> {
+                            match *kind {
+                                Type::INT4 => Box::new(1_i32),
+                                Type::FLOAT8 => Box::new(window),
+                                Type::TEXT if number == 0 => Box::new(id.clone()),
+                                Type::TEXT => Box::new(other.clone()),
+                                ref kind => panic!("{name}: the host has no parameter of the type {kind}"),
+                            }
+                        };
+                        let values: Vec<_> = types.iter().enumerate().map(value).collect();
+                        let values: Vec<_> = values.iter().map(|value| &**value as _).collect();
+                        let rows = stage.query(&statement, &values).await.len();
+                        if rows != 1 {
+                            wrong.push(format!("{name}: {rows} rows for {id}, {other:?}, {window}"));
                         }
-                    })
-                    .collect();
-                let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| &**value as _).collect();
-                let rows = stage.query(&statement, &values).await;
-                assert_eq!(rows.len(), 1, "{name} with {other:?}");
+                    }
+                }
             }
         }
+        assert!(wrong.is_empty(), "{wrong:#?}");
+    });
+}
+
+/// What two statements return under one name is the same thing: the same text, or at least the same type.
+#[test]
+fn columns_of_one_name_are_alike() {
+    run(async {
+        let stage = Stage::builder().build().await;
+        let mut types = BTreeMap::new();
+        let mut texts = BTreeMap::new();
+        let mut wrong = Vec::new();
+        for (name, statement) in statements() {
+            for (column, kind) in stage.columns(&statement).await {
+                assert!(
+                    [Type::BOOL, Type::INT8, Type::FLOAT8, Type::TEXT, Type::BYTEA].contains(&kind),
+                    "{name}: the component does not read {column}, which is {kind}"
+                );
+                let (first, known) = types.entry(column.clone()).or_insert((name.clone(), kind.clone()));
+                if *known != kind {
+                    wrong.push(format!("{column} is {known} in {first} and {kind} in {name}"));
+                }
+            }
+            if name.starts_with("find_status") || name.starts_with("find_artifact") {
+                for line in statement
+                    .lines()
+                    .filter(|line| line.starts_with("    t.") || line.starts_with("    coalesce(t."))
+                {
+                    let (text, column) = line.trim().trim_end_matches(',').rsplit_once(" AS ").expect("a name");
+                    let (first, known) = texts
+                        .entry(column.to_owned())
+                        .or_insert((name.clone(), text.to_owned()));
+                    if known != text {
+                        wrong.push(format!("{column} is {known} in {first} and {text} in {name}"));
+                    }
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{wrong:#?}");
     });
 }

@@ -236,45 +236,6 @@ fn a_refused_request_id_costs_nothing() {
 }
 
 #[test]
-fn every_statement_has_a_row_whatever_it_finds() {
-    run(async {
-        let stage = Stage::builder().build().await;
-        let id = "5e2b2a7c-8b49-4d2f-9b8f-6a3c1f05b9a1";
-        for key in [None, Some("unknown")] {
-            for request_id in [None, Some("unknown")] {
-                for window in [0.0, 60.0] {
-                    let find = include_str!("../src/db/find_created.sql");
-                    let rows = stage.query(find, &[&id, &"p", &"ping_llm", &key, &window]).await;
-                    assert_eq!(rows.len(), 1, "find_created.sql: {key:?} {window}");
-                    let create = include_str!("../src/db/create_task.sql");
-                    let rows = stage
-                        .query(
-                            create,
-                            &[
-                                &id,
-                                &"p",
-                                &"ping_llm",
-                                &key,
-                                &1,
-                                &request_id,
-                                &window,
-                                &"salt",
-                                &key,
-                                &"ping",
-                            ],
-                        )
-                        .await;
-                    assert_eq!(rows.len(), 1, "create_task.sql: {key:?} {request_id:?} {window}");
-                    for table in ["task_item", "nonces", "events"] {
-                        stage.execute(&format!("DELETE FROM {table}"), &[]).await;
-                    }
-                }
-            }
-        }
-    });
-}
-
-#[test]
 fn wrong_arguments_create_nothing() {
     run(async {
         let stage = Stage::builder().build().await;

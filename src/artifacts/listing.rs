@@ -150,8 +150,8 @@ async fn read(database: &Database, progress: &Progress, archive: Option<ArchiveE
     if progress.state == TaskState::Pending {
         return Ok(Listing::default());
     }
-    let id = progress.id.to_string();
-    match WorkerPlan::configured(database.record()).await?.list_files(&id).await {
+    let worker = WorkerPlan::configured(database.record()).await?;
+    match worker.list_files(progress.id).await {
         Err(Unavailable::NoSuchFile) => Ok(Listing {
             files: Vec::new(),
             is_gone: true,

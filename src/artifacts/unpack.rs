@@ -22,6 +22,8 @@ const DESCRIPTOR: [u8; 4] = *b"PK\x07\x08";
 /// The methods that runs are packed with.
 const STORED: u16 = 0;
 const DEFLATED: u16 = 8;
+/// The version of the format that an entry needs which is written as files beyond 4 GiB are (APPNOTE.TXT section 4.4.3.2).
+const ZIP64_VERSION: u16 = 45;
 /// Fixed part of a local header, its signature included.
 pub(super) const HEADER_LENGTH: u64 = 30;
 
@@ -35,7 +37,6 @@ pub(super) struct LocalHeader {
     is_encrypted: bool,
     /// Sizes and checksum come after the content.
     has_descriptor: bool,
-    is_zip64: bool,
     crc: u32,
     compressed: u64,
     size: u64,
@@ -43,61 +44,31 @@ pub(super) struct LocalHeader {
 
 impl LocalHeader {
     /// Reads a header whose signature has been read.
+    ///
+    /// # Errors
+    /// [`Unavailable::EntryUnsupported`] for an entry in the form of files beyond 4 GiB (zip64): `PlanExe` writes none, and
+    /// such files would be refused for their size.
     pub(super) async fn read(feed: &mut Feed) -> Result<Self, Error> {
-        let fields: [u8; 26] = feed.take().await?;
-        let [
-            _,
-            _,
-            f0,
-            f1,
-            m0,
-            m1,
-            _,
-            _,
-            _,
-            _,
-            c0,
-            c1,
-            c2,
-            c3,
-            p0,
-            p1,
-            p2,
-            p3,
-            s0,
-            s1,
-            s2,
-            s3,
-            n0,
-            n1,
-            e0,
-            e1,
-        ] = fields;
-        let flags = u16::from_le_bytes([f0, f1]);
-        let (name_length, extra_length) = (u16::from_le_bytes([n0, n1]), u16::from_le_bytes([e0, e1]));
-        let name = feed.take_short(name_length).await?;
-        let extra = feed.take_short(extra_length).await?;
-        let zip64 = zip64_sizes(&extra);
-        let short = |bytes| u32::from_le_bytes(bytes);
-        let (mut compressed, mut size) = (short([p0, p1, p2, p3]).into(), short([s0, s1, s2, s3]).into());
-        if let Some((long_size, long_compressed)) = zip64 {
-            if size == u64::from(u32::MAX) {
-                size = long_size;
-            }
-            if compressed == u64::from(u32::MAX) {
-                compressed = long_compressed;
-            }
+        let fixed: [u8; 26] = feed.take().await?;
+        let mut fields = fixed.as_slice();
+        let (version, flags, method) = (fields.get_u16_le(), fields.get_u16_le(), fields.get_u16_le());
+        let _time_and_date = fields.get_u32_le();
+        let (crc, compressed, size) = (fields.get_u32_le(), fields.get_u32_le(), fields.get_u32_le());
+        let (name_length, extra_length) = (fields.get_u16_le(), fields.get_u16_le());
+        if version >= ZIP64_VERSION {
+            return Err(Unavailable::EntryUnsupported.into());
         }
+        let name = feed.take_short(name_length).await?;
+        feed.skip(extra_length.into()).await?;
         Ok(Self {
             name,
             length: HEADER_LENGTH + u64::from(name_length) + u64::from(extra_length),
-            method: u16::from_le_bytes([m0, m1]),
+            method,
             is_encrypted: flags & 1 != 0,
             has_descriptor: flags & 8 != 0,
-            is_zip64: zip64.is_some(),
-            crc: short([c0, c1, c2, c3]),
-            compressed,
-            size,
+            crc,
+            compressed: compressed.into(),
+            size: size.into(),
         })
     }
 
@@ -108,17 +79,13 @@ impl LocalHeader {
             return Content::known(method, self.compressed, self.size, self.crc);
         }
         match method {
-            Method::Deflated => Ok(Content {
-                method,
-                known: None,
-                is_zip64: self.is_zip64,
-            }),
+            Method::Deflated => Ok(Content { method, known: None }),
             // Nothing says where it ends.
             Method::Stored => Err(Unavailable::EntryUnsupported),
         }
     }
 
-    /// Passes over the content. Returns the bytes that had to be unpacked for that.
+    /// Skips the content. Returns the bytes that had to be unpacked for that.
     pub(super) async fn skip(&self, feed: &mut Feed) -> Result<u64, Error> {
         if !self.has_descriptor {
             feed.skip(self.compressed).await?;
@@ -128,21 +95,6 @@ impl LocalHeader {
         while unpacker.next(feed).await?.is_some() {}
         Ok(unpacker.produced)
     }
-}
-
-/// Size and packed size in the extra field of large entries (APPNOTE.TXT section 4.5.3).
-fn zip64_sizes(mut extra: &[u8]) -> Option<(u64, u64)> {
-    while extra.len() >= 4 {
-        let (id, length) = (extra.get_u16_le(), extra.get_u16_le());
-        let mut field = extra.get(..length.into())?;
-        if id == 1 {
-            // Absent when only the descriptor is large.
-            let long = |field: &mut &[u8]| if field.len() >= 8 { field.get_u64_le() } else { 0 };
-            return Some((long(&mut field), long(&mut field)));
-        }
-        extra.advance(length.into());
-    }
-    None
 }
 
 /// How content is packed.
@@ -170,7 +122,6 @@ pub(super) struct Content {
     method: Method,
     /// Packed size, size and CRC-32; `None` when they come after the content.
     known: Option<(u64, u64, u32)>,
-    is_zip64: bool,
 }
 
 impl Content {
@@ -185,7 +136,6 @@ impl Content {
         Ok(Self {
             method,
             known: Some((compressed, size, crc)),
-            is_zip64: false,
         })
     }
 
@@ -269,7 +219,7 @@ impl Unpacker {
                 unpacked.truncate(usize::try_from(written).unwrap_or(PIECE));
                 return self.count(unpacked.into());
             }
-            // It wants more and there is no more, or it makes nothing of what there is.
+            // Cut short, or damaged.
             if length > 0 || left == Some(0) || !feed.wait().await? {
                 return Err(Unavailable::ArchiveBroken.into());
             }
@@ -291,7 +241,7 @@ impl Unpacker {
     async fn check(&mut self, feed: &mut Feed) -> Result<(), Error> {
         let said = match self.content.known {
             Some(known) => known,
-            None => descriptor(feed, self.content.is_zip64).await?,
+            None => descriptor(feed).await?,
         };
         if said == (self.consumed, self.produced, self.crc.sum()) {
             Ok(())
@@ -302,24 +252,14 @@ impl Unpacker {
 }
 
 /// Packed size, size and CRC-32 after the content. The signature in front of them is optional.
-async fn descriptor(feed: &mut Feed, is_zip64: bool) -> Result<(u64, u64, u32), Error> {
+async fn descriptor(feed: &mut Feed) -> Result<(u64, u64, u32), Error> {
     let mut crc = feed.take().await?;
     if crc == DESCRIPTOR {
         crc = feed.take().await?;
     }
-    let crc = u32::from_le_bytes(crc);
-    let (compressed, size) = if is_zip64 {
-        (
-            u64::from_le_bytes(feed.take().await?),
-            u64::from_le_bytes(feed.take().await?),
-        )
-    } else {
-        (
-            u32::from_le_bytes(feed.take().await?).into(),
-            u32::from_le_bytes(feed.take().await?).into(),
-        )
-    };
-    Ok((compressed, size, crc))
+    let (compressed, size) = (feed.take().await?, feed.take().await?);
+    let number = u32::from_le_bytes;
+    Ok((number(compressed).into(), number(size).into(), number(crc)))
 }
 
 /// The unpacked bytes of the entry whose content comes next.

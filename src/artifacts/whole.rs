@@ -6,7 +6,6 @@ use futures::TryStreamExt as _;
 
 use super::open;
 use crate::{
-    auth::caller::Caller,
     clock,
     db::Database,
     error::{Error, Unavailable},
@@ -39,9 +38,15 @@ pub enum Whole {
 ///
 /// # Errors
 /// As [`open`], and those of a file that breaks off.
-pub async fn read(database: &Database, id: TaskId, caller: &Caller, file: &RunFile, most: u64) -> Result<Whole, Error> {
+pub async fn read(
+    database: &Database,
+    id: TaskId,
+    owner: Option<&str>,
+    file: &RunFile,
+    most: u64,
+) -> Result<Whole, Error> {
     let reading = async {
-        let download = open(database, id, caller, file, false).await?;
+        let download = open(database, id, owner, file, false).await?;
         let (size, is_stored) = (download.size, download.has_parts());
         if size.is_some_and(|size| size > most) {
             return Ok(Whole::TooLarge { size, is_stored });

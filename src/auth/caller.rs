@@ -1,10 +1,7 @@
-//! Who calls: the operator with the API key, a `PlanExe` user with a key of their own, or somebody without a key.
+//! Who calls: the operator with the API key, a `PlanExe` user with a key of their own, or a caller without a key.
 //!
-//! A user's key is checked by the statement that does the caller's work, so that checking costs no statement of its
-//! own. Until then the caller is a claim, and the routes send no answer before it has been checked. A caller without a
-//! key is noted as refused where a call needs one, and the routes answer that in place of the call's result.
-
-use std::cell::Cell;
+//! The API key is compared here. A user's key is looked up in the database before anything else is done for the request:
+//! [`Claim`] is what the key says, [`Caller`] is what is known.
 
 use http::HeaderMap;
 use sha2::{Digest as _, Sha256, digest::Output};
@@ -19,7 +16,7 @@ use crate::{
 /// The key that a request carries, hashed once for all who ask.
 #[derive(Debug)]
 pub struct Key {
-    /// Without what copying adds to it.
+    /// The key after [`normalise`]: no quotes, spaces or `Bearer`.
     plain: String,
     /// Hash of the key as it came.
     hash: Output<Sha256>,
@@ -60,182 +57,123 @@ impl Key {
     }
 }
 
+/// What the key of a request says of its caller.
+#[derive(Debug)]
+pub enum Claim {
+    /// It says all.
+    Known(Caller),
+    /// A user's key, which the database must know. It is the hash by which the database knows it.
+    UserKey(String),
+}
+
 /// Who calls.
 #[derive(Debug)]
 pub enum Caller {
     /// Holds the API key, or calls a server that asks for no key. Sees every task.
     Operator,
-    /// Says to be a user. Sees that user's tasks.
-    User(UserClaim),
-    /// Has sent no key to a server that asks for one. Sees what the server offers, and no task.
-    Anonymous(Anonymous),
+    /// A `PlanExe` user, whose key is valid. Sees that user's tasks.
+    User(User),
+    /// Is not known, for this reason. Sees what the server offers, and no task.
+    Unknown(Error),
 }
 
-/// A caller without a key.
+/// A user whose key is valid.
 #[derive(Debug)]
-pub struct Anonymous {
-    missing: MissingKey,
-    refused: Cell<bool>,
+pub struct User {
+    /// The user's id, which tasks carry.
+    pub id: String,
+    /// Hash of the key.
+    pub key_hash: String,
 }
 
-/// The key that a server asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum MissingKey {
-    /// The API key, or one that is accepted in its place.
-    Api,
-    /// A user's key.
-    User,
-}
-
-/// The claim to be a user.
-#[derive(Debug)]
-pub struct UserClaim {
-    key_hash: String,
-    standing: Cell<Standing>,
-}
-
-/// What is known of a caller.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
-    /// No statement has looked yet.
-    Open,
-    /// The caller may have the answer.
-    Valid,
-    /// There is no such user, the key is revoked, or there was none where a call needed one.
-    Refused,
-    /// A statement tried to look and the database did not answer.
-    Unanswered,
-}
-
-impl Caller {
-    /// Tells by its key who sends a request. Users' keys count on servers that require them for plans, in place of the
-    /// API key.
+impl Claim {
+    /// Reads the claim of a key. Users' keys count on servers that require them for plans, in place of the API key.
     ///
     /// # Errors
     /// [`Error::ApiKeyWrong`] and [`Error::Misconfigured`].
-    pub async fn identify(key: Option<&Key>, access: &Access) -> Result<Self, Error> {
+    pub async fn of(key: Option<&Key>, access: &Access) -> Result<Self, Error> {
         let api_key = access.api_key_hash?;
         let Some(key) = key else {
-            let missing = match api_key {
-                Some(_) => MissingKey::Api,
-                None if access.require_user_key? => MissingKey::User,
-                None => return Ok(Self::Operator),
-            };
-            let refused = Cell::new(false);
-            return Ok(Self::Anonymous(Anonymous { missing, refused }));
+            return Ok(Self::Known(match api_key {
+                Some(_) => Caller::Unknown(Error::ApiKeyMissing),
+                None if access.require_user_key? => Caller::Unknown(Error::UserKeyRequired),
+                None => Caller::Operator,
+            }));
         };
         if api_key.is_some_and(|expected| key.is(&expected)) {
-            return Ok(Self::Operator);
+            return Ok(Self::Known(Caller::Operator));
         }
         match api_key {
-            _ if access.require_user_key? => Ok(Self::User(UserClaim {
-                key_hash: user_key_hash(&key.plain, &config::api_key_secret().await?),
-                standing: Cell::new(Standing::Open),
-            })),
+            _ if access.require_user_key? => {
+                let salt = config::api_key_secret().await?;
+                Ok(Self::UserKey(user_key_hash(&key.plain, &salt)))
+            }
             Some(_) => Err(Error::ApiKeyWrong),
-            None => Ok(Self::Operator),
+            None => Ok(Self::Known(Caller::Operator)),
         }
     }
+}
 
-    /// Lets callers with a key look at what the server offers, and those without one where that is open.
+impl Caller {
+    /// Lets known callers look at what the server offers, and others where that is open.
     ///
     /// # Errors
-    /// [`Error::ApiKeyMissing`], [`Error::UserKeyRequired`], [`Error::Misconfigured`].
+    /// [`Error::ApiKeyMissing`], [`Error::UserKeyRequired`], [`Error::Misconfigured`], and why a user's key could not be
+    /// looked up.
     pub fn may_look(&self, access: &Access) -> Result<(), Error> {
         match self {
-            Self::Anonymous(caller) if !access.open_lists? => caller.refuse(),
+            Self::Unknown(error) if !access.open_lists? => Err(error.clone()),
             _ => Ok(()),
         }
     }
 
-    /// Lets callers with a key call tools, and those without one where only tasks are guarded.
+    /// Lets known callers call tools, and others where only tasks are guarded.
     ///
     /// # Errors
     /// [`Error::ApiKeyMissing`].
     pub fn may_call(&self) -> Result<(), Error> {
         match self {
-            Self::Anonymous(caller) if caller.missing == MissingKey::Api => caller.refuse(),
+            Self::Unknown(error @ Error::ApiKeyMissing) => Err(error.clone()),
             _ => Ok(()),
         }
     }
 
-    /// Lets callers with a key reach tasks.
+    /// Lets known callers reach tasks.
     ///
     /// # Errors
-    /// [`Error::ApiKeyMissing`], [`Error::UserKeyRequired`].
+    /// [`Error::ApiKeyMissing`], [`Error::UserKeyRequired`], and why a user's key could not be looked up.
     pub fn may_reach_tasks(&self) -> Result<(), Error> {
         match self {
-            Self::Anonymous(caller) => caller.refuse(),
+            Self::Unknown(error) => Err(error.clone()),
             Self::Operator | Self::User(_) => Ok(()),
         }
     }
 
-    /// The hash under which the database knows the caller's key; `None` for the operator. Of a caller without a key,
-    /// one that no key has: they see no task even where nothing else refuses them.
+    /// The owner whose tasks the caller sees, as the database has it; `None` for the operator, who sees all. For an
+    /// unknown caller a name that no owner has.
     #[must_use]
-    pub fn key_hash(&self) -> Option<&str> {
+    pub fn owner(&self) -> Option<&str> {
         match self {
             Self::Operator => None,
-            Self::User(claim) => Some(&claim.key_hash),
-            Self::Anonymous(_) => Some(""),
+            Self::User(user) => Some(&user.id),
+            Self::Unknown(_) => Some(""),
         }
     }
 
-    /// What is known of the caller.
+    /// Hash of the user's key.
     #[must_use]
-    pub fn standing(&self) -> Standing {
+    pub fn user_key_hash(&self) -> Option<&str> {
         match self {
-            Self::Operator => Standing::Valid,
-            Self::User(claim) => claim.standing.get(),
-            Self::Anonymous(caller) if caller.refused.get() => Standing::Refused,
-            Self::Anonymous(_) => Standing::Valid,
+            Self::User(user) => Some(&user.key_hash),
+            Self::Operator | Self::Unknown(_) => None,
         }
     }
 
-    /// What a refused caller is told.
+    /// Whether an error says that this caller has sent no key where one is needed. HTTP then answers 401 in place of the
+    /// call's result.
     #[must_use]
-    pub fn refusal(&self) -> Error {
-        match self {
-            Self::Anonymous(caller) => caller.error(),
-            Self::Operator | Self::User(_) => Error::ApiKeyWrong,
-        }
-    }
-
-    /// Takes what a statement has found out of the claim: whether there is such a user.
-    ///
-    /// # Errors
-    /// [`Error::ApiKeyWrong`] when there is no such user, also when there was one a moment ago.
-    pub fn settle(&self, valid: bool) -> Result<(), Error> {
-        if let Self::User(claim) = self {
-            claim
-                .standing
-                .set(if valid { Standing::Valid } else { Standing::Refused });
-        }
-        if valid { Ok(()) } else { Err(Error::ApiKeyWrong) }
-    }
-
-    /// Notes that the database did not answer the question.
-    pub fn unanswered(&self) {
-        if let Self::User(claim) = self
-            && claim.standing.get() == Standing::Open
-        {
-            claim.standing.set(Standing::Unanswered);
-        }
-    }
-}
-
-impl Anonymous {
-    /// Notes that a call needed the key.
-    fn refuse(&self) -> Result<(), Error> {
-        self.refused.set(true);
-        Err(self.error())
-    }
-
-    fn error(&self) -> Error {
-        match self.missing {
-            MissingKey::Api => Error::ApiKeyMissing,
-            MissingKey::User => Error::UserKeyRequired,
-        }
+    pub fn lacks_key(&self, error: &Error) -> bool {
+        matches!(self, Self::Unknown(_)) && matches!(error, Error::ApiKeyMissing | Error::UserKeyRequired)
     }
 }
 
@@ -355,44 +293,30 @@ mod tests {
     }
 
     #[test]
-    fn a_caller_without_a_key_is_refused_where_one_is_needed() {
-        for (missing, may_call, code) in [
-            (MissingKey::Api, false, "API_KEY_MISSING"),
-            (MissingKey::User, true, "USER_API_KEY_REQUIRED"),
+    fn an_unknown_caller_is_refused_where_a_key_is_needed() {
+        for (error, may_call, lacks_key) in [
+            (Error::ApiKeyMissing, false, true),
+            (Error::UserKeyRequired, true, true),
+            (Error::DatabaseUnavailable("down".to_owned()), true, false),
         ] {
-            let refused = Cell::new(false);
-            let caller = Caller::Anonymous(Anonymous { missing, refused });
-            assert_eq!(caller.standing(), Standing::Valid);
-            assert_eq!(caller.may_call().is_ok(), may_call);
-            assert_eq!(caller.standing() == Standing::Valid, may_call);
-            assert_eq!(caller.may_reach_tasks().map_err(|error| error.code()), Err(code));
-            assert_eq!((caller.standing(), caller.refusal().code()), (Standing::Refused, code));
-            assert_eq!(caller.key_hash(), Some(""), "not the operator's");
+            let (code, caller) = (error.code(), Caller::Unknown(error));
+            assert_eq!(caller.may_call().is_ok(), may_call, "{code}");
+            let refused = caller.may_reach_tasks();
+            assert_eq!(refused.as_ref().map_err(Error::code), Err(code));
+            assert_eq!(
+                refused.is_err_and(|error| caller.lacks_key(&error)),
+                lacks_key,
+                "{code}"
+            );
+            assert_eq!(caller.owner(), Some(""), "not the operator's");
         }
-        for known in [
-            Caller::Operator,
-            Caller::User(UserClaim {
-                key_hash: "h".to_owned(),
-                standing: Cell::new(Standing::Open),
-            }),
-        ] {
-            assert!(known.may_call().is_ok() && known.may_reach_tasks().is_ok());
-        }
-    }
-
-    #[test]
-    fn a_claim_holds_once_it_is_settled() {
-        let claim = Caller::User(UserClaim {
+        let user = Caller::User(User {
+            id: "u".to_owned(),
             key_hash: "h".to_owned(),
-            standing: Cell::new(Standing::Open),
         });
-        claim.unanswered();
-        assert_eq!(claim.standing(), Standing::Unanswered);
-        assert!(claim.settle(true).is_ok());
-        claim.unanswered();
-        assert_eq!(claim.standing(), Standing::Valid);
-        assert!(matches!(claim.settle(false), Err(Error::ApiKeyWrong)));
-        assert_eq!(claim.standing(), Standing::Refused);
-        assert_eq!(Caller::Operator.standing(), Standing::Valid);
+        for known in [Caller::Operator, user] {
+            assert!(known.may_call().is_ok() && known.may_reach_tasks().is_ok());
+            assert!(!known.lacks_key(&Error::UserKeyRequired), "{known:?} has sent one");
+        }
     }
 }

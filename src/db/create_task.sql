@@ -3,21 +3,16 @@
 -- $1 id for a new task     $2 prompt                            $3 stored detail level
 -- $4 hash of the key of the user who pays, or NULL for the operator                  $5 price in credits
 -- $6 the caller's request id, or NULL                           $7 seconds of the repeat window; 0: none
--- $8 salt of derived ids   $9 hash of the user's key that the connection has, or NULL: it must be valid too
--- $10 detail level as the caller names it
+-- $8 salt of derived ids   $9 detail level as the caller names it
 --
--- Always one row: is the connection's key valid, is the payer known, was a task created; the task's id, its creation
--- time, whether it has this prompt and this detail level; the payer's balance afterwards.
+-- payer_known: whether the key of the user who pays is valid     created: whether this call has made the task
+-- same_prompt, same_detail: whether an earlier task with the same request id has this prompt and this detail level
+-- balance: the payer's credits afterwards; NULL for the operator
 WITH moment AS (
     SELECT now() AT TIME ZONE 'UTC' AS at
 ),
-connection AS (
-    SELECT $9::text IS NULL
-        OR EXISTS (SELECT FROM user_api_key WHERE key_hash = $9::text AND revoked_at IS NULL) AS valid
-),
 payer AS (
-    SELECT k.user_id FROM user_api_key k, connection
-    WHERE k.key_hash = $4::text AND k.revoked_at IS NULL AND connection.valid
+    SELECT k.user_id FROM user_api_key k WHERE k.key_hash = $4::text AND k.revoked_at IS NULL
 ),
 -- Locked before anything is written, so that calls of one user follow each other and each sees the last balance.
 account AS MATERIALIZED (
@@ -28,7 +23,7 @@ account AS MATERIALIZED (
 owner AS (
     SELECT id::text AS name, $5::int4 <= 0 OR credits_balance >= $5::int4 AS solvent FROM account
     UNION ALL
-    SELECT 'mcp_user', true FROM connection WHERE $4::text IS NULL AND connection.valid
+    SELECT 'mcp_user', true WHERE $4::text IS NULL
 ),
 -- A request id becomes the primary key, so Postgres keeps it unique. It is the owner's: others may use the same one.
 request AS (
@@ -98,7 +93,7 @@ event AS (
     INSERT INTO events ("timestamp", event_type, message, context)
     SELECT at, 'TASK_PENDING', 'Enqueued task via MCP', json_build_object(
         'task_id', task.id, 'task_handle', task.id, 'prompt', $2::text, 'user_id', task.user_id,
-        'config', json_build_object('speed_vs_detail', $10::text), 'metadata', NULL, 'parameters', task.parameters)
+        'config', json_build_object('speed_vs_detail', $9::text), 'metadata', NULL, 'parameters', task.parameters)
     FROM task, moment
 ),
 charge AS (
@@ -119,15 +114,14 @@ used AS (
     WHERE k.id = (SELECT id FROM user_api_key WHERE key_hash = $4::text AND revoked_at IS NULL FOR UPDATE SKIP LOCKED)
 )
 SELECT
-    (SELECT valid FROM connection),
-    EXISTS (SELECT FROM owner),
-    EXISTS (SELECT FROM task),
-    coalesce((SELECT task_id FROM claim), (SELECT id FROM request))::text,
+    EXISTS (SELECT FROM owner) AS payer_known,
+    EXISTS (SELECT FROM task) AS created,
+    coalesce((SELECT task_id FROM claim), (SELECT id FROM request))::text AS id,
     to_char(CASE WHEN EXISTS (SELECT FROM task) THEN at
             ELSE coalesce((SELECT created_at FROM claim), (SELECT created_at FROM earlier)) END,
-        'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
-    coalesce((SELECT same_prompt FROM earlier), true),
-    coalesce((SELECT same_detail FROM earlier), true),
+        'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS created_at,
+    coalesce((SELECT same_prompt FROM earlier), true) AS same_prompt,
+    coalesce((SELECT same_detail FROM earlier), true) AS same_detail,
     (SELECT credits_balance FROM account)::int8
-        - CASE WHEN EXISTS (SELECT FROM charge) THEN $5::int4 ELSE 0 END
+        - CASE WHEN EXISTS (SELECT FROM charge) THEN $5::int4 ELSE 0 END AS balance
 FROM moment

@@ -4,7 +4,7 @@
 -- $1 the id     $2 prompt     $3 stored detail level     $4 hash of the key of the user who pays, or NULL
 -- $5 seconds of the repeat window
 --
--- Always one row: the task's id, its creation time, whether it has this prompt and this detail level. NULL: no task.
+-- id: NULL when there is no such task     same_prompt, same_detail: whether it has this prompt and this detail level
 WITH owner AS (
     SELECT k.user_id::text AS name FROM user_api_key k WHERE k.key_hash = $4::text
     UNION ALL
@@ -27,8 +27,8 @@ found AS (
     LIMIT 1
 )
 SELECT
-    found.id::text,
-    to_char(found.timestamp_created, 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
-    coalesce(found.prompt = $2::text, false),
-    coalesce(found.detail = $3::text, false)
-FROM (VALUES (1)) AS always LEFT JOIN found ON true
+    found.id::text AS id,
+    to_char(found.timestamp_created, 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS created_at,
+    coalesce(found.prompt = $2::text, false) AS same_prompt,
+    coalesce(found.detail = $3::text, false) AS same_detail
+FROM (VALUES (1)) always LEFT JOIN found ON true

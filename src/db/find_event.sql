@@ -7,13 +7,13 @@
 -- Without the index, the newest 10,000 events of the type since the task's creation are read, and for them at most the
 -- newest 100,000 of all types. An index whose making was interrupted is there, but not valid.
 --
--- Always one row: Unix time of the event, seconds from the task's creation to it, seconds since then, the reason.
+-- at: Unix time of the event     elapsed: seconds from the task's creation to it     age: seconds since then
 SELECT
-    floor(extract(epoch FROM found.at))::int8,
-    extract(epoch FROM found.at - found.timestamp_created)::float8,
-    extract(epoch FROM now() AT TIME ZONE 'UTC' - found.at)::float8,
+    floor(extract(epoch FROM found.at))::int8 AS at,
+    extract(epoch FROM found.at - found.timestamp_created)::float8 AS elapsed,
+    extract(epoch FROM now() AT TIME ZONE 'UTC' - found.at)::float8 AS age,
     found.reason
-FROM (VALUES (1)) one LEFT JOIN (
+FROM (VALUES (1)) always LEFT JOIN (
     SELECT t.timestamp_created, e."timestamp" AS at, left(e.context ->> 'machai_error_message', 300) AS reason
     FROM task_item t
     CROSS JOIN LATERAL (

@@ -1,4 +1,4 @@
 -- The tables among those of $1, a comma-separated list, that the database does not have, in the same form.
-SELECT coalesce(string_agg(name, ', ' ORDER BY name), '')
+SELECT coalesce(string_agg(name, ', ' ORDER BY name), '') AS missing
 FROM unnest(string_to_array($1::text, ',')) AS name
 WHERE to_regclass(name) IS NULL

@@ -1,4 +1,8 @@
--- A slice of an archive: $3 its first byte, counted from 1, $4 its length. NULL when the row's version is not $2.
+-- A slice of an archive.
+--
+-- $1 the task's id     $2 version of its row     $3 first byte, counted from 1     $4 length
+--
+-- bytes: NULL when the row has another version.
 SELECT (
     SELECT substring(run_zip_snapshot FROM $3::int4 FOR $4::int4)
-    FROM task_item WHERE id = $1::text::uuid AND xmin::text = $2::text)
+    FROM task_item WHERE id = $1::text::uuid AND xmin::text = $2::text) AS bytes

@@ -1,9 +1,12 @@
 -- Requests the stop of a task that has not ended, and returns the resulting state. A second request changes nothing.
--- Follows caller.sql.
-, found AS MATERIALIZED (
+--
+-- $1 the task's id     $2 the user whose tasks are seen; NULL: all tasks
+--
+-- found: false when there is no such task, or it is another user's.
+WITH asked AS MATERIALIZED (
     SELECT t.id, coalesce(t.state::text, 'pending') AS state, coalesce(t.stop_requested, false) AS stop_requested
     FROM task_item t
-    WHERE t.id = (SELECT id FROM asked)
+    WHERE t.id = $1::text::uuid AND ($2::text IS NULL OR t.user_id = $2::text)
     FOR UPDATE
 ),
 stopped AS (
@@ -11,13 +14,12 @@ stopped AS (
         stop_requested = true,
         stop_requested_timestamp = now() AT TIME ZONE 'UTC',
         progress_message = 'Stop requested by user.'
-    FROM found
-    WHERE t.id = found.id AND found.state IN ('pending', 'processing') AND NOT found.stop_requested
+    FROM asked
+    WHERE t.id = asked.id AND asked.state IN ('pending', 'processing') AND NOT asked.stop_requested
     RETURNING t.id
 )
 SELECT
-    $2::text IS NULL OR EXISTS (SELECT FROM caller),
-    found.id IS NOT NULL,
-    found.state,
-    found.stop_requested OR EXISTS (SELECT FROM stopped)
-FROM asked LEFT JOIN found ON true
+    asked.id IS NOT NULL AS found,
+    coalesce(asked.state, 'pending') AS state,
+    coalesce(asked.stop_requested, false) OR EXISTS (SELECT FROM stopped) AS stop_requested
+FROM (VALUES (1)) always LEFT JOIN asked ON true

@@ -2,7 +2,6 @@
 
 use super::{Database, Row, optional_text, text};
 use crate::{
-    auth::caller::Caller,
     error::Error,
     host::Parameter,
     plan::{Artifact, Detail, Percentage, TaskId, TaskState},
@@ -17,8 +16,6 @@ pub struct NewTask<'a> {
     pub detail: Detail,
     /// Hash of the key of the user who pays and owns the task; `None` for the operator.
     pub user_key_hash: Option<&'a str>,
-    /// Who calls: a user too, perhaps another one.
-    pub caller: &'a Caller,
     /// Credits that the user pays.
     pub price: i32,
     /// The caller's own id of the request: the same id of the same owner is the same task.
@@ -34,7 +31,7 @@ pub struct NewTask<'a> {
 #[derive(Debug)]
 pub struct Created {
     /// Its id.
-    pub id: String,
+    pub id: TaskId,
     /// RFC 3339, UTC, whole seconds.
     pub created_at: String,
     /// Whether an earlier call had created it; nothing was charged then.
@@ -45,7 +42,7 @@ pub struct Created {
 
 /// A task that an earlier call created, or that this one has.
 struct Found {
-    id: Option<String>,
+    id: Option<TaskId>,
     created_at: Option<String>,
     same_prompt: bool,
     same_detail: bool,
@@ -54,11 +51,12 @@ struct Found {
 impl Found {
     /// The four columns that both statements have.
     fn decode(row: &mut Row) -> Result<Self, Error> {
+        let id: Option<String> = row.take("id")?;
         Ok(Self {
-            id: row.next("id")?,
-            created_at: row.next("created_at")?,
-            same_prompt: row.next("same_prompt")?,
-            same_detail: row.next("same_detail")?,
+            id: id.and_then(|id| TaskId::parse(&id)),
+            created_at: row.take("created_at")?,
+            same_prompt: row.take("same_prompt")?,
+            same_detail: row.take("same_detail")?,
         })
     }
 }
@@ -78,26 +76,19 @@ pub async fn create(database: &Database, new: &NewTask<'_>) -> Result<Created, E
         optional_text(new.client_request_id),
         Parameter::Float64(new.repeat_window),
         text(new.salt),
-        optional_text(match new.caller {
-            // Without a key of the connection, that of the call is all there is to check.
-            Caller::Anonymous(_) => None,
-            caller => caller.key_hash(),
-        }),
         text(new.detail.name()),
     ];
     // Run twice, the statement finds what the first run made: by the request id, or by the claim of the prompt.
     let repeatable = new.client_request_id.is_some() || new.repeat_window > 0.0;
-    let row = database
+    let mut row = database
         .change(include_str!("create_task.sql"), parameters, repeatable)
-        .await;
-    let mut row = row.inspect_err(|_| new.caller.unanswered())?;
-    new.caller.settle(row.next("admitted")?)?;
-    if !row.next::<bool>("known")? {
+        .await?;
+    if !row.take::<bool>("payer_known")? {
         return Err(Error::InvalidUserKey);
     }
-    let created: bool = row.next("created")?;
+    let created: bool = row.take("created")?;
     let mut found = Found::decode(&mut row)?;
-    let balance: Option<i64> = row.next("balance")?;
+    let balance: Option<i64> = row.take("balance")?;
     if found.created_at.is_none() && repeatable {
         // The statement created nothing and did not see why: another call was first, or the credits do not suffice.
         found = find_created(database, new, found.id).await?;
@@ -124,9 +115,9 @@ pub async fn create(database: &Database, new: &NewTask<'_>) -> Result<Created, E
 }
 
 /// Looks for the task of an earlier call again. `id` is that of the request id.
-async fn find_created(database: &Database, new: &NewTask<'_>, id: Option<String>) -> Result<Found, Error> {
+async fn find_created(database: &Database, new: &NewTask<'_>, id: Option<TaskId>) -> Result<Found, Error> {
     let parameters = vec![
-        optional_text(id),
+        optional_text(id.map(|id| id.to_string())),
         text(new.prompt),
         text(new.detail.stored()),
         optional_text(new.user_key_hash),
@@ -150,11 +141,11 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// The four columns that every statement about a task has after those about the caller.
+    /// The columns that every statement about the files of a task has.
     fn decode(row: &mut Row, id: TaskId) -> Result<Self, Error> {
-        let state: String = row.next("state")?;
-        let state = decode_state(&state, row.next("stop_requested")?)?;
-        let percentage: f64 = row.next("progress_percentage")?;
+        let state: String = row.take("state")?;
+        let state = decode_state(&state, row.take("stop_requested")?)?;
+        let percentage: f64 = row.take("progress_percentage")?;
         let percentage = if state == TaskState::Completed {
             Percentage::COMPLETE
         } else {
@@ -164,7 +155,7 @@ impl Progress {
             id,
             state,
             percentage,
-            message: row.next("progress_message")?,
+            message: row.take("progress_message")?,
         })
     }
 }
@@ -198,27 +189,21 @@ pub struct ArchiveEnd {
     pub bytes: Vec<u8>,
 }
 
-/// Finds a task among those that the caller may see. Of its archive, the last `end_length` bytes come along.
+/// Finds a task among those of an owner; `None`: among all. Of its archive, the last `end_length` bytes are read.
 ///
 /// # Errors
-/// [`Error::TaskNotFound`], [`Error::ApiKeyWrong`], and those of [`Database::query`].
-pub async fn find_status(database: &Database, id: TaskId, caller: &Caller, end_length: u32) -> Result<Status, Error> {
-    const STATEMENT: &str = concat!(include_str!("caller.sql"), include_str!("find_status.sql"));
-    let parameters = vec![
-        text(id.to_string()),
-        optional_text(caller.key_hash()),
-        Parameter::Int32(i32::try_from(end_length).unwrap_or(i32::MAX)),
-    ];
-    let mut row = found(database.query(STATEMENT, parameters).await, caller)?;
-    let progress = Progress::decode(&mut row, id)?;
-    let created_at = row.next("timestamp_created")?;
-    let elapsed = row.next("elapsed")?;
-    let any_worker_seen = row.next("any_worker_seen")?;
-    let own_worker_seen = row.next("own_worker_seen")?;
-    let size = unsigned(row.next("size")?);
-    let bytes: Option<Vec<u8>> = row.next("run_zip_snapshot")?;
-    let has_report = row.next("has_report")?;
-    let version: String = row.next("xmin")?;
+/// [`Error::TaskNotFound`], and those of [`Database::query`].
+pub async fn find_status(
+    database: &Database,
+    id: TaskId,
+    owner: Option<&str>,
+    end_length: u32,
+) -> Result<Status, Error> {
+    let parameters = vec![text(id.to_string()), optional_text(owner), length(end_length.into())];
+    let mut row = found(database.query(include_str!("find_status.sql"), parameters).await?)?;
+    let size = unsigned(row.take("archive_size")?);
+    let bytes: Option<Vec<u8>> = row.take("archive_end")?;
+    let version: String = row.take("version")?;
     let archive = size.zip(bytes).map(|(size, bytes)| ArchiveEnd {
         stored: Stored {
             size,
@@ -228,13 +213,13 @@ pub async fn find_status(database: &Database, id: TaskId, caller: &Caller, end_l
         bytes,
     });
     Ok(Status {
-        progress,
-        created_at,
-        elapsed,
-        any_worker_seen,
-        own_worker_seen,
+        progress: Progress::decode(&mut row, id)?,
+        created_at: row.take("created_at")?,
+        elapsed: row.take("elapsed")?,
+        any_worker_seen: row.take("any_worker_seen")?,
+        own_worker_seen: row.take("own_worker_seen")?,
         archive,
-        has_report,
+        has_report: row.take("has_report")?,
     })
 }
 
@@ -258,26 +243,28 @@ pub async fn find_event(database: &Database, id: TaskId) -> Event {
         let parameters = vec![text(id.to_string())];
         let mut row = database.query(include_str!("find_event.sql"), parameters).await?;
         Ok(Event {
-            at: unsigned(row.next("at")?),
-            elapsed: row.next("elapsed")?,
-            age: row.next("age")?,
-            reason: row.next("reason")?,
+            at: unsigned(row.take("at")?),
+            elapsed: row.take("elapsed")?,
+            age: row.take("age")?,
+            reason: row.take("reason")?,
         })
     };
     let found = found.await.inspect_err(|error: &Error| database.record().cause(error));
     found.unwrap_or_default()
 }
 
-/// Requests the stop of a task; returns the state after the request.
+/// Requests the stop of a task among those of an owner; `None`: among all. Returns the state after the request.
 ///
 /// # Errors
-/// [`Error::TaskNotFound`], [`Error::ApiKeyWrong`], and those of [`Database::change`].
-pub async fn request_stop(database: &Database, id: TaskId, caller: &Caller) -> Result<TaskState, Error> {
-    const STATEMENT: &str = concat!(include_str!("caller.sql"), include_str!("request_stop.sql"));
-    let parameters = vec![text(id.to_string()), optional_text(caller.key_hash())];
-    let mut row = found(database.change(STATEMENT, parameters, true).await, caller)?;
-    let state: String = row.next("state")?;
-    decode_state(&state, row.next("stop_requested")?)
+/// [`Error::TaskNotFound`], and those of [`Database::change`].
+pub async fn request_stop(database: &Database, id: TaskId, owner: Option<&str>) -> Result<TaskState, Error> {
+    let parameters = vec![text(id.to_string()), optional_text(owner)];
+    let row = database
+        .change(include_str!("request_stop.sql"), parameters, true)
+        .await;
+    let mut row = found(row?)?;
+    let state: String = row.take("state")?;
+    decode_state(&state, row.take("stop_requested")?)
 }
 
 /// An artifact in the database, described but not moved.
@@ -305,42 +292,39 @@ pub struct Artifacts {
     pub archive_end: Option<Vec<u8>>,
 }
 
-/// Finds a task among those that the caller may see, with the description of an artifact. Hashing takes time that grows
-/// with the artifact: without a wanted artifact nothing is hashed. `end_length` bounds the end of the archive.
+/// Finds a task among those of an owner (`None`: among all), with the description of an artifact. Hashing takes time that
+/// grows with the artifact: without a wanted artifact nothing is hashed. `end_length` bounds the end of the archive.
 ///
 /// # Errors
-/// [`Error::TaskNotFound`], [`Error::ApiKeyWrong`], and those of [`Database::query`].
+/// [`Error::TaskNotFound`], and those of [`Database::query`].
 pub async fn find_artifacts(
     database: &Database,
     id: TaskId,
-    caller: &Caller,
+    owner: Option<&str>,
     wanted: Option<Artifact>,
     end_length: u32,
 ) -> Result<Artifacts, Error> {
-    const STATEMENT: &str = concat!(include_str!("caller.sql"), include_str!("find_artifact.sql"));
     let parameters = vec![
         text(id.to_string()),
-        optional_text(caller.key_hash()),
+        optional_text(owner),
         optional_text(wanted.map(column_choice)),
-        Parameter::Int32(i32::try_from(end_length).unwrap_or(i32::MAX)),
+        length(end_length.into()),
     ];
-    let mut row = found(database.query(STATEMENT, parameters).await, caller)?;
-    let progress = Progress::decode(&mut row, id)?;
-    let size = unsigned(row.next("size")?);
-    let sha256: Option<String> = row.next("sha256")?;
-    let archive_size = unsigned(row.next("archive_size")?);
-    let archive_end = row.next("archive_end")?;
-    let version: String = row.next("xmin")?;
+    let mut row = found(database.query(include_str!("find_artifact.sql"), parameters).await?)?;
+    let size = unsigned(row.take("size")?);
+    let sha256: Option<String> = row.take("sha256")?;
+    let archive_size = unsigned(row.take("archive_size")?);
+    let version: String = row.take("version")?;
     let stored = |size, sha256| Stored {
         size,
         sha256,
         version: version.clone(),
     };
     Ok(Artifacts {
-        progress,
+        progress: Progress::decode(&mut row, id)?,
         wanted: size.zip(sha256).map(|(size, sha256)| stored(size, Some(sha256))),
         archive: archive_size.map(|size| stored(size, None)),
-        archive_end,
+        archive_end: row.take("archive_end")?,
     })
 }
 
@@ -349,7 +333,12 @@ fn unsigned(number: Option<i64>) -> Option<u64> {
     number.and_then(|number| u64::try_from(number).ok())
 }
 
-/// A slice of an artifact, at most `length` bytes from `offset` on; `None` when the row's version is another one than
+/// A length or an offset as a parameter.
+fn length(number: u64) -> Parameter {
+    Parameter::Int32(i32::try_from(number).unwrap_or(i32::MAX))
+}
+
+/// A slice of an artifact, at most so many `bytes` from `offset` on; `None` when the row's version is another one than
 /// `stored` has.
 ///
 /// # Errors
@@ -360,9 +349,8 @@ pub async fn read_artifact(
     artifact: Artifact,
     stored: &Stored,
     offset: u64,
-    length: u64,
+    bytes: u64,
 ) -> Result<Option<Vec<u8>>, Error> {
-    let number = |number: u64| Parameter::Int32(i32::try_from(number).unwrap_or(i32::MAX));
     let statement = match artifact {
         Artifact::Report => include_str!("read_report.sql"),
         Artifact::Zip => include_str!("read_zip.sql"),
@@ -370,18 +358,15 @@ pub async fn read_artifact(
     let parameters = vec![
         text(id.to_string()),
         text(&stored.version),
-        number(offset.saturating_add(1)),
-        number(length),
+        length(offset.saturating_add(1)),
+        length(bytes),
     ];
-    database.query(statement, parameters).await?.next("bytes")
+    database.query(statement, parameters).await?.take("bytes")
 }
 
-/// The one row of a statement that begins with `caller.sql`: whether the caller is known, whether the task is there, then
-/// the task.
-fn found(row: Result<Row, Error>, caller: &Caller) -> Result<Row, Error> {
-    let mut row = row.inspect_err(|_| caller.unanswered())?;
-    caller.settle(row.next("known")?)?;
-    if row.next("found")? {
+/// The row of a statement about one task, if the task is there.
+fn found(mut row: Row) -> Result<Row, Error> {
+    if row.take("found")? {
         Ok(row)
     } else {
         Err(Error::TaskNotFound)

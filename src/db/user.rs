@@ -1,17 +1,15 @@
-//! The table `user_api_key`, where a request asks for nothing else. What calls for more looks into it in the same
-//! statement: `caller.sql` and `create_task.sql`.
+//! The tables of users and their keys.
 
-use super::{Database, optional_text};
-use crate::{auth::caller::Caller, error::Error};
+use super::{Database, text};
+use crate::error::Error;
 
-/// Finds out whether the caller is who they say.
+/// Finds the user whom a key belongs to, by the hash of the key, and records that the key was used. `None` when no key
+/// has this hash, or the key is revoked.
 ///
 /// # Errors
-/// [`Error::ApiKeyWrong`], and those of [`Database::query`].
-pub async fn verify(database: &Database, caller: &Caller) -> Result<(), Error> {
-    let statement = "SELECT EXISTS (SELECT FROM user_api_key WHERE key_hash = $1::text AND revoked_at IS NULL)";
-    let mut row = database
-        .query(statement, vec![optional_text(caller.key_hash())])
-        .await?;
-    caller.settle(row.next("known")?)
+/// Those of [`Database::query`].
+pub async fn find_by_key(database: &Database, key_hash: &str) -> Result<Option<String>, Error> {
+    let parameters = vec![text(key_hash)];
+    let mut row = database.query(include_str!("verify_key.sql"), parameters).await?;
+    row.take("user_id")
 }

@@ -8,7 +8,7 @@ use spin_sdk::{
     wasip3::{http::types::ErrorCode, http_compat::IncomingRequestBody},
 };
 
-use super::{Broken, Parameter, Refusal, Value};
+use super::{Broken, Parameter, Refusal, Rows, Value};
 
 /// The body of a request to the component.
 pub type RequestBody = IncomingRequestBody;
@@ -84,7 +84,7 @@ pub fn broken(code: &BodyError) -> Broken {
     }
 }
 
-/// Runs a statement and returns all of its rows. `sent` is set once there is a connection: from then on, an error may
+/// Runs a statement and returns its whole result. `sent` is set once there is a connection: from then on, an error may
 /// leave open whether the statement took effect.
 ///
 /// # Errors
@@ -94,19 +94,20 @@ pub async fn query(
     statement: &str,
     parameters: Vec<Parameter>,
     sent: &Cell<bool>,
-) -> Result<Vec<Vec<Value>>, Refusal> {
+) -> Result<Rows, Refusal> {
     let connection = Connection::open(address).await.map_err(sdk_refusal)?;
     sent.set(true);
     let parameters: Vec<_> = parameters.into_iter().map(parameter).collect();
     let result = connection.query(statement, parameters).await.map_err(sdk_refusal)?;
-    let (_, mut stream, end) = result.into_inner();
-    let mut rows = Vec::new();
-    while let Some(values) = stream.next().await {
-        rows.push(values.into_iter().map(value).collect());
+    let (columns, mut stream, end) = result.into_inner();
+    let mut values = Vec::new();
+    while let Some(row) = stream.next().await {
+        values.push(row.into_iter().map(value).collect());
     }
     // Errors after the first row are known only here.
     end.await.map_err(refusal)?;
-    Ok(rows)
+    let columns = columns.into_iter().map(|column| column.name).collect();
+    Ok(Rows { columns, values })
 }
 
 fn parameter(parameter: Parameter) -> ParameterValue {

@@ -37,6 +37,8 @@ pub(super) enum Failure {
     UnknownMethod,
     /// The request is answered with an error.
     Fault(Fault),
+    /// The call needs a key, and the caller has sent none.
+    KeyMissing(Error),
 }
 
 /// The methods of all revisions.
@@ -294,6 +296,7 @@ async fn call_tool(params: &Params<'_>, spoken: Spoken, context: &Context) -> Ou
         Ok(outcome) => (outcome, false),
         // A tool that does not exist is a mistake in the protocol; all else is a result that the agent can act on.
         Err(error @ Error::UnknownTool(_)) => return Err(Failure::Fault(render::json_rpc(&error))),
+        Err(error) if context.caller.lacks_key(&error) => return Err(Failure::KeyMissing(error)),
         Err(error) => (
             ToolOutcome {
                 result: tools::failure(&error),

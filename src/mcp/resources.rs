@@ -94,7 +94,7 @@ pub(super) async fn read(uri: &str, era: Era, context: &Context) -> Result<Read,
         artifacts::read(
             &Database::configured(&context.record).await?,
             id,
-            &context.caller,
+            context.caller.owner(),
             &file,
             MAX_SIZE,
         )
@@ -170,8 +170,8 @@ async fn too_large(
     } else {
         (UNSTORED_LIFETIME, "now, since it is deleted when the plan has ended")
     };
-    let (id, api_key) = (id.to_string(), context.access.api_key.as_deref());
-    match SignedLink::to(&id, file.name(), lifetime, api_key, &context.request_origin).await {
+    let api_key = context.access.api_key.as_deref();
+    match SignedLink::to(id, file.name(), lifetime, api_key, &context.request_origin).await {
         Ok(SignedLink { url, expires }) => {
             let text = format!(
                 "This file is larger than the {MAX_SIZE} bytes that resources/read returns. Download it {time}: {url}"

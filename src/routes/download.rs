@@ -13,12 +13,12 @@ use http_body::Frame;
 use http_body_util::{Either, StreamBody};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-use super::{settle, weight};
+use super::{verify, weight};
 use crate::{
     artifacts::{self, Pieces},
     auth::{
         LinkKey,
-        caller::{Caller, Key},
+        caller::{Caller, Claim, Key},
     },
     clock,
     config::{self, Access},
@@ -62,24 +62,12 @@ pub async fn get(
 ) -> Result<Response, Error> {
     let name = percent_decode_str(wanted.file).decode_utf8();
     let name = name.map_err(|_| Unavailable::NoSuchFile)?;
-    let caller = authorise(wanted, &name, key, access).await?;
-    let begun = begin(wanted, &name, headers, &caller, record).await;
-    settle(&caller, record).await?;
-    begun
-}
-
-async fn begin(
-    wanted: Wanted<'_>,
-    name: &str,
-    headers: &HeaderMap,
-    caller: &Caller,
-    record: &Rc<Record>,
-) -> Result<Response, Error> {
+    let caller = authorise(wanted, &name, key, access, record).await?;
     let id = TaskId::parse(wanted.id).ok_or(Error::TaskNotFound)?;
-    let file = RunFile::parse(name).ok_or(Unavailable::NoSuchFile)?;
+    let file = RunFile::parse(&name).ok_or(Unavailable::NoSuchFile)?;
     let partial = wanted.query.split('&').any(|pair| pair == "partial=1");
     let database = Database::configured(record).await?;
-    let download = artifacts::open(&database, id, caller, &file, partial).await?;
+    let download = artifacts::open(&database, id, caller.owner(), &file, partial).await?;
     let etag = download.validator.as_ref().map(|validator| format!("\"{validator}\""));
     let ended = if download.has_ended && download.has_parts() {
         artifacts::end_of(&database, id).await
@@ -121,28 +109,34 @@ async fn begin(
     Ok(response)
 }
 
-/// A signed link is enough for its own file: it was made for somebody who may see it. Otherwise a key is needed, or the
+/// A signed link is enough for its own file: it was made for a caller who may see it. Otherwise a key is needed, or the
 /// server is open and has no secret for its links.
-async fn authorise(wanted: Wanted<'_>, name: &str, key: Option<&Key>, access: &Access) -> Result<Caller, Error> {
-    let by_key = Caller::identify(key, access).await;
-    match by_key {
-        Ok(Caller::Operator) if access.api_key.is_some() => return by_key,
+async fn authorise(
+    wanted: Wanted<'_>,
+    name: &str,
+    key: Option<&Key>,
+    access: &Access,
+    record: &Rc<Record>,
+) -> Result<Caller, Error> {
+    let claim = Claim::of(key, access).await;
+    match claim {
+        Ok(Claim::Known(Caller::Operator)) if access.api_key.is_some() => return Ok(Caller::Operator),
         // Without the API key nothing is known of signatures that are derived from it.
-        Err(Error::Misconfigured(_)) => return by_key,
+        Err(error @ Error::Misconfigured(_)) => return Err(error),
         _ => {}
     }
-    let key = LinkKey::configured(access.api_key.as_deref()).await?;
-    match key.check(wanted.query, wanted.id, name, clock::unix_time()) {
-        Some(Ok(())) => Ok(Caller::Operator),
-        Some(Err(fault)) => match by_key {
-            Ok(user @ Caller::User(_)) => Ok(user),
-            _ => Err(Error::LinkRefused(fault)),
-        },
-        None => match by_key? {
-            Caller::Operator if config::download_secret().await?.is_some() => Err(LinkFault::Missing.into()),
-            caller => caller.may_reach_tasks().map(|()| caller),
-        },
+    let link_key = LinkKey::configured(access.api_key.as_deref()).await?;
+    let claim = match (link_key.check(wanted.query, wanted.id, name, clock::unix_time()), claim) {
+        (Some(Ok(())), _) => return Ok(Caller::Operator),
+        (Some(Err(_)), Ok(claim @ Claim::UserKey(_))) => claim,
+        (Some(Err(fault)), _) => return Err(fault.into()),
+        (None, claim) => claim?,
+    };
+    let caller = verify(claim, record).await?;
+    if matches!(caller, Caller::Operator) && config::download_secret().await?.is_some() {
+        return Err(LinkFault::Missing.into());
     }
+    caller.may_reach_tasks().map(|()| caller)
 }
 
 /// Headers that say what the file is. `length` is that of the body.

@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, HeaderName, StatusCode, header};
 
-use super::{answer, expect_json, read_body, settle, weight};
+use super::{answer, expect_json, read_body, weight};
 use crate::{
     error::Error,
     host::Request,
@@ -18,7 +18,7 @@ const NAME: HeaderName = HeaderName::from_static("mcp-name");
 /// Serves one posted body.
 ///
 /// # Errors
-/// Those of a body that never reaches the protocol, and of a caller who is not who they say.
+/// Those of a body that never reaches the protocol, and of a key that is missing.
 pub async fn post(request: Request, context: &Context) -> Result<Response, Error> {
     expect_json(request.headers())?;
     if !accepts_json(request.headers()) {
@@ -33,13 +33,12 @@ pub async fn post(request: Request, context: &Context) -> Result<Response, Error
         method: text(&METHOD),
         name: text(&NAME),
     };
-    let reply = mcp::handle(&body, &envelope, context).await;
-    settle(&context.caller, &context.record).await?;
-    Ok(match reply {
+    Ok(match mcp::handle(&body, &envelope, context).await {
         Reply::Accepted => render::empty(StatusCode::ACCEPTED),
         Reply::Answer(json) => answer(&context.record, json),
         Reply::Refused(json) => render::json(StatusCode::BAD_REQUEST, json),
         Reply::UnknownMethod(json) => render::json(StatusCode::NOT_FOUND, json),
+        Reply::KeyMissing(error) => return Err(error),
     })
 }
 

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, value::RawValue};
 
-use super::{answer, expect_json, read_body, settle};
+use super::{answer, expect_json, read_body};
 use crate::{
     error::Error,
     host::Request,
@@ -15,12 +15,8 @@ use crate::{
 };
 
 /// The tools, as `tools/list` shows them.
-///
-/// # Errors
-/// Those of a caller who is not who they say.
-pub async fn list(context: &Context) -> Result<Response, Error> {
-    settle(&context.caller, &context.record).await?;
-    Ok(render::json(StatusCode::OK, format!("{{\"tools\":{}}}", tools::LIST)))
+pub fn list() -> Response {
+    render::json(StatusCode::OK, format!("{{\"tools\":{}}}", tools::LIST))
 }
 
 /// What a caller is told whose body is no call.
@@ -61,7 +57,7 @@ struct TextContent<'a> {
 /// repeats a call on 5xx and changes the protocol on 404. Only a setting that cannot be used is 503.
 ///
 /// # Errors
-/// Those of a body that names no call, and of a caller who is not who they say.
+/// Those of a body that names no call, and of a key that is missing.
 pub async fn call(request: Request, context: &Context) -> Result<Response, Error> {
     expect_json(request.headers())?;
     let (head, body) = request.into_parts();
@@ -76,9 +72,9 @@ pub async fn call(request: Request, context: &Context) -> Result<Response, Error
     }
     let (result, error) = match tools::call(&call.tool, arguments, Form::Plain, context).await {
         Ok(outcome) => (outcome.result, None),
+        Err(error) if context.caller.lacks_key(&error) => return Err(error),
         Err(error) => (tools::failure(&error), Some(render::tool_result(&error).error)),
     };
-    settle(&context.caller, &context.record).await?;
     let content = [TextContent {
         kind: "text",
         text: result.get(),

@@ -3,13 +3,13 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Annotations, Context, Definition};
+use super::{Annotations, Context, Definition, id_text};
 use crate::{
     auth::{self, caller},
     config,
     db::{Database, task},
     error::Error,
-    plan::Detail,
+    plan::{Detail, TaskId},
 };
 
 pub(super) struct TaskCreate;
@@ -60,7 +60,9 @@ impl From<Speed> for Detail {
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Output {
     /// The task's id: a handle for `task_status`, `task_stop` and `task_file_info`. Keep it.
-    task_id: String,
+    #[serde(serialize_with = "id_text")]
+    #[schemars(with = "String")]
+    task_id: TaskId,
     /// RFC 3339, UTC.
     created_at: String,
     /// Set when an earlier call had already created this task: nothing was made or charged now.
@@ -101,7 +103,7 @@ impl Definition for TaskCreate {
             context.caller.may_reach_tasks()?;
         }
         // The key in the call pays for the call, also when another user sends it.
-        let payer = argument.as_deref().or(context.caller.key_hash());
+        let payer = argument.as_deref().or(context.caller.user_key_hash());
         if payer.is_none() && context.access.require_user_key? {
             return Err(Error::UserKeyRequired);
         }
@@ -113,7 +115,6 @@ impl Definition for TaskCreate {
             prompt: &arguments.prompt,
             detail: arguments.speed_vs_detail.into(),
             user_key_hash: payer,
-            caller: &context.caller,
             price,
             client_request_id,
             repeat_window: if client_request_id.is_none() {

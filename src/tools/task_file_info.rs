@@ -10,7 +10,7 @@ use crate::{
     clock,
     db::Database,
     error::Error,
-    plan::{Artifact, Percentage, TaskState},
+    plan::{Artifact, Percentage, TaskId, TaskState},
 };
 
 /// The hint about a file that only `worker_plan` has.
@@ -81,7 +81,7 @@ pub(super) struct Output {
     progress_percentage: Option<f64>,
     /// What the result points to; not part of it.
     #[serde(skip)]
-    link: Option<(Artifact, String, u64)>,
+    link: Option<(Artifact, TaskId, u64)>,
     /// The state of a task that has not made the file, and how far it is; not part of the result.
     #[serde(skip)]
     not_ready: Option<(TaskState, Percentage)>,
@@ -99,8 +99,8 @@ impl Definition for TaskFileInfo {
     type Output = Output;
 
     fn link(output: &Output) -> Option<ResourceLink> {
-        let (artifact, task_id, size) = output.link.as_ref()?;
-        Some(ResourceLink::to(*artifact, task_id, Some(*size)))
+        let (artifact, task_id, size) = output.link?;
+        Some(ResourceLink::to(artifact, task_id, Some(size)))
     }
 
     async fn call(arguments: Arguments, context: &Context) -> Result<Output, Error> {
@@ -110,7 +110,7 @@ impl Definition for TaskFileInfo {
             Choice::Zip => Artifact::Zip,
         };
         let database = Database::configured(&context.record).await?;
-        let description = match artifacts::describe(&database, id, &context.caller, artifact).await {
+        let description = match artifacts::describe(&database, id, context.caller.owner(), artifact).await {
             Err(error @ Error::NotReady { state, progress }) => {
                 return Ok(Output {
                     ready: Some(false),
@@ -128,9 +128,8 @@ impl Definition for TaskFileInfo {
         } else {
             (UNSTORED_LIFETIME, Some(UNSTORED))
         };
-        let (id, api_key) = (id.to_string(), context.access.api_key.as_deref());
-        let file = artifact.file_name();
-        let link = SignedLink::to(&id, file, lifetime, api_key, &context.request_origin).await?;
+        let (file, api_key) = (artifact.file_name(), context.access.api_key.as_deref());
+        let link = SignedLink::to(id, file, lifetime, api_key, &context.request_origin).await?;
         Ok(Output {
             ready: Some(true),
             link: Some((artifact, id, description.size)),

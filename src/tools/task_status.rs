@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Annotations, Context, Definition, ResourceLink, task_id};
+use super::{Annotations, Context, Definition, ResourceLink, id_text, task_id};
 use crate::{
     artifacts::{self, Listing},
     clock,
@@ -12,7 +12,7 @@ use crate::{
         task::{self, Event, Progress, Status},
     },
     error::Error,
-    plan::{self, Artifact, TaskState},
+    plan::{self, Artifact, TaskId, TaskState},
 };
 
 /// Files in the answer.
@@ -35,7 +35,9 @@ pub(super) struct Arguments {
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Output {
     /// The task's id.
-    task_id: String,
+    #[serde(serialize_with = "id_text")]
+    #[schemars(with = "String")]
+    task_id: TaskId,
     /// pending, running, stopping, stopped, completed or failed. After stopped, completed or failed, stop polling.
     #[schemars(with = "State")]
     state: &'static str,
@@ -101,13 +103,13 @@ impl Definition for TaskStatus {
 
     fn link(output: &Output) -> Option<ResourceLink> {
         let has_ended = [TaskState::Completed.name(), TaskState::Failed.name()].contains(&output.state);
-        (has_ended && output.has_report).then(|| ResourceLink::to(Artifact::Report, &output.task_id, None))
+        (has_ended && output.has_report).then(|| ResourceLink::to(Artifact::Report, output.task_id, None))
     }
 
     async fn call(arguments: Arguments, context: &Context) -> Result<Output, Error> {
         let id = task_id(&arguments.task_id)?;
         let database = Database::configured(&context.record).await?;
-        let mut status = task::find_status(&database, id, &context.caller, artifacts::END_LENGTH).await?;
+        let mut status = task::find_status(&database, id, context.caller.owner(), artifacts::END_LENGTH).await?;
         let archive = status.archive.take();
         let state = status.progress.state;
         let is_in_work = state.is_in_work();
@@ -121,7 +123,7 @@ impl Definition for TaskStatus {
         let mut listing = Listing::read(&database, &status.progress, archive).await;
         if is_in_work && listing.is_gone && !needs_event {
             // The worker may have stored the files and deleted its folder since the row was read.
-            let later = task::find_status(&database, id, &context.caller, artifacts::END_LENGTH).await?;
+            let later = task::find_status(&database, id, context.caller.owner(), artifacts::END_LENGTH).await?;
             if later.archive.is_some() {
                 listing = Listing::read(&database, &later.progress, later.archive).await;
             }
@@ -133,7 +135,7 @@ impl Definition for TaskStatus {
             updated_at: file.updated_at.map(clock::rfc3339),
         });
         Ok(Output {
-            task_id: id.to_string(),
+            task_id: id,
             state: state.name(),
             progress_percentage: status.progress.percentage.percent(),
             progress_message: message(&status.progress, &event, has_report),
@@ -208,7 +210,7 @@ mod tests {
     fn status(state: TaskState, elapsed: f64, any: Option<f64>, own: Option<f64>) -> Status {
         Status {
             progress: Progress {
-                id: crate::plan::TaskId::random(),
+                id: TaskId::random(),
                 state,
                 percentage: plan::Percentage::new(0.0),
                 message: String::new(),

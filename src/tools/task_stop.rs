@@ -43,7 +43,7 @@ impl Definition for TaskStop {
     async fn call(arguments: Arguments, context: &Context) -> Result<Output, Error> {
         let id = task_id(&arguments.task_id)?;
         let database = Database::configured(&context.record).await?;
-        let state = task::request_stop(&database, id, &context.caller).await?;
+        let state = task::request_stop(&database, id, context.caller.owner()).await?;
         Ok(Output { state: state.name() })
     }
 }

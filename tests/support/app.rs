@@ -346,6 +346,15 @@ impl TestApp {
         prepared.params().to_vec()
     }
 
+    /// The names and types of a statement's columns.
+    pub async fn columns(&self, statement: &str) -> Vec<(String, Type)> {
+        let prepared = self.client.prepare(statement).await.expect("a valid statement");
+        let columns = prepared.columns().iter();
+        columns
+            .map(|column| (column.name().to_owned(), column.type_().clone()))
+            .collect()
+    }
+
     /// The rows of a statement.
     pub async fn query(&self, statement: &str, parameters: &[&(dyn ToSql + Sync)]) -> Vec<Row> {
         let rows = self.client.query(statement, parameters).await;

@@ -67,7 +67,8 @@ impl Entry {
     fn common(&self, in_directory: bool) -> Vec<u8> {
         let later = self.flags & 8 != 0 && !in_directory;
         let mut bytes = Vec::new();
-        bytes.extend(20_u16.to_le_bytes());
+        let version: u16 = if self.zip64 { 45 } else { 20 };
+        bytes.extend(version.to_le_bytes());
         bytes.extend(self.flags.to_le_bytes());
         bytes.extend(self.method.to_le_bytes());
         bytes.extend(self.modified.0.to_le_bytes());

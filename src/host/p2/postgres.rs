@@ -9,9 +9,9 @@ use super::{
         rdbms_types::{DbValue, Error, ParameterValue},
     },
 };
-use crate::host::{Parameter, Refusal, Value};
+use crate::host::{Parameter, Refusal, Rows, Value};
 
-/// Runs a statement and returns all of its rows. `sent` is set once there is a connection: from then on, an error may
+/// Runs a statement and returns its whole result. `sent` is set once there is a connection: from then on, an error may
 /// leave open whether the statement took effect. The future is ready when it is first polled: no limit of the component
 /// ends it. What does stands in the address.
 ///
@@ -22,16 +22,20 @@ pub async fn query(
     statement: &str,
     parameters: Vec<Parameter>,
     sent: &Cell<bool>,
-) -> Result<Vec<Vec<Value>>, Refusal> {
+) -> Result<Rows, Refusal> {
     let connection = Connection::open(address).map_err(|error| refusal(error, address))?;
     sent.set(true);
     let parameters: Vec<_> = parameters.into_iter().map(parameter).collect();
     let result = connection.query(statement, &parameters);
-    let rows = result.map_err(|error| refusal(error, address))?.rows;
-    Ok(rows
-        .into_iter()
-        .map(|row| row.into_iter().map(value).collect())
-        .collect())
+    let result = result.map_err(|error| refusal(error, address))?;
+    Ok(Rows {
+        columns: result.columns.into_iter().map(|column| column.name).collect(),
+        values: result
+            .rows
+            .into_iter()
+            .map(|row| row.into_iter().map(value).collect())
+            .collect(),
+    })
 }
 
 fn parameter(parameter: Parameter) -> ParameterValue {
