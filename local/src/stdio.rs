@@ -34,6 +34,7 @@ use crate::stack::{self, Stack, StackOptions};
 use crate::up;
 use bridge::Bridge;
 use client::Client;
+pub use client::http_client;
 use failure::Failure;
 use transport::AnswerAll;
 
