@@ -9,6 +9,7 @@ use std::{future::Future, time::Duration};
 use anyhow::{Context as _, Result, bail, ensure};
 use http_body_util::{BodyExt as _, Empty};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use planexe_local::stdio::http_client;
 use rmcp::{
     ClientLifecycleMode, ClientServiceExt as _, RoleClient,
     model::{CallToolRequestParams, ClientConfig, GetPromptRequestParams, JsonObject, ProtocolVersion},
@@ -63,7 +64,7 @@ async fn connect(url: String, mode: &str, key: String) -> Result<Session> {
         other => bail!("there is no mode {other}"),
     };
     let config = StreamableHttpClientTransportConfig::with_uri(url).auth_header(key);
-    let transport = StreamableHttpClientTransport::from_config(config);
+    let transport = StreamableHttpClientTransport::with_client(http_client()?, config);
     Ok(ClientConfig::default()
         .serve_with_lifecycle(transport, lifecycle)
         .await?)

@@ -28,6 +28,7 @@ use crate::settings::Variables;
 use crate::up::{self, Engine, Up, UpOptions};
 use bridge::Bridge;
 use client::Client;
+pub use client::http_client;
 use failure::Failure;
 use transport::AnswerAll;
 
