@@ -84,13 +84,13 @@ struct Application {
 #[serde(deny_unknown_fields)]
 pub(super) struct Variable {
     #[serde(default)]
-    required: bool,
+    pub(super) required: bool,
     /// The value when no provider has one. `None` for a required variable.
     pub(super) default: Option<String>,
     #[serde(default, rename = "secret")]
-    _secret: IgnoredAny,
+    pub(super) _secret: IgnoredAny,
     #[serde(default, rename = "description")]
-    _description: IgnoredAny,
+    pub(super) _description: IgnoredAny,
 }
 
 #[derive(Deserialize)]
