@@ -39,7 +39,7 @@ pub struct Database {
 enum Failure {
     /// The statement did not run, or Postgres says that it undid it.
     Undone(Error),
-    /// Nobody knows: the connection or our patience ended after the statement was sent.
+    /// Unknown: after the statement was sent, the connection broke or the time limit passed.
     Unknown {
         cause: String,
         /// The connection broke. A new one may well work.
@@ -98,7 +98,7 @@ impl Database {
     /// changes nothing more when it is run twice, is run again when its connection breaks.
     ///
     /// # Errors
-    /// As [`Database::query`], and [`Error::OutcomeUnknown`] when nobody knows whether it took effect.
+    /// As [`Database::query`], and [`Error::OutcomeUnknown`] when it is unknown whether it took effect.
     pub async fn change(&self, statement: &str, parameters: Vec<Parameter>, repeatable: bool) -> Result<Row, Error> {
         match self.run(statement, parameters, repeatable).await {
             Ok(row) => Ok(row),

@@ -307,7 +307,7 @@ errors! {
     }
 }
 
-/// What samples hold in the place of causes: the tests look for it in messages.
+/// The cause in samples. The tests check that no message contains it.
 #[cfg(not(target_family = "wasm"))]
 const SECRET: &str = "secret-host";
 

@@ -23,7 +23,7 @@ impl Line {
         self.add(["\"", name, "\":", json, ""]);
     }
 
-    /// A member that is a string of letters, digits and what else needs no escape: a name of ours, or an id.
+    /// A member that is a string of letters, digits and what else needs no escape: a fixed name, or an id.
     pub fn word(&mut self, name: &str, word: impl AsRef<str>) {
         let word = word.as_ref();
         debug_assert!(

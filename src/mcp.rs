@@ -1,7 +1,7 @@
 //! MCP: one posted body in, one answer out. Knows JSON-RPC and the protocol's revisions, but no HTTP and no SQL.
 //!
 //! `frame` reads and writes messages, `revision` tells the lifecycles apart, `methods` serves them, `prompts` and
-//! `resources` hold what some of them are about, `error` makes an error of ours one of JSON-RPC.
+//! `resources` hold what some of them are about, `error` turns an error into one of JSON-RPC.
 
 mod error;
 pub(crate) mod frame;

@@ -108,8 +108,8 @@ impl Context {
         self.tool.set(self.tool.get().or(Some(name)));
     }
 
-    /// Notes what the request has come to, when that is no success; of a batch, the first. The cause is kept when the
-    /// operator has something to look into.
+    /// Notes the error that the request ends with; of a batch, the first. The cause is kept when the operator has to look
+    /// into it.
     pub fn error(&self, error: &Error) {
         self.outcome(error.code());
         self.reason.set(self.reason.get().or(error.reason()));

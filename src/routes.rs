@@ -96,7 +96,7 @@ where
 }
 
 /// How much a client wants a media type, in thousandths: the weight among the parameters of a range of `Accept`, 1000
-/// where there is none or none that can be read (RFC 9110 section 12.4.2).
+/// without a weight that can be read (RFC 9110 section 12.4.2).
 fn weight<'a>(mut parameters: impl Iterator<Item = &'a str>) -> u16 {
     const MOST: u16 = 1000;
     let read = |value: &str| {

@@ -24,7 +24,7 @@ use crate::{
 const LIST_LIMIT: Duration = Duration::from_secs(2);
 /// A file begins within this time, and each piece of it follows the one before within it.
 const FILE_LIMIT: Duration = Duration::from_secs(10);
-/// A list larger than this is none.
+/// A larger list is refused.
 const MAX_LIST_BYTES: usize = 1 << 20;
 
 /// The service of the settings.
@@ -105,7 +105,7 @@ impl WorkerPlan {
     /// Begins the transfer of an artifact.
     ///
     /// # Errors
-    /// Why there is none.
+    /// Why the file cannot be transferred.
     pub async fn open(&self, id: TaskId, artifact: Artifact) -> Result<Arriving, Unavailable> {
         let path = match artifact {
             Artifact::Report => format!("/runs/{id}/report"),
@@ -151,7 +151,7 @@ impl Arriving {
                     None => return Ok(None),
                     Some(Err(error)) => return Err(unavailable(host::broken(&error))),
                     Some(Ok(frame)) => {
-                        // What is no data are trailers, which mean nothing here.
+                        // Every other frame holds trailers, which mean nothing here.
                         let Ok(data) = frame.into_data() else { continue };
                         received += data.len() as u64;
                         if size.is_some_and(|size| received > size) {

@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 
 type Members<'a> = BTreeMap<String, &'a RawValue>;
 
-/// The members of an object; `None` when it is none.
+/// The members of an object; `None` for another value.
 fn members(text: &str) -> Option<BTreeMap<String, Box<RawValue>>> {
     serde_json::from_str(text).ok()
 }

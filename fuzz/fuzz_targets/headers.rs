@@ -70,7 +70,7 @@ fn ranges(case: &Case<'_>) {
             "{range:?} of {}",
             case.size
         );
-        // A value that is no text is none.
+        // A value that is not text does not count.
         let ranges = headers.get_all("range").iter().filter(|value| value.to_str().is_ok());
         assert!(!case.is_head && ranges.count() == 1);
         assert!(headers.get("if-range").is_none_or(|value| value == ETAG));

@@ -54,7 +54,7 @@ fn report(error: &anyhow::Error) {
     eprintln!("planexe-local: {error:#}");
 }
 
-/// The environment. Values that are no Unicode belong to nobody here.
+/// The environment, without values that are not Unicode.
 fn environment() -> Variables {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))

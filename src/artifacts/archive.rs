@@ -43,7 +43,7 @@ pub(crate) struct Entry {
     name: String,
     /// Where the name as callers know it begins in `name`.
     inner: usize,
-    /// The name as it is written, when that is no UTF-8.
+    /// The name's bytes, when they are not UTF-8.
     raw_name: Option<Vec<u8>>,
     header_start: u64,
     compressed: u64,
@@ -294,7 +294,7 @@ fn plain_files(mut entries: Vec<Entry>) -> Vec<Entry> {
     entries
 }
 
-/// The length of the folder that all names are in, with its slash; 0 when there is none.
+/// The length of the folder that all names are in, with its slash; 0 without such a folder.
 fn top_folder<'a>(mut names: impl Iterator<Item = &'a [u8]> + Clone) -> usize {
     let length = |name: &[u8]| name.iter().position(|b| *b == b'/').map(|slash| slash + 1);
     let first = names.clone().next().unwrap_or_default();

@@ -36,7 +36,7 @@ pub(super) struct Moment {
 }
 
 impl Moment {
-    /// `None` for what is no date.
+    /// `None` for numbers that are not a date.
     pub(super) fn new(date: u16, time: u16) -> Option<Self> {
         let is_date = (1..=12).contains(&((date >> 5) & 15)) && date & 31 > 0;
         let is_time = time >> 11 < 24 && (time >> 5) & 63 < 60 && time & 31 < 30;

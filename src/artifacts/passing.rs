@@ -1,5 +1,5 @@
-//! An entry of an archive that passes by once, from front to back, as `worker_plan` sends it: entries in front of the
-//! wanted one are read and forgotten, what comes after it is not waited for. Memory does not grow with the archive.
+//! Finds one entry in an archive that is read as a stream, from front to back, as `worker_plan` sends it. Earlier entries
+//! are skipped, later ones are not read. Memory does not grow with the archive.
 //!
 //! The directory at the end is never seen, so of two entries with the same name the first one counts.
 

@@ -34,7 +34,7 @@ pub enum Whole {
     },
 }
 
-/// Reads a file of `most` bytes at the most.
+/// Reads a file of at most `most` bytes.
 ///
 /// # Errors
 /// As [`open`], and those of a file that breaks off.

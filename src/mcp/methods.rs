@@ -26,7 +26,7 @@ const INSTRUCTIONS: &str = "PlanExe turns a goal in plain English into a project
     its working files. Work in this order. 1: call prompt_examples. 2: draft a prompt of that quality (300-800 words) \
     together with the user and get the user's approval. 3: call task_create with it. A plan takes 15-20 minutes: call \
     task_status every few minutes until state is completed, then call task_file_info and give the user its \
-    download_url. task_stop ends a plan that nobody wants any more.";
+    download_url. task_stop ends a plan that is not wanted any more.";
 
 /// A result as JSON, or the fault in its place.
 pub(super) type Outcome = Result<Cow<'static, str>, Failure>;

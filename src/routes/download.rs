@@ -43,7 +43,7 @@ pub struct Wanted<'a> {
     pub id: &'a str,
     /// The file's name, as in the path.
     pub file: &'a str,
-    /// The query of the address, blank when there is none.
+    /// The query of the address, blank without one.
     pub query: &'a str,
 }
 

@@ -104,7 +104,7 @@ pub struct Found<'p> {
     pub row: &'static Row,
     /// What the path has for `{task_id}`; blank where the row has none.
     pub id: &'p str,
-    /// What the path has for `{file}`, or the file that the row itself names; blank where there is none.
+    /// What the path has for `{file}`, or the file that the row itself names; blank without one.
     pub file: &'p str,
 }
 

@@ -36,7 +36,7 @@ enum Choice {
     Zip,
 }
 
-/// Either the file or the reason why there is none yet; `ready` tells which.
+/// Either the file or the reason why it does not exist yet; `ready` tells which.
 #[derive(Default, Serialize, JsonSchema)]
 pub(super) struct Output {
     /// Whether the file is there.

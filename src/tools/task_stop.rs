@@ -1,4 +1,4 @@
-//! `task_stop`: ends a plan that nobody wants any more.
+//! `task_stop`: requests the end of a plan.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

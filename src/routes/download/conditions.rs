@@ -24,7 +24,7 @@ pub(crate) struct Known<'a> {
     pub(crate) etag: Option<&'a str>,
     /// The `Last-Modified`.
     pub(crate) modified: Option<&'a str>,
-    /// In bytes; `None` when unknown, or when there are no parts to be had.
+    /// In bytes; `None` when unknown, or when no parts can be sent.
     pub(crate) size: Option<u64>,
 }
 
@@ -32,7 +32,7 @@ pub(crate) struct Known<'a> {
 pub(crate) fn decide(headers: &HeaderMap, is_head: bool, known: Known<'_>) -> Wants {
     let mut tags = lines(headers, &header::IF_NONE_MATCH).peekable();
     if tags.peek().is_some() {
-        // A list of tags, compared weakly. Tags of ours have no comma.
+        // A list of tags, compared weakly. This server's tags contain no comma.
         let mut tags = tags.flat_map(|line| line.split(',')).map(str::trim);
         if tags.any(|tag| {
             tag == "*"
