@@ -49,11 +49,11 @@ fn every_route_is_described() {
     run(async {
         let stage = Stage::builder().build().await;
         let index = stage.get("/").await.json();
-        let readme = text("README.md");
+        let reference = text("docs/reference.md");
         for route in index["routes"].as_array().expect("routes") {
             let route = route.as_str().expect("text");
             assert!(
-                route == "OPTIONS *" || readme.contains(&format!("| `{route}` |")),
+                route == "OPTIONS *" || reference.contains(&format!("| `{route}` |")),
                 "{route}"
             );
         }
@@ -70,15 +70,15 @@ fn setting(variable: &str) -> String {
 
 #[test]
 fn every_setting_is_described() {
-    let readme = text("README.md");
+    let reference = text("docs/reference.md");
     for name in variables().keys() {
         let setting = setting(name);
         // One line of the table names the five parts of the address.
         let short = setting.replace("PLANEXE_POSTGRES", "");
         assert!(
-            readme.contains(&format!("| `{setting}` |"))
-                || readme.contains(&format!("`{short}`"))
-                || readme.contains(&format!("| `{setting}`, `_PORT`")),
+            reference.contains(&format!("| `{setting}` |"))
+                || reference.contains(&format!("`{short}`"))
+                || reference.contains(&format!("| `{setting}`, `_PORT`")),
             "{setting}"
         );
     }
