@@ -112,7 +112,7 @@ fn the_example_of_dotenv_has_every_setting_with_its_default() {
 #[test]
 fn the_clients_are_those_that_were_run() {
     let page = text("docs/clients.md");
-    let results = text("clients/RESULTS.md");
+    let results = text("tests/clients/RESULTS.md");
     let run: Vec<&str> = results.lines().take_while(|line| line.starts_with('|')).collect();
     assert_eq!(between(&page, "clients"), run.join("\n"));
 }
