@@ -23,7 +23,10 @@ DEPLOY = ROOT / "deploy"
 KUBERNETES = "1.37"
 # Of systemd-analyze security, 0 to 100: the unit is at 14; without its hardening it would be at 92.
 EXPOSURE = 20
-SCRIPTS = [".ci/run", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "scripts").iterdir())]
+SCRIPTS = [
+    "local/src/cluster/find.sh",
+    *sorted(str(path.relative_to(ROOT)) for folder in (".ci", "scripts") for path in (ROOT / folder).iterdir()),
+]
 
 
 def settings() -> dict[str, bool]:

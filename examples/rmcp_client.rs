@@ -9,6 +9,7 @@ use std::{future::Future, time::Duration};
 use anyhow::{Context as _, Result, bail, ensure};
 use http_body_util::{BodyExt as _, Empty};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use planexe_local::stdio::http_client;
 use rmcp::{
     ClientLifecycleMode, ClientServiceExt as _, RoleClient,
     model::{CallToolRequestParams, ClientConfig, GetPromptRequestParams, JsonObject, ProtocolVersion},
@@ -23,13 +24,6 @@ use uuid::Uuid;
 const LIMIT: Duration = Duration::from_secs(120);
 /// How often it asks for the state of a task.
 const POLL: Duration = Duration::from_millis(100);
-const TOOLS: [&str; 5] = [
-    "prompt_examples",
-    "task_create",
-    "task_status",
-    "task_stop",
-    "task_file_info",
-];
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
@@ -70,7 +64,7 @@ async fn connect(url: String, mode: &str, key: String) -> Result<Session> {
         other => bail!("there is no mode {other}"),
     };
     let config = StreamableHttpClientTransportConfig::with_uri(url).auth_header(key);
-    let transport = StreamableHttpClientTransport::from_config(config);
+    let transport = StreamableHttpClientTransport::with_client(http_client()?, config);
     Ok(ClientConfig::default()
         .serve_with_lifecycle(transport, lifecycle)
         .await?)
@@ -96,8 +90,12 @@ async fn walk(session: &Session) {
 
 async fn list(session: &Session) -> Result<()> {
     let tools = session.list_all_tools().await?;
-    for name in TOOLS {
-        ensure!(tools.iter().any(|tool| tool.name == name), "{name} is not listed");
+    for known in planexe_mcp::tools::ALL {
+        ensure!(
+            tools.iter().any(|tool| tool.name == known.name),
+            "{} is not listed",
+            known.name
+        );
     }
     let is_object = |schema: &JsonObject| schema.get("type") == Some(&json!("object"));
     for tool in tools {

@@ -1,17 +1,23 @@
 #!/usr/bin/env python3
-"""Writes the seeds of the fuzz targets that are made from real cases: requests of tests/cases, zip archives, links,
-headers. Seeds of other names, which fuzzing has found, are left alone."""
+"""Writes seeds of the fuzz targets into a folder: requests of tests/cases, examples of the tools, zip archives, links,
+headers. scripts/fuzz runs it. What fuzzing has found is in fuzz/seeds.
 
+    seeds.py FOLDER
+"""
+
+import base64
 import hashlib
 import io
 import json
 import struct
+import sys
 import zipfile
 import zlib
 from pathlib import Path
 
-FUZZ = Path(__file__).resolve().parent
-TOOLS = ["prompt_examples", "task_create", "task_status", "task_stop", "task_file_info"]
+ROOT = Path(__file__).resolve().parent.parent
+TOOLS = [tool["name"] for tool in json.loads((ROOT / "src/tools/list.json").read_text())]
+OPENAPI = json.loads((ROOT / "pages/openapi.json").read_text())
 TASK = "5e2b2a7c-8b49-4d2f-9b8f-6a3c1f05b9a1"
 # Longer inputs are only slower.
 LONGEST = 4096
@@ -21,38 +27,60 @@ def write(target, seed):
     seed = seed if isinstance(seed, bytes) else seed.encode()
     if len(seed) <= LONGEST:
         name = hashlib.sha1(seed).hexdigest()[:12]
-        (FUZZ / "seeds" / target / f"case-{name}").write_bytes(seed)
+        (FOLDER / target).mkdir(parents=True, exist_ok=True)
+        (FOLDER / target / name).write_bytes(seed)
 
 
 def requests():
-    for path in sorted((FUZZ.parent / "tests/cases").glob("*.json")):
+    for path in sorted((ROOT / "tests/cases").glob("*.json")):
         for case in json.loads(path.read_text())["cases"]:
             yield case["request"]
 
 
+def bodies(request):
+    """The body of a case as bytes: each message of a batch by itself."""
+    if "body" in request:
+        batch = request["body"] if isinstance(request["body"], list) else [request["body"]]
+        yield from (json.dumps(message, separators=(",", ":")).encode() for message in batch)
+    elif "text" in request:
+        yield request["text"].encode()
+    elif "base64" in request:
+        yield base64.b64decode(request["base64"])
+
+
 def messages():
     for request in requests():
-        body = request.get("body", request.get("raw"))
-        if request.get("path", "/mcp").startswith("/mcp") and body is not None:
-            headers = {name.lower(): str(value) for name, value in (request.get("headers") or {}).items()}
+        if request["path"].startswith("/mcp"):
+            headers = {name.lower(): value or "" for name, value in request.get("headers", {}).items()}
             head = "|".join(headers.get(name, "") for name in ("mcp-protocol-version", "mcp-method", "mcp-name"))
-            for message in body if isinstance(body, list) else [body]:
-                text = message if isinstance(message, str) else json.dumps(message, separators=(",", ":"))
-                yield head, text, message
+            for body in bodies(request):
+                yield head.encode() + b"\n" + body
+
+
+def calls():
+    for request in requests():
+        for message in bodies(request):
+            try:
+                message = json.loads(message)
+            except ValueError:
+                continue
+            if isinstance(message, dict):
+                params = message.get("params") if isinstance(message.get("params"), dict) else message
+                yield params.get("name", params.get("tool")), params.get("arguments")
+    body = OPENAPI["paths"]["/mcp/tools/call"]["post"]["requestBody"]["content"]["application/json"]
+    for example in body["examples"].values():
+        yield example["value"]["tool"], example["value"]["arguments"]
 
 
 def arguments():
-    for _, _, message in messages():
-        if isinstance(message, dict):
-            params = message.get("params") if isinstance(message.get("params"), dict) else message
-            name = params.get("name", params.get("tool"))
-            if name in TOOLS and "arguments" in params:
-                yield bytes([TOOLS.index(name)]) + json.dumps(params["arguments"]).encode()
-    yield b"\x01" + json.dumps({
+    for name, given in calls():
+        if name in TOOLS and given is not None:
+            yield bytes([TOOLS.index(name)]) + json.dumps(given).encode()
+    create = bytes([TOOLS.index("task_create")])
+    yield create + json.dumps({
         "prompt": "A bakery", "speed_vs_detail": "fast", "user_api_key": "pex_a", "client_request_id": "order-7",
     }).encode()
-    yield b"\x01" + b'{"prompt":"a","prompt":7,"speed_vs_detail":null,"\\u0007":"x"}'
-    yield b"\x04" + json.dumps({"task_id": TASK, "artifact": "zip"}).encode()
+    yield create + b'{"prompt":"a","prompt":7,"speed_vs_detail":null,"\\u0007":"x"}'
 
 
 def zipped(entries, descriptors=False):
@@ -112,7 +140,7 @@ def archives():
 
 def addresses():
     for request in requests():
-        yield request.get("path", "/")
+        yield request["path"]
     yield "http://127.0.0.1:8001/mcp\nhttp://planexe.example:8443/mcp?x=1"
     for name in ["030-report.html", "run.zip", "a/b.md", "%2e%2e/x", "..%2fx", "%C3%9Cber%20blick.svg", "a%00b", "C:x"]:
         yield f"/download/{TASK}/{name}"
@@ -140,24 +168,14 @@ def headers():
 
 
 def main():
-    for target in ["frame", "arguments", "archive", "passing", "address", "links", "headers"]:
-        folder = FUZZ / "seeds" / target
-        folder.mkdir(parents=True, exist_ok=True)
-        for old in folder.glob("case-*"):
-            old.unlink()
-    for head, text, _ in messages():
-        write("frame", f"{head}\n{text}")
-    for seed in arguments():
-        write("arguments", seed)
     for seed in archives():
         write("archive", b"\x20\x03\x05" + seed)
         write("passing", b"\x06" + seed)
-    for target, seeds in [("address", addresses), ("links", links), ("headers", headers)]:
-        for seed in seeds():
-            write(target, seed)
-    size = sum(path.stat().st_size for path in (FUZZ / "seeds").rglob("*") if path.is_file())
-    count = sum(1 for path in (FUZZ / "seeds").rglob("*") if path.is_file())
-    print(f"{count} seeds, {size} bytes")
+    for target in [messages, arguments, addresses, links, headers]:
+        name = {messages: "frame", addresses: "address"}.get(target, target.__name__)
+        for seed in target():
+            write(name, seed)
 
 
+FOLDER = Path(sys.argv[1])
 main()

@@ -134,7 +134,7 @@ start_server() {
   done
 }
 
-# Ends the server and all that it started. For a trap: does nothing when there is none.
+# Ends the server and all that it started. For a trap: does nothing when there is no server.
 end_server() {
   [ -n "$SERVER" ] || return 0
   kill "$SERVER" 2>/dev/null || true

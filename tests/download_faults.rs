@@ -1,4 +1,4 @@
-//! What clients see when a neighbour fails: each fault ends within its limit, and nothing cut short looks complete.
+//! What clients see when Postgres or the worker fails: each fault ends within its limit, and nothing cut short looks complete.
 
 use std::time::Instant;
 

@@ -337,7 +337,7 @@ fn the_deep_healthcheck_says_which_neighbour_fails() {
             assert_eq!(
                 stage.get("/healthcheck").await.status(),
                 200,
-                "the plain one asks nobody"
+                "the plain one asks no other service"
             );
         }
         let stage = Stage::builder()

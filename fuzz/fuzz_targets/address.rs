@@ -11,13 +11,10 @@ use http::{HeaderMap, HeaderValue, Uri};
 use libfuzzer_sys::fuzz_target;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use planexe_mcp::{
-    auth::origin_allowed,
+    auth::{RequestOrigin, origin_allowed},
+    fuzzing::file_headers,
     plan::{RunFile, TaskId},
-    router::{
-        TABLE,
-        fuzzing::{find, origin},
-    },
-    routes::download::fuzzing::headers,
+    routes::table::{TABLE, find},
 };
 
 /// The rule of names, in the words of the system: they lead down from where they are seen, never up or away.
@@ -31,7 +28,7 @@ fn leads_down(name: &str) -> bool {
 }
 
 fn described(id: TaskId, file: &RunFile) {
-    let headers = headers(file, id);
+    let headers = file_headers(file, id);
     let disposition = headers["content-disposition"].to_str().expect("ASCII");
     let (kind, name) = disposition.split_once("; filename=\"").expect("a kind and a name");
     assert!(["inline", "attachment"].contains(&kind));
@@ -56,22 +53,15 @@ fuzz_target!(|data: &[u8]| {
     let (address, full) = text.split_once('\n').unwrap_or((text, ""));
     let uri = address.parse::<Uri>().ok();
     let path = uri.as_ref().map_or(address, |uri| uri.path());
-    if let Some(found) = find(path) {
-        assert!(
-            TABLE.iter().any(|row| row.ends_with(found.template)),
-            "{}",
-            found.template
-        );
+    if let Some(found) = find("GET", path) {
+        assert!(TABLE.contains(found.row), "{:?}", found.row);
         if !path.ends_with('/') {
             let slash = [path, "/"].concat();
-            assert_eq!(
-                find(&slash).as_ref(),
-                Some(&found),
-                "a slash at the end changes nothing"
-            );
+            assert_eq!(find("GET", &slash), Some(found), "a slash at the end changes nothing");
         }
-        assert_eq!(found.download.is_some(), path.starts_with("/download/"));
-        if let Some((id, file)) = found.download {
+        let (id, file) = (found.id, found.file);
+        assert_eq!(found.row.path.starts_with("/download/"), path.starts_with("/download/"));
+        if found.row.path.starts_with("/download/") {
             assert!(!id.contains('/'));
             let name = percent_decode_str(file).decode_utf8();
             if let (Some(id), Ok(name)) = (TaskId::parse(id), name)
@@ -83,9 +73,7 @@ fuzz_target!(|data: &[u8]| {
                 // The address that the server itself would write leads back.
                 let encoded = utf8_percent_encode(&name, NON_ALPHANUMERIC).to_string();
                 let path = format!("/download/{id}/{encoded}");
-                let back = find(&path)
-                    .and_then(|found| found.download)
-                    .map(|(_, file)| file.to_owned());
+                let back = find("GET", &path).map(|found| found.file.to_owned());
                 assert_eq!(back, Some(encoded));
             }
         }
@@ -98,7 +86,7 @@ fuzz_target!(|data: &[u8]| {
         let mut headers = HeaderMap::new();
         headers.append("spin-full-url", HeaderValue::from_static("http://forged.example/"));
         headers.append("spin-full-url", full);
-        let origin = origin(&headers, uri);
+        let origin = RequestOrigin::of(&headers, uri).text();
         // The fuzzer may learn the other name: then its own value is allowed to have it.
         let own = headers.get_all("spin-full-url").iter().next_back();
         let is_own = own.is_some_and(|own| own.to_str().is_ok_and(|own| own.contains("forged.example")));

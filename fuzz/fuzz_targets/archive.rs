@@ -11,10 +11,8 @@ use bytes::Bytes;
 use futures::{TryStreamExt as _, executor::block_on};
 use libfuzzer_sys::fuzz_target;
 use planexe_mcp::{
-    artifacts::{
-        MAX_SIZE, Pieces,
-        fuzzing::{entries, newest},
-    },
+    artifacts::{MAX_SIZE, Pieces},
+    fuzzing::{Entry, entries, newest},
     plan::is_inside,
 };
 use zip::ZipArchive;
@@ -54,12 +52,7 @@ fuzz_target!(|data: &[u8]| {
     let archive = Bytes::copy_from_slice(archive);
     let whole = block_on(entries(&archive, archive.len() as u64));
     let sparse = block_on(entries(&archive, u64::from(*slice) + 1));
-    let names = |listed: &[_]| -> Vec<String> {
-        listed
-            .iter()
-            .map(|entry: &planexe_mcp::artifacts::fuzzing::Entry| entry.name().to_owned())
-            .collect()
-    };
+    let names = |listed: &[_]| -> Vec<String> { listed.iter().map(|entry: &Entry| entry.name().to_owned()).collect() };
     if let (Ok(whole), Ok(sparse)) = (&whole, &sparse) {
         assert_eq!(names(whole), names(sparse), "pieces list the same");
     }

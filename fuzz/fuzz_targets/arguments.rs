@@ -9,11 +9,11 @@ use std::sync::LazyLock;
 use libfuzzer_sys::fuzz_target;
 use planexe_mcp::{
     error::Error,
-    tools::{ALL, fuzzing},
+    tools::{ALL, LIST},
 };
 use serde_json::{Map, Value};
 
-static SCHEMAS: LazyLock<Vec<Value>> = LazyLock::new(|| ALL.iter().map(fuzzing::schema).collect());
+static TOOLS: LazyLock<Vec<Value>> = LazyLock::new(|| serde_json::from_str(LIST).expect("JSON"));
 
 /// Whether arguments without nulls fit the schema; the blank and U+0000 are no prompt either.
 fn fits(arguments: &Map<String, Value>, schema: &Value) -> bool {
@@ -42,18 +42,18 @@ fuzz_target!(|data: &[u8]| {
     };
     let Ok(text) = std::str::from_utf8(text) else { return };
     let choice = usize::from(*choice) % ALL.len();
-    let (tool, schema) = (&ALL[choice], &SCHEMAS[choice]);
+    let (tool, schema) = (&ALL[choice], &TOOLS[choice]["inputSchema"]);
     let object: Option<Map<String, Value>> = serde_json::from_str(text).ok();
     let plain = object.clone().map(|mut object| {
         object.retain(|_, value| !value.is_null());
         object
     });
-    match fuzzing::arguments(tool, text, schema) {
+    match (tool.about.read)(text, schema) {
         Ok(()) => {
             let plain = plain.expect("accepted arguments are an object");
             assert!(fits(&plain, schema), "{}: accepted {text}", tool.name);
             let again = Value::Object(plain).to_string();
-            assert!(fuzzing::arguments(tool, &again, schema).is_ok(), "nulls say nothing");
+            assert!((tool.about.read)(&again, schema).is_ok(), "nulls say nothing");
         }
         Err(Error::InvalidArguments(problems)) => {
             assert!(

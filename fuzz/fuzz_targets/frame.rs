@@ -7,15 +7,15 @@
 use std::collections::BTreeMap;
 
 use libfuzzer_sys::fuzz_target;
-use planexe_mcp::mcp::{
-    Envelope,
+use planexe_mcp::{
     fuzzing::{Read, message},
+    mcp::Envelope,
 };
 use serde_json::value::RawValue;
 
 type Members<'a> = BTreeMap<String, &'a RawValue>;
 
-/// The members of an object; `None` when it is none.
+/// The members of an object; `None` for another value.
 fn members(text: &str) -> Option<BTreeMap<String, Box<RawValue>>> {
     serde_json::from_str(text).ok()
 }

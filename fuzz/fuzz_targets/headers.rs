@@ -11,10 +11,7 @@ use libfuzzer_sys::fuzz_target;
 use percent_encoding::percent_decode_str;
 use planexe_mcp::{
     auth::caller::{Key, normalise},
-    config::fuzzing::{address, normalised},
-    log::fuzzing::request_id,
-    mcp::fuzzing::name,
-    routes::download::fuzzing::wanted,
+    fuzzing::{database_address, name, normalised_database_address, request_id, wanted},
 };
 
 struct Case<'a> {
@@ -73,7 +70,7 @@ fn ranges(case: &Case<'_>) {
             "{range:?} of {}",
             case.size
         );
-        // A value that is no text is none.
+        // A value that is not text does not count.
         let ranges = headers.get_all("range").iter().filter(|value| value.to_str().is_ok());
         assert!(!case.is_head && ranges.count() == 1);
         assert!(headers.get("if-range").is_none_or(|value| value == ETAG));
@@ -143,7 +140,7 @@ fn names(text: &str) {
 }
 
 fn addresses(user: &str, password: &str) {
-    let address = address(user, password, "db.internal", "5432", password);
+    let address = database_address(user, password, "db.internal", "5432", password);
     let (rest, options) = address
         .strip_prefix("postgres://")
         .and_then(|rest| rest.split_once('?'))
@@ -159,10 +156,13 @@ fn addresses(user: &str, password: &str) {
         (decoded(parts.0), decoded(parts.1), decoded(database)),
         (user.to_owned(), password.to_owned(), password.to_owned())
     );
-    if let Some(plain) = normalised(user) {
+    if let Some(plain) = normalised_database_address(user) {
         let given = user.trim().split_once("://").expect("a scheme").1;
         assert!(plain.starts_with("postgres://") && plain.contains(given) && plain.contains(options));
-        assert_eq!(normalised(&["postgresql+psycopg2://", given].concat()), Some(plain));
+        assert_eq!(
+            normalised_database_address(&["postgresql+psycopg2://", given].concat()),
+            Some(plain)
+        );
     }
 }
 

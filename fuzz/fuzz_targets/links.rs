@@ -82,7 +82,7 @@ fuzz_target!(|data: &[u8]| {
         Err(LinkFault::Expired)
     };
     assert_eq!(KEY.check(&signed, id, file, now), Some(in_time));
-    // Whoever opens a file has its own signature and expiry.
+    // Each file has its own signature and expiry.
     let opens = |query: &str, id: &str, file: &str, now| {
         let opened = KEY.check(query, id, file, now) == Some(Ok(()));
         if opened {

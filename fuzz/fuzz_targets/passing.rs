@@ -7,7 +7,7 @@
 use bytes::Bytes;
 use futures::{TryStreamExt as _, executor::block_on};
 use libfuzzer_sys::fuzz_target;
-use planexe_mcp::artifacts::{MAX_SIZE, fuzzing::find};
+use planexe_mcp::{artifacts::MAX_SIZE, fuzzing::find};
 
 /// More is not read of one file: a few bytes can unpack to many.
 const MOST: usize = 1 << 17;

@@ -1,132 +1,186 @@
-//! The host itself: [`Runtime`] compiles an application's components, [`Host`] answers requests with them.
+//! Serves the application of a `spin.toml` as Spin does. Where it differs from Spin is listed in the documentation of this
+//! crate.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod bindings;
+mod component;
+mod inbound;
+mod instances;
+mod manifest;
+mod outbound;
+mod p2;
+mod p3;
+mod postgres;
+pub(crate) mod server;
+mod variables;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::Write as _;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
-use wasmtime::component::Linker;
+use hyper::body::Incoming;
+use tokio::task::spawn_blocking;
+use wasmtime::component::{Component as Wasm, Linker};
 use wasmtime::{
     Cache, CacheConfig, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, ProfilingStrategy,
 };
-use wasmtime_wasi_http::handler::{ProxyHandler, TrapOrPanicError};
-use wasmtime_wasi_http::p3::bindings::ServicePre;
+use wasmtime_wasi_http::handler::{ProxyHandler, ProxyPre, TrapOrPanicError};
+use wasmtime_wasi_http::{p2 as http_p2, p3 as http_p3};
 
-use crate::bindings;
-use crate::component::{Component, InstanceState, Shared};
-use crate::counters::Counters;
-use crate::inbound;
-use crate::instances::Instances;
-pub use crate::instances::Reuse;
-use crate::manifest::Manifest;
-use crate::outbound_http::Client;
-pub use crate::output::Output;
-use crate::postgres::Pools;
-use crate::routes::{self, RouteMatch};
-use crate::variables::Resolver;
-pub use crate::variables::{Environment, VariableFault};
+use component::Component;
+use instances::{InstanceState, Instances};
+use manifest::Manifest;
+pub(crate) use manifest::RuntimeConfig;
+use server::Server;
 
 /// The body of a request or response. It streams.
-pub type Body = UnsyncBoxBody<Bytes, wasmtime_wasi_http::Error>;
-
-/// A body of bytes that are there already.
-pub fn body(bytes: impl Into<Bytes>) -> Body {
-    Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
-}
+type Body = UnsyncBoxBody<Bytes, wasmtime_wasi_http::Error>;
 
 /// Instances that there may be at a time.
 const MAX_INSTANCES: u32 = 1000;
 
-/// How often a busy guest gives way to others.
+/// How often a busy instance gives way to others.
 const TICK: Duration = Duration::from_millis(10);
 
-/// The compiled components of an application. Expensive to make, cheap to clone; many [`Host`]s can share it.
-#[derive(Clone)]
-pub struct Runtime(Arc<Compiled>);
-
-struct Compiled {
-    engine: Engine,
-    services: BTreeMap<String, ServicePre<InstanceState>>,
-    imports: BTreeSet<String>,
-    exports: BTreeSet<String>,
+/// Which application to serve.
+#[derive(Debug, Default)]
+pub(crate) struct HostOptions {
+    /// The manifest. Compiled machine code is kept in `target/component-cache` beside it.
+    pub(crate) manifest: PathBuf,
+    /// The runtime configuration.
+    pub(crate) runtime_config: Option<PathBuf>,
+    /// The environment from which the application's variables get their values.
+    pub(crate) environment: BTreeMap<OsString, OsString>,
+    /// Requests that an instance of WASI 0.3 serves before it is replaced. The default is Spin's.
+    pub(crate) max_reuse: Option<usize>,
 }
 
-impl Runtime {
-    /// Compiles the components of a manifest. `cache_dir` keeps the machine code for the next time.
+/// An application that can answer requests. A clone is the same application.
+#[derive(Clone)]
+pub(crate) struct Host {
+    component: Arc<Component>,
+    handler: ProxyHandler<Instances>,
+}
+
+impl Host {
+    /// Reads the manifest and compiles its component, or takes the machine code of an earlier time.
     ///
     /// # Errors
-    /// When a file is missing or is not a component that this host can run; the error says which import is lacking.
-    pub fn load(manifest: &Manifest, cache_dir: Option<&Path>) -> anyhow::Result<Self> {
-        let mut config = Config::new();
-        config.wasm_component_model_async(true).epoch_interruption(true);
-        // For perf: which machine code is which function of the component. See docs/performance.md.
-        if std::env::var_os("PLANEXE_LOCAL_PERF_MAP").is_some() {
-            config.profiler(ProfilingStrategy::PerfMap);
-        }
-        if let Some(folder) = cache_dir {
-            let folder = std::path::absolute(folder)?;
-            std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-            let mut cache = CacheConfig::new();
-            cache.with_directory(folder);
-            config.cache(Some(Cache::new(cache)?));
-        }
-        let engine = engine(config)?;
-        tick(&engine)?;
-        let mut linker = Linker::new(&engine);
-        wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-        wasmtime_wasi::p3::add_to_linker(&mut linker)?;
-        wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
-        bindings::add_to_linker(&mut linker)?;
-        let mut compiled = Compiled {
-            engine,
-            services: BTreeMap::new(),
-            imports: BTreeSet::new(),
-            exports: BTreeSet::new(),
-        };
-        for (id, component) in manifest.components() {
-            let source = component.source();
-            compiled
-                .add(id, source, &linker)
-                .with_context(|| format!("cannot load the component {id:?} from {}", source.display()))?;
-        }
-        Ok(Self(Arc::new(compiled)))
+    /// When a file is missing, or has what this host does not serve; the error names it.
+    pub(crate) async fn load(options: HostOptions) -> Result<Self> {
+        spawn_blocking(|| Self::load_now(options))
+            .await
+            .context("the compilation was interrupted")?
     }
 
-    /// The names of the interfaces that the components import and export, sorted.
-    #[must_use]
-    pub fn component_interfaces(&self) -> (Vec<String>, Vec<String>) {
-        (
-            self.0.imports.iter().cloned().collect(),
-            self.0.exports.iter().cloned().collect(),
-        )
+    fn load_now(options: HostOptions) -> Result<Self> {
+        // Several crates of this process bring a provider of their own; one must be chosen, once.
+        _ = rustls::crypto::ring::default_provider().install_default();
+        let manifest = Manifest::load(&options.manifest, options.runtime_config.as_deref())?;
+        let source = manifest.component.source.clone();
+        ensure!(source.is_file(), "{} is missing: run scripts/build", source.display());
+        let engine = engine(&manifest.folder.join("target/component-cache"))?;
+        tick(&engine)?;
+        let pre = link(&engine, &source).with_context(|| format!("cannot load {}", source.display()))?;
+        let component = Arc::new(Component::new(manifest, options.environment));
+        let instances = Instances::new(engine, pre, component.clone(), options.max_reuse);
+        Ok(Self {
+            component,
+            handler: ProxyHandler::new(instances),
+        })
+    }
+
+    /// Serves at an address until `shutdown` completes.
+    pub(crate) async fn serve(self, server: Server, shutdown: impl Future<Output = ()>) {
+        let answer = move |client, request| {
+            let host = self.clone();
+            async move { host.respond(client, request).await }
+        };
+        server.serve(answer, shutdown).await;
+    }
+
+    /// Answers a request. A failure becomes an empty answer with status 500, and is reported.
+    ///
+    /// # Errors
+    /// When the request gets no answer at all, as in Spin.
+    async fn respond(&self, client: SocketAddr, request: Request<Incoming>) -> Result<Response<Body>> {
+        let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
+        if let Some(answer) = inbound::well_known(request.uri().path(), &self.component.manifest) {
+            return Ok(answer);
+        }
+        let request = inbound::absolute(request)?;
+        Ok(self.call(client, request).await.unwrap_or_else(|error| {
+            // A trap has its own report, with the component's backtrace.
+            if !error.is::<TrapOrPanicError>() {
+                report(&format!("Error processing request: {error:#}"));
+            }
+            response(StatusCode::INTERNAL_SERVER_ERROR, "")
+        }))
+    }
+
+    async fn call(&self, client: SocketAddr, mut request: Request<Body>) -> Result<Response<Body>> {
+        inbound::describe(&mut request, client)?;
+        Ok(self.handler.handle((), request).await?)
     }
 }
 
-impl Compiled {
-    fn add(&mut self, id: &str, source: &Path, linker: &Linker<InstanceState>) -> anyhow::Result<()> {
-        let bytes = std::fs::read(source)?;
-        let component = wasmtime::component::Component::new(&self.engine, bytes)?;
-        let types = component.component_type();
-        self.imports
-            .extend(types.imports(&self.engine).map(|(name, _)| name.to_owned()));
-        self.exports
-            .extend(types.exports(&self.engine).map(|(name, _)| name.to_owned()));
-        let service = ServicePre::new(linker.instantiate_pre(&component)?)?;
-        self.services.insert(id.to_owned(), service);
-        Ok(())
-    }
+/// A whole response.
+fn response(status: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
+    let body = Full::new(body.into()).map_err(|never| match never {});
+    let mut response = Response::new(body.boxed_unsync());
+    *response.status_mut() = status;
+    response
+}
+
+/// Writes a line to standard error, if that is open.
+fn report(text: &str) {
+    _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// The component with all that it imports.
+fn link(engine: &Engine, source: &Path) -> Result<ProxyPre<InstanceState>> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi::p3::add_to_linker(&mut linker)?;
+    http_p2::add_only_http_to_linker_async(&mut linker)?;
+    http_p3::add_to_linker(&mut linker)?;
+    bindings::add_to_linker(&mut linker)?;
+    let component = Wasm::from_file(engine, source)?;
+    let pre = linker.instantiate_pre(&component)?;
+    let exports = component.component_type();
+    Ok(
+        if exports
+            .exports(engine)
+            .any(|(name, _)| name.starts_with("wasi:http/incoming-handler@0.2"))
+        {
+            ProxyPre::P2(http_p2::bindings::ProxyPre::new(pre)?)
+        } else {
+            ProxyPre::P3(http_p3::bindings::ServicePre::new(pre)?)
+        },
+    )
 }
 
 /// An engine that keeps memories and stacks ready for instances to come, as Spin's does. That takes terabytes of address
-/// space: where they are not to be had, each instance gets its own when it is made, as in Spin.
-fn engine(mut config: Config) -> wasmtime::Result<Engine> {
+/// space: on a machine that has less, each instance gets its own when it is made, as in Spin.
+fn engine(cache_folder: &Path) -> Result<Engine> {
+    std::fs::create_dir_all(cache_folder).with_context(|| format!("cannot make {}", cache_folder.display()))?;
+    let mut cache = CacheConfig::new();
+    cache.with_directory(cache_folder);
+    let mut config = Config::new();
+    config.cache(Some(Cache::new(cache)?));
+    config.wasm_component_model_async(true).epoch_interruption(true);
+    // For perf: which machine code is which function of the component. See docs/performance.md.
+    if std::env::var_os("PLANEXE_LOCAL_PERF_MAP").is_some() {
+        config.profiler(ProfilingStrategy::PerfMap);
+    }
     let mut pool = PoolingAllocationConfig::default();
     pool.total_component_instances(MAX_INSTANCES)
         .total_memories(MAX_INSTANCES)
@@ -136,9 +190,6 @@ fn engine(mut config: Config) -> wasmtime::Result<Engine> {
         .table_elements(100_000)
         .max_component_instance_size(10 << 20)
         .max_core_instance_size(10 << 20)
-        .max_core_instances_per_component(200)
-        .max_tables_per_component(64)
-        .max_memories_per_component(32)
         .max_tables_per_module(2)
         .max_memories_per_module(2)
         .max_memory_size(4 << 30)
@@ -146,11 +197,11 @@ fn engine(mut config: Config) -> wasmtime::Result<Engine> {
         .table_keep_resident(1 << 19);
     let alone = config.clone();
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
-    Engine::new(&config).or_else(|_| Engine::new(&alone))
+    Ok(Engine::new(&config).or_else(|_| Engine::new(&alone))?)
 }
 
-/// Interrupts busy guests for as long as the engine lives.
-fn tick(engine: &Engine) -> anyhow::Result<()> {
+/// Interrupts busy instances for as long as the engine lives.
+fn tick(engine: &Engine) -> Result<()> {
     let engine = engine.weak();
     std::thread::Builder::new().name("epoch".to_owned()).spawn(move || {
         while let Some(engine) = engine.upgrade() {
@@ -160,207 +211,4 @@ fn tick(engine: &Engine) -> anyhow::Result<()> {
         }
     })?;
     Ok(())
-}
-
-/// The settings of a [`Host`]. The defaults are Spin's.
-#[derive(Clone)]
-pub struct HostOptions {
-    /// Values of application variables, as `spin up --variable name=value` has them. They win over the environment.
-    pub variables: BTreeMap<String, String>,
-    /// What the environment providers read.
-    pub environment: Environment,
-    /// Variables that guests cannot read.
-    pub variable_faults: BTreeMap<String, VariableFault>,
-    /// How instances are reused.
-    pub reuse: Reuse,
-    /// The most linear memory that an instance may have, in bytes. `None`: no limit but that of 32 bits.
-    pub max_memory: Option<usize>,
-    /// Where the guest's standard output goes.
-    pub stdout: Output,
-    /// Where the guest's standard error goes, and the host's reports of failures.
-    pub stderr: Output,
-    /// Connections kept for each Postgres address. A guest that wants one more waits without limit.
-    pub postgres_pool_size: usize,
-}
-
-impl Default for HostOptions {
-    fn default() -> Self {
-        Self {
-            variables: BTreeMap::new(),
-            environment: Environment::default(),
-            variable_faults: BTreeMap::new(),
-            reuse: Reuse::default(),
-            max_memory: None,
-            stdout: Output::default(),
-            stderr: Output::default(),
-            postgres_pool_size: 64,
-        }
-    }
-}
-
-/// What a [`Host`] has done since it was made.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// Requests received, the host's own paths included.
-    pub requests: u64,
-    /// Instances made.
-    pub instances_created: u64,
-    /// Instances that exist now.
-    pub instances_alive: usize,
-    /// Instances that ended by a trap, an exit, a timeout or a panic of the host.
-    pub traps: u64,
-    /// The text of the last such end, with the guest's backtrace.
-    pub last_trap: Option<String>,
-    /// Instances that [`Host::kill_instances`] has ended.
-    pub kills: u64,
-    /// The most linear memory that one instance has had, in bytes.
-    pub peak_memory: usize,
-    /// Postgres connections that guests hold or that are being made ready.
-    pub postgres_in_use: usize,
-    /// Postgres connections that wait in the pools.
-    pub postgres_idle: usize,
-}
-
-/// A running application: routes, instances, connection pools. A clone is the same application.
-#[derive(Clone)]
-pub struct Host(Arc<Application>);
-
-struct Application {
-    manifest: Manifest,
-    handlers: BTreeMap<String, ProxyHandler<Instances>>,
-    shared: Arc<Shared>,
-}
-
-impl Host {
-    /// Makes a host. Nothing runs yet; instances and connections are made when requests need them.
-    ///
-    /// # Errors
-    /// When the runtime was loaded from another manifest, or a folder of `files` does not exist.
-    pub fn new(runtime: &Runtime, manifest: &Manifest, options: HostOptions) -> anyhow::Result<Self> {
-        let HostOptions {
-            variables,
-            environment,
-            variable_faults,
-            reuse,
-            max_memory,
-            stdout,
-            stderr,
-            postgres_pool_size,
-        } = options;
-        let prefixes = manifest.env_prefixes();
-        let shared = Arc::new(Shared {
-            resolver: Resolver::new(manifest.variables().clone(), variables, prefixes, environment),
-            variable_faults,
-            pools: Pools::new(postgres_pool_size),
-            http: Client::new(manifest.connection_pooling())?,
-            counters: Arc::new(Counters::default()),
-            stdout,
-            stderr,
-            max_memory,
-        });
-        let mut handlers = BTreeMap::new();
-        for (id, component) in manifest.components() {
-            for mount in component.files() {
-                let source = mount.source.display();
-                ensure!(
-                    mount.source.is_dir(),
-                    "component {id:?}: files: {source} is not a folder"
-                );
-            }
-            let service = runtime.0.services.get(id);
-            let service = service
-                .with_context(|| format!("the runtime has no component {id:?}"))?
-                .clone();
-            let component = Arc::new(Component::new(id, component, shared.clone()));
-            let engine = runtime.0.engine.clone();
-            let instances = Instances::new(engine, service, component, reuse.clone());
-            handlers.insert(id.clone(), ProxyHandler::new(instances));
-        }
-        Ok(Self(Arc::new(Application {
-            manifest: manifest.clone(),
-            handlers,
-            shared,
-        })))
-    }
-
-    /// Answers a request, as the server does for a connection from `client`. A failure becomes an empty answer with
-    /// status 500, and is reported on the host's standard error.
-    ///
-    /// The request needs an authority: a `Host` header, or a URI such as `http://test/path`.
-    pub async fn handle(&self, client: SocketAddr, request: Request<Body>) -> Response<Body> {
-        self.respond(client, request).await.unwrap_or_else(|error| {
-            self.report(&error);
-            inbound::empty(StatusCode::INTERNAL_SERVER_ERROR)
-        })
-    }
-
-    /// Ends every instance that exists now, in the middle of whatever it is doing, as a platform may at any time. The
-    /// requests that they serve fail; the next one gets a new instance. Returns when they are gone.
-    pub async fn kill_instances(&self) {
-        for handler in self.0.handlers.values() {
-            handler.state().kill().await;
-        }
-    }
-
-    /// What the host has done so far.
-    #[must_use]
-    pub fn stats(&self) -> Stats {
-        let counters = &self.0.shared.counters;
-        let (postgres_in_use, postgres_idle) = self.0.shared.pools.in_use_and_idle();
-        Stats {
-            requests: counters.requests.load(Relaxed),
-            instances_created: counters.instances_created.load(Relaxed),
-            instances_alive: counters.instances_alive.load(Relaxed),
-            traps: counters.traps.load(Relaxed),
-            last_trap: counters.last_trap(),
-            kills: counters.kills.load(Relaxed),
-            peak_memory: counters.peak_memory.load(Relaxed),
-            postgres_in_use,
-            postgres_idle,
-        }
-    }
-
-    /// Like [`Host::handle`], but with an error for a request to which Spin gives no answer at all.
-    pub(crate) async fn respond(&self, client: SocketAddr, request: Request<Body>) -> anyhow::Result<Response<Body>> {
-        self.0.shared.counters.requests.fetch_add(1, Relaxed);
-        let path = request.uri().path().to_owned();
-        if let Some(answer) = inbound::well_known(&path, &self.0.manifest) {
-            return answer;
-        }
-        let Some(found) = routes::find(self.0.manifest.routes(), &path) else {
-            return Ok(inbound::empty(StatusCode::NOT_FOUND));
-        };
-        let request = inbound::absolute(request)?;
-        Ok(self.call(client, request, &found).await.unwrap_or_else(|error| {
-            self.report(&error);
-            inbound::empty(StatusCode::INTERNAL_SERVER_ERROR)
-        }))
-    }
-
-    async fn call(
-        &self,
-        client: SocketAddr,
-        request: Request<Body>,
-        found: &RouteMatch<'_>,
-    ) -> anyhow::Result<Response<Body>> {
-        let request = inbound::describe(request, found, client)?;
-        let id = found.route.component();
-        let handler = self
-            .0
-            .handlers
-            .get(id)
-            .with_context(|| format!("unknown component {id:?}"))?;
-        match handler.handle((), request).await {
-            // A trap has its own report, with the guest's backtrace.
-            Err(error) if error.is::<TrapOrPanicError>() => Ok(inbound::empty(StatusCode::INTERNAL_SERVER_ERROR)),
-            answer => Ok(answer?),
-        }
-    }
-
-    pub(crate) fn report(&self, error: &anyhow::Error) {
-        self.0
-            .shared
-            .stderr
-            .line(&format!("error processing request: {error:#}"));
-    }
 }

@@ -4,13 +4,11 @@
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
-use crate::host::{Host, HostOptions, Reuse, Runtime};
-use crate::manifest::Manifest;
-use crate::server::Server;
+use crate::host::server::Server;
+use crate::host::{Host, HostOptions};
 use crate::up;
 
 /// The options of `spin up` that this host has too.
@@ -26,8 +24,8 @@ pub struct ServeOptions {
     #[arg(long)]
     pub runtime_config_file: Option<PathBuf>,
     /// The number of requests that an instance serves before it is replaced.
-    #[arg(long, default_value_t = Reuse::default().max_requests)]
-    pub max_instance_reuse_count: usize,
+    #[arg(long)]
+    pub max_instance_reuse_count: Option<usize>,
 }
 
 /// Serves until Ctrl-C or a termination signal. Prints `Serving http://ADDRESS` when it is ready. Compiled machine code is
@@ -36,29 +34,17 @@ pub struct ServeOptions {
 /// # Errors
 /// A manifest or component that cannot be loaded, and an address that is taken.
 pub async fn run(options: ServeOptions) -> Result<()> {
-    let manifest = Manifest::load(
-        &std::path::absolute(options.from)?,
-        options.runtime_config_file.as_deref(),
-    )?;
-    let cache = manifest.folder().join("target/component-cache");
-    let (runtime, manifest) = tokio::task::spawn_blocking(move || {
-        let runtime = Runtime::load(&manifest, Some(&cache));
-        (runtime, manifest)
-    })
-    .await
-    .context("the compilation was interrupted")?;
-    let reuse = Reuse {
-        max_requests: options.max_instance_reuse_count,
-        ..Reuse::default()
-    };
     let options_of_host = HostOptions {
-        reuse,
-        ..HostOptions::default()
+        manifest: options.from,
+        runtime_config: options.runtime_config_file,
+        environment: std::env::vars_os().collect(),
+        max_reuse: options.max_instance_reuse_count,
     };
-    let host = Host::new(&runtime?, &manifest, options_of_host)?;
-    let server = Server::bind(options.listen).await?.with_grace(Duration::ZERO);
+    let host = Host::load(options_of_host).await?;
+    let server = Server::bind(options.listen).await?;
     let mut stdout = std::io::stdout();
     // A closed standard output is no reason not to serve.
     _ = writeln!(stdout, "Serving http://{}", server.local_addr()).and_then(|()| stdout.flush());
-    server.serve(host, up::end_signal()).await
+    host.serve(server, up::end_signal()).await;
+    Ok(())
 }

@@ -16,7 +16,7 @@ mod tasks;
 
 pub use crate::faults::{Fault, Faults};
 
-use crate::server::Server;
+use crate::host::server::Server;
 use anyhow::Result;
 use chrono::{FixedOffset, Offset, Utc};
 use folder::Folder;

@@ -76,9 +76,14 @@ fn program() -> Vec<String> {
             .map(str::to_owned)
             .to_vec();
     }
+    vec![planexe_local().display().to_string(), "serve".to_owned()]
+}
+
+/// The path of `planexe-local`.
+pub fn planexe_local() -> PathBuf {
     let test = env::current_exe().expect("the path of this program");
     let folder = test.ancestors().nth(2).expect("the folder of the programs");
-    vec![folder.join("planexe-local").display().to_string(), "serve".to_owned()]
+    folder.join("planexe-local")
 }
 
 /// A process that serves the application, with its children. It ends with this value.

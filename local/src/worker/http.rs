@@ -3,7 +3,7 @@
 use super::folder::Folder;
 use super::{COMPLETE, REPORT, RUNS};
 use crate::faults::{Fault, Faults, distort};
-use crate::server::Server;
+use crate::host::server::Server;
 use anyhow::Result;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -12,7 +12,7 @@ use hyper::header::{HOST, HeaderMap, HeaderName, IF_RANGE, RANGE};
 use hyper::{Request, Response};
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 use std::{fs, path::PathBuf};
 use tokio::task::{JoinError, spawn_blocking};
 
@@ -29,10 +29,7 @@ pub(super) async fn serve(mut server: Server, folder: Folder, faults: Faults) ->
             let answered = spawn_blocking(move || answer(&folder, &request, fault));
             async move { Ok::<_, JoinError>(distort(fault, answered.await?).await) }
         };
-        server
-            .with_grace(Duration::ZERO)
-            .serve_with(answer, until.until(true))
-            .await;
+        server.serve(answer, until.until(true)).await;
         until.until(false).await;
         server = Server::bind(address).await?;
     }
@@ -143,8 +140,8 @@ fn file(headers: &HeaderMap, content: Vec<u8>, written: SystemTime, kind: &str, 
     reply(if range.is_some() { 206 } else { 200 }, &headers, content)
 }
 
-/// The first byte that a `Range` header asks for and the one after the last, both `size` when there is none; `None`
-/// for what is no range.
+/// The first byte that a `Range` header asks for and the one after the last, both `size` without a range; `None`
+/// for something else.
 fn bounds(header: &str, size: usize) -> Option<(usize, usize)> {
     let (first, last) = header.strip_prefix("bytes=")?.split_once('-')?;
     let number = |text: &str| text.parse::<usize>().ok();

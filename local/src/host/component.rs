@@ -1,0 +1,67 @@
+//! The component with its settings: what all of its instances share.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+
+use super::manifest::Manifest;
+use super::outbound::Server;
+use super::postgres::Pools;
+use super::report;
+use super::variables::Variables;
+
+/// The component and what its instances share.
+pub(super) struct Component {
+    pub(super) manifest: Manifest,
+    pub(super) pools: Pools,
+    variables: Variables,
+    /// The servers that it may reach, or why they are not known: then it may reach none, as in Spin.
+    allowed: Result<Vec<Server>, String>,
+}
+
+/// Why the component gets no value of a variable.
+pub(super) enum VariableError {
+    /// The manifest gives it no variable of this name.
+    Undefined(String),
+    /// No provider has a value.
+    Provider(String),
+}
+
+impl Component {
+    pub(super) fn new(manifest: Manifest, environment: BTreeMap<OsString, OsString>) -> Self {
+        let variables = Variables {
+            defaults: manifest.variables.clone(),
+            prefixes: manifest.env_prefixes.clone(),
+            environment,
+        };
+        Self {
+            allowed: Server::allowed(&manifest.component.allowed_outbound_hosts, &variables),
+            manifest,
+            pools: Pools::default(),
+            variables,
+        }
+    }
+
+    /// The value of one of the component's variables.
+    pub(super) fn variable(&self, name: &str) -> Result<String, VariableError> {
+        let template = self.manifest.component.variables.get(name);
+        let undefined = || VariableError::Undefined(format!("no variable for {:?}.{name:?}", self.manifest.id));
+        let value = self.variables.fill(template.ok_or_else(undefined)?);
+        value.map_err(VariableError::Provider)
+    }
+
+    /// Whether the component may reach a server.
+    ///
+    /// # Errors
+    /// When the list of servers has a variable without a value or an entry that is not a server.
+    pub(super) fn may_reach(&self, server: &Server) -> Result<bool, String> {
+        let allowed = self.allowed.as_ref();
+        let allowed = allowed.inspect_err(|error| report(&format!("allowed_outbound_hosts: {error}")))?;
+        let is_allowed = allowed.contains(server);
+        if !is_allowed {
+            report(&format!(
+                "the component may not reach {server}, which allowed_outbound_hosts does not list"
+            ));
+        }
+        Ok(is_allowed)
+    }
+}

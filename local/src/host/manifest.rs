@@ -1,0 +1,274 @@
+//! `spin.toml` (manifest version 2) with one component, and the runtime configuration.
+//!
+//! A key that the local host does not serve is an error that names it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
+
+use super::variables::{Template, check_name};
+
+/// An application: its manifest and its runtime configuration.
+#[derive(Debug)]
+pub(super) struct Manifest {
+    pub(super) name: String,
+    pub(super) version: Option<String>,
+    pub(super) variables: BTreeMap<String, Variable>,
+    /// The component's name.
+    pub(super) id: String,
+    pub(super) component: Component,
+    /// The folder of the manifest, absolute.
+    pub(super) folder: PathBuf,
+    /// The prefixes of the environment providers. `SPIN_VARIABLE` is always active, after these.
+    pub(super) env_prefixes: Vec<String>,
+}
+
+/// The component. Its paths are absolute.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Component {
+    pub(super) source: PathBuf,
+    #[serde(default)]
+    pub(super) variables: BTreeMap<String, Template>,
+    #[serde(default)]
+    pub(super) files: Vec<Mount>,
+    #[serde(default)]
+    pub(super) allowed_outbound_hosts: Vec<Template>,
+    #[serde(default, rename = "description")]
+    _description: IgnoredAny,
+    #[serde(default, rename = "targets")]
+    _targets: IgnoredAny,
+    #[serde(default, rename = "build")]
+    _build: IgnoredAny,
+}
+
+/// A folder that the component may read.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Mount {
+    /// The folder on this machine.
+    pub(super) source: PathBuf,
+    /// Where the component sees it.
+    pub(super) destination: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SpinToml {
+    spin_manifest_version: u32,
+    application: Application,
+    #[serde(default)]
+    variables: BTreeMap<String, Variable>,
+    trigger: Triggers,
+    component: BTreeMap<String, Component>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Application {
+    name: String,
+    version: Option<String>,
+    #[serde(default, rename = "description")]
+    _description: IgnoredAny,
+    #[serde(default, rename = "authors")]
+    _authors: IgnoredAny,
+    #[serde(default, rename = "targets")]
+    _targets: IgnoredAny,
+}
+
+/// A variable of the application.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Variable {
+    #[serde(default)]
+    pub(super) required: bool,
+    /// The value when no provider has one. `None` for a required variable.
+    pub(super) default: Option<String>,
+    #[serde(default, rename = "secret")]
+    pub(super) _secret: IgnoredAny,
+    #[serde(default, rename = "description")]
+    pub(super) _description: IgnoredAny,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Triggers {
+    http: Vec<HttpTrigger>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HttpTrigger {
+    component: String,
+    route: String,
+}
+
+/// The runtime configuration.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RuntimeConfig {
+    #[serde(default)]
+    variables_provider: Vec<Provider>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
+enum Provider {
+    Env {
+        prefix: Option<String>,
+        dotenv_path: Option<PathBuf>,
+    },
+}
+
+impl Manifest {
+    /// Reads a manifest and, if given, a runtime configuration file.
+    ///
+    /// # Errors
+    /// When a file cannot be read or parsed, is inconsistent, or has a key that the local host does not serve.
+    pub(super) fn load(spin_toml: &Path, runtime_config: Option<&Path>) -> Result<Self> {
+        let spin_toml = std::path::absolute(spin_toml)?;
+        let folder = spin_toml.parent().context("the manifest has no folder")?;
+        let runtime = runtime_config.map(RuntimeConfig::load).transpose()?.unwrap_or_default();
+        let manifest = Self::new(read(&spin_toml)?, folder).with_context(|| format!("in {}", spin_toml.display()))?;
+        Ok(Self {
+            env_prefixes: runtime.env_prefixes(),
+            ..manifest
+        })
+    }
+
+    fn new(mut toml: SpinToml, folder: &Path) -> Result<Self> {
+        ensure!(toml.spin_manifest_version == 2, "spin_manifest_version must be 2");
+        let [HttpTrigger { component: id, route }] = toml.trigger.http.as_slice() else {
+            bail!("the local host serves exactly one [[trigger.http]]");
+        };
+        ensure!(route == "/...", "the local host serves no route but \"/...\"");
+        let component = toml.component.remove(id);
+        let mut component = component.with_context(|| format!("there is no component {id:?}"))?;
+        ensure!(toml.component.is_empty(), "the local host serves one component");
+        for (name, variable) in &toml.variables {
+            check_name(name)?;
+            ensure!(
+                variable.required != variable.default.is_some(),
+                "variable {name:?} needs either `required = true` or a `default`"
+            );
+        }
+        component.variables.keys().try_for_each(|name| check_name(name))?;
+        let templates = component.variables.values().chain(&component.allowed_outbound_hosts);
+        for name in templates.flat_map(Template::variables) {
+            ensure!(
+                toml.variables.contains_key(name),
+                "a template names the unknown variable {name:?}"
+            );
+        }
+        component.source = folder.join(&component.source);
+        for mount in &mut component.files {
+            mount.source = folder.join(&mount.source);
+            let source = mount.source.display();
+            ensure!(mount.source.is_dir(), "files: {source} is not a folder");
+        }
+        Ok(Self {
+            id: id.clone(),
+            name: toml.application.name,
+            version: toml.application.version,
+            variables: toml.variables,
+            component,
+            folder: folder.to_owned(),
+            env_prefixes: Vec::new(),
+        })
+    }
+}
+
+impl RuntimeConfig {
+    /// Reads a runtime configuration file.
+    pub(crate) fn load(path: &Path) -> Result<Self> {
+        read(path)
+    }
+
+    fn env_prefixes(&self) -> Vec<String> {
+        let prefixes = self
+            .variables_provider
+            .iter()
+            .filter_map(|Provider::Env { prefix, .. }| prefix.clone());
+        prefixes.collect()
+    }
+
+    /// Files for what the environment leaves out. Spin reads them; here [`crate::settings`] does.
+    pub(crate) fn dotenv_paths(self) -> Vec<PathBuf> {
+        let paths = self
+            .variables_provider
+            .into_iter()
+            .filter_map(|Provider::Env { dotenv_path, .. }| dotenv_path);
+        paths.collect()
+    }
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    toml::from_str(&text).with_context(|| format!("in {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SPIN_TOML: &str = r#"
+        spin_manifest_version = 2
+        application = { name = "app" }
+        variables = { port = { default = "80" }, key = { required = true } }
+        [[trigger.http]]
+        route = "/..."
+        component = "c"
+        [component.c]
+        source = "c.wasm"
+        variables = { key = "{{ key }}" }
+        allowed_outbound_hosts = ["http://localhost:{{ port }}"]
+    "#;
+
+    fn parse(text: &str) -> Result<Manifest> {
+        Manifest::new(toml::from_str(text)?, Path::new("/app"))
+    }
+
+    #[test]
+    fn what_is_not_served_is_an_error() {
+        assert_eq!(parse(SPIN_TOML).unwrap().component.source, Path::new("/app/c.wasm"));
+        for (from, to, reason) in [
+            ("source =", "ai_models = []\nsource =", "ai_models"),
+            ("= 2", "= 1", "version"),
+            ("\"/...\"", "\"/a/...\"", "no route but"),
+            ("component = \"c\"", "component = \"d\"", "no component \"d\""),
+            ("{ key = \"{{ key }}\" }", "{ key = \"{{ open\" }", "unmatched"),
+            ("{{ port }}", "{{ host }}", "\"host\""),
+            ("{ required = true }", "{}", "\"key\""),
+            ("port = {", "por__t = {", "\"por__t\""),
+            ("[component.c]", "files = [\"*\"]\n[component.c]", "files"),
+            (
+                "\"c.wasm\"",
+                "\"c.wasm\"\nfiles = [{ source = \"none\", destination = \"/\" }]",
+                "/app/none",
+            ),
+            (
+                "[component.c]",
+                "[component.d]\nsource = \"\"\n[component.c]",
+                "one component",
+            ),
+        ] {
+            let error = format!("{:#}", parse(&SPIN_TOML.replace(from, to)).unwrap_err());
+            assert!(error.contains(reason), "{to}: {error}");
+        }
+    }
+
+    #[test]
+    fn providers() {
+        let parse = |text: &str| toml::from_str::<RuntimeConfig>(text);
+        let config = parse("[[variables_provider]]\ntype = \"env\"\nprefix = \"A\"\ndotenv_path = \".env\"").unwrap();
+        assert_eq!(config.env_prefixes(), ["A"]);
+        assert_eq!(config.dotenv_paths(), [Path::new(".env")]);
+        let error = parse("[[variables_provider]]\ntype = \"vault\"")
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("vault"), "{error}");
+    }
+}
