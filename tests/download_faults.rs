@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::{
     download_entries::noise,
-    faults::FROZEN,
+    faults::WAITED_FOR,
     support::{ANSWERED, Stage, Subject, is_skipped_on, own_cluster, request, run},
 };
 
@@ -170,7 +170,7 @@ fn a_database_that_goes_away_breaks_the_download_off() {
         let path = format!("/download/{id}/run.zip");
         let get = || request(http::Method::GET, &path, &[], bytes::Bytes::new());
         for freeze in [true, false] {
-            if freeze && is_skipped_on(Subject::Wasi02, FROZEN) {
+            if freeze && is_skipped_on(Subject::Wasi02, WAITED_FOR) {
                 continue;
             }
             let mut body = stage.begin(get()).await.into_body();
