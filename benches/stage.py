@@ -188,7 +188,7 @@ class Stage:
 def link_project(folder):
     """A folder of the project's own files, so that the database of scripts/up is left alone."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("spin.toml", "runtime-config.toml", "prompts", "pages", "target"):
+    for name in ("spin.toml", "runtime-config.toml", "assets", "target"):
         link = folder / name
         if not link.is_symlink():
             link.symlink_to(ROOT / name)

@@ -1,12 +1,10 @@
 //! The files of a run: from the database when it has them, else from `worker_plan`. Files are streamed.
 
-mod archive;
-mod feed;
-#[cfg(fuzzing)]
-pub mod fuzzing;
+pub(crate) mod archive;
+pub(crate) mod feed;
 mod listing;
-mod passing;
-mod unpack;
+pub(crate) mod passing;
+pub(crate) mod unpack;
 mod whole;
 
 use std::{ops::Range, time::Duration};
@@ -85,7 +83,7 @@ pub async fn describe(
     let hashed = pieces.try_fold((0_u64, Sha256::new()), |(size, hash), piece| async move {
         Ok((size + piece.len() as u64, hash.chain_update(&piece)))
     });
-    let hashed = clock::within(database.record().left(PASSING_LIMIT), hashed).await;
+    let hashed = clock::within(database.request().left(PASSING_LIMIT), hashed).await;
     let (size, hash) = hashed.ok_or(Unavailable::WorkerTimeout)??;
     Ok(Description {
         size,
@@ -229,7 +227,7 @@ async fn open_elsewhere(
         match archive.find(artifact.file_name(), archive_end).await {
             Ok(Some(entry)) => return Download::from_entry(archive, entry),
             // That the archive cannot be read is not why the task has no report.
-            Err(error @ Error::ContentUnavailable(_)) => database.record().cause(&error),
+            Err(error @ Error::ContentUnavailable(_)) => database.request().cause(&error),
             result => drop(result?),
         }
     }
@@ -241,7 +239,7 @@ async fn open_elsewhere(
     if may_be_at_worker {
         match open_at_worker(database, progress.id, artifact).await {
             Err(Error::ContentUnavailable(fault)) if is_gone(fault, progress.state) => {
-                database.record().cause(&fault.into());
+                database.request().cause(&fault.into());
             }
             opened => return opened,
         }
@@ -265,14 +263,14 @@ async fn open_entry(database: &Database, found: Artifacts, name: &str) -> Result
     if progress.state == TaskState::Pending {
         return Err(absent(database, &progress).await);
     }
-    let limit = database.record().left(PASSING_LIMIT);
+    let limit = database.request().left(PASSING_LIMIT);
     let found = clock::within(limit, find_at_worker(database, progress.id, name)).await;
     match found.unwrap_or(Err(Unavailable::WorkerTimeout.into())) {
         Ok(Some(download)) => return Ok(download),
         Ok(None) if progress.state.has_ended() => return Err(Unavailable::NoSuchFile.into()),
         Ok(None) => {}
         Err(Error::ContentUnavailable(fault)) if is_gone(fault, progress.state) => {
-            database.record().cause(&fault.into());
+            database.request().cause(&fault.into());
         }
         Err(error) => return Err(error),
     }
@@ -307,7 +305,7 @@ async fn absent(database: &Database, progress: &Progress) -> Error {
 }
 
 async fn open_at_worker(database: &Database, id: TaskId, artifact: Artifact) -> Result<Download, Error> {
-    let worker = WorkerPlan::configured(database.record()).await?;
+    let worker = WorkerPlan::configured(database.request()).await?;
     let arriving = worker.open(id, artifact).await?;
     let size = arriving.size.map(within_bounds).transpose()?;
     Ok(Download::from_worker(size, bounded(arriving).boxed_local()))
@@ -316,7 +314,7 @@ async fn open_at_worker(database: &Database, id: TaskId, artifact: Artifact) -> 
 /// An entry of the archive that `worker_plan` makes; `None` when the archive lacks it. When all files of the archive are
 /// in one folder, it is read a second time.
 async fn find_at_worker(database: &Database, id: TaskId, name: &str) -> Result<Option<Download>, Error> {
-    let worker = WorkerPlan::configured(database.record()).await?;
+    let worker = WorkerPlan::configured(database.request()).await?;
     let mut wanted = name.to_owned();
     for _ in 0..2 {
         let arriving = worker.open(id, Artifact::Zip).await?;

@@ -10,8 +10,8 @@ use subtle::ConstantTimeEq as _;
 
 use crate::{
     clock,
-    config::{self, Access, Misconfigured},
-    error::{Error, LinkFault},
+    config::{self, Access},
+    error::{Error, LinkFault, Misconfigured},
     plan::TaskId,
 };
 

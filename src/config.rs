@@ -3,9 +3,6 @@
 //! A blank value means the default. Each setting is read where it is needed, so that a request pays only for those that
 //! it uses, and one that cannot be used harms only the calls that depend on it.
 
-#[cfg(fuzzing)]
-pub mod fuzzing;
-
 use std::{
     cell::RefCell,
     rc::Rc,
@@ -15,7 +12,7 @@ use std::{
 use futures::join;
 use sha2::{Digest as _, Sha256, digest::Output};
 
-use crate::{clock, host};
+use crate::{clock, error::Misconfigured, host};
 
 /// How long values are used before the host is asked for them again. Each question is a call out of the instance, and
 /// together they would cost an answer more than its statement costs.
@@ -75,26 +72,6 @@ impl Setting {
             why,
         }
     }
-}
-
-/// A setting that cannot be used. It names the setting and never its value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{} {why}", environment_name(.variable))]
-pub struct Misconfigured {
-    /// The setting's variable in `spin.toml`.
-    pub variable: &'static str,
-    /// Why it cannot be used.
-    pub why: &'static str,
-}
-
-/// The name of a setting in the environment, as operators know it.
-fn environment_name(variable: &str) -> String {
-    let prefix = if variable == DATABASE_URI.variable {
-        ""
-    } else {
-        "PLANEXE_"
-    };
-    format!("{prefix}{}", variable.to_ascii_uppercase())
 }
 
 /// What this instance knows of the settings, and what it has made of them.
@@ -262,7 +239,7 @@ const ADDRESS_OPTIONS: &str = "connect_timeout=2&application_name=planexe-mcp\
     &tcp_user_timeout=3&keepalives_idle=3&keepalives_interval=1&keepalives_retries=2";
 
 /// Puts an address together; each part is percent-encoded, since a password may hold anything.
-fn database_uri(user: &str, password: &str, host: &str, port: &str, database: &str) -> String {
+pub(crate) fn database_uri(user: &str, password: &str, host: &str, port: &str, database: &str) -> String {
     format!(
         "postgres://{}:{}@{host}:{port}/{}?{ADDRESS_OPTIONS}",
         percent_encode(user),
@@ -273,7 +250,7 @@ fn database_uri(user: &str, password: &str, host: &str, port: &str, database: &s
 
 /// Takes the forms that `SQLAlchemy` knows (`postgresql+psycopg2://…`) to the one that the host knows; `None` for an
 /// address that is not of Postgres.
-fn normalise_database_uri(uri: &str) -> Option<String> {
+pub(crate) fn normalise_database_uri(uri: &str) -> Option<String> {
     let (scheme, rest) = uri.trim().split_once("://")?;
     if !matches!(scheme.split('+').next(), Some("postgres" | "postgresql")) {
         return None;

@@ -16,7 +16,7 @@ use crate::{
     clock, config,
     error::Error,
     host::{self, Parameter, Refusal, Rows, Value},
-    log::Record,
+    request,
 };
 
 /// Time limit of all database calls of one request together. The caller gets an answer within three seconds.
@@ -30,7 +30,7 @@ const TABLES: &str = "credit_history,events,nonces,task_item,user_account,user_a
 #[derive(Debug, Clone)]
 pub struct Database {
     address: Rc<str>,
-    record: Rc<Record>,
+    request: Rc<request::Context>,
     /// What the request may have spent with the database in the end.
     allowance: Duration,
 }
@@ -39,7 +39,7 @@ pub struct Database {
 enum Failure {
     /// The statement did not run, or Postgres says that it undid it.
     Undone(Error),
-    /// Nobody knows: the connection or our patience ended after the statement was sent.
+    /// Unknown: after the statement was sent, the connection broke or the time limit passed.
     Unknown {
         cause: String,
         /// The connection broke. A new one may well work.
@@ -48,14 +48,14 @@ enum Failure {
 }
 
 impl Database {
-    /// The database of the settings. All that use the same record share its time limit.
+    /// The database of the settings. All that belong to the same request share its time limit.
     ///
     /// # Errors
     /// [`Error::Internal`] when the settings make no address.
-    pub async fn configured(record: &Rc<Record>) -> Result<Self, Error> {
+    pub async fn configured(cx: &Rc<request::Context>) -> Result<Self, Error> {
         Ok(Self {
             address: config::database_address().await?,
-            record: Rc::clone(record),
+            request: Rc::clone(cx),
             allowance: LIMIT,
         })
     }
@@ -64,7 +64,7 @@ impl Database {
     #[must_use]
     pub fn renewed(&self) -> Self {
         Self {
-            allowance: self.record.database() + LIMIT,
+            allowance: self.request.database() + LIMIT,
             ..self.clone()
         }
     }
@@ -73,15 +73,15 @@ impl Database {
     #[must_use]
     pub fn within(self, limit: Duration) -> Self {
         Self {
-            allowance: self.record.database() + limit,
+            allowance: self.request.database() + limit,
             ..self
         }
     }
 
-    /// The record of the request.
+    /// The request.
     #[must_use]
-    pub fn record(&self) -> &Rc<Record> {
-        &self.record
+    pub fn request(&self) -> &Rc<request::Context> {
+        &self.request
     }
 
     /// Runs a statement that changes nothing of weight, and returns its row. It is run again, once, when its
@@ -98,7 +98,7 @@ impl Database {
     /// changes nothing more when it is run twice, is run again when its connection breaks.
     ///
     /// # Errors
-    /// As [`Database::query`], and [`Error::OutcomeUnknown`] when nobody knows whether it took effect.
+    /// As [`Database::query`], and [`Error::OutcomeUnknown`] when it is unknown whether it took effect.
     pub async fn change(&self, statement: &str, parameters: Vec<Parameter>, repeatable: bool) -> Result<Row, Error> {
         match self.run(statement, parameters, repeatable).await {
             Ok(row) => Ok(row),
@@ -123,7 +123,7 @@ impl Database {
         let again = repeatable.then(|| parameters.clone());
         match (self.attempt(statement, parameters).await, again) {
             (Err(Failure::Unknown { cause, broken: true }), Some(parameters)) => {
-                self.record.note(&format!("tried again after: {cause}"));
+                self.request.note(&format!("tried again after: {cause}"));
                 // If the second attempt cannot connect, the outcome of the first one is still unknown.
                 match self.attempt(statement, parameters).await {
                     Err(Failure::Undone(Error::DatabaseUnavailable(second))) => Err(Failure::Unknown {
@@ -161,9 +161,9 @@ impl Database {
             row.ok_or_else(|| Failure::Undone(Error::Internal("a statement returned no row".to_owned())))
         };
         let begun = Instant::now();
-        let left = self.allowance.saturating_sub(self.record.database());
+        let left = self.allowance.saturating_sub(self.request.database());
         let result = clock::within(left, call).await;
-        self.record.add_database(begun.elapsed());
+        self.request.add_database(begun.elapsed());
         match result {
             Some(result) => result,
             None if sent.get() => Err(Failure::Unknown {
@@ -252,9 +252,19 @@ pub fn optional_text(value: Option<impl Into<String>>) -> Parameter {
     value.map_or(Parameter::Null, text)
 }
 
+/// What to do where Spin does not trust the certificate that Postgres shows.
+pub const UNTRUSTED: &str = "Postgres offers TLS with a certificate that is not trusted here: install its authority on \
+    the machine of Spin, or end SQLALCHEMY_DATABASE_URI with ?sslmode=disable";
+
+/// Whether the host's text says that the certificate of Postgres does not hold.
+fn is_untrusted(text: &str) -> bool {
+    text.to_ascii_lowercase().contains("certificate")
+}
+
 /// What the host or Postgres reports. The texts are kept for the log only: they may carry host names.
 fn error(refusal: Refusal) -> Error {
     match refusal {
+        Refusal::Unconnected(text) if is_untrusted(&text) => Error::DatabaseUnavailable(format!("{UNTRUSTED}: {text}")),
         Refusal::Unconnected(text) => Error::DatabaseUnavailable(text),
         Refusal::State(code, message) if is_passing(&code) => Error::DatabaseUnavailable(format!("{code}: {message}")),
         // Which tables are missing is asked afterwards: the text of Postgres depends on its language.

@@ -1,7 +1,7 @@
-//! JSON objects from outside.
+//! JSON texts: objects from outside, and values of the component.
 
 use serde::{
-    Deserialize,
+    Deserialize, Serialize,
     de::{Error as _, Unexpected},
 };
 
@@ -14,6 +14,12 @@ pub fn object<'a, T: Deserialize<'a>>(text: &'a str) -> serde_json::Result<T> {
         return Err(serde_json::Error::invalid_type(Unexpected::Seq, &"an object"));
     }
     serde_json::from_str(text)
+}
+
+/// The JSON text of a value. What cannot be written (a map with keys that are not strings) does not occur in answers.
+#[must_use]
+pub fn text(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_else(|_| "null".to_owned())
 }
 
 #[cfg(test)]

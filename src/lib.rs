@@ -2,8 +2,8 @@
 //!
 //! | module | owns |
 //! | --- | --- |
-//! | [`router`] | the table from method and path to handler, and what every answer carries |
-//! | [`routes`] | one file per route: parse, call, render |
+//! | [`router`] | dispatch, and what every answer carries |
+//! | [`routes`] | the table of the routes, and one file for each: parse, call, render |
 //! | [`mcp`] | the protocol: messages, revisions, methods |
 //! | [`tools`] | the tools: definitions, schemas, arguments, one file per tool |
 //! | [`plan`] | the domain: ids, states, names |
@@ -12,15 +12,17 @@
 //! | [`worker_plan`] | the service that keeps the files of runs |
 //! | [`catalogue`] | the example prompts |
 //! | [`auth`] | API key, signed links, origins |
+//! | [`request`] | one request: its id, its time limits, what is measured of it |
 //! | [`config`] | settings |
 //! | [`host`] | what the component asks of Spin: the only module that names its interfaces |
 //! | [`clock`] | time limits and dates |
-//! | [`json`] | JSON objects from outside |
-//! | [`error`], [`render`] | every error, and what callers see of it |
-//! | `openapi` | the description of the routes, made where the project is tested; not part of the component |
+//! | [`json`] | JSON texts |
+//! | [`error`] | every error, a row for each |
+//! | [`render`] | answers, and an error as one |
 //! | [`log`] | lines for the operator |
 //!
-//! Calls go one way: routes → mcp → tools → artifacts, db, `worker_plan` → plan.
+//! Modules name each other in one direction, which a test holds: router, routes, mcp, tools, artifacts and catalogue, db
+//! and `worker_plan`, request, auth, config, log and clock, host, render, error; json and plan below all.
 
 pub mod artifacts;
 pub mod auth;
@@ -29,14 +31,15 @@ pub mod clock;
 pub mod config;
 pub mod db;
 pub mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod host;
 pub mod json;
 pub mod log;
 pub mod mcp;
-#[cfg(not(target_family = "wasm"))]
-pub mod openapi;
 pub mod plan;
 pub mod render;
+pub mod request;
 pub mod router;
 pub mod routes;
 pub mod tools;

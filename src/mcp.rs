@@ -1,26 +1,26 @@
 //! MCP: one posted body in, one answer out. Knows JSON-RPC and the protocol's revisions, but no HTTP and no SQL.
 //!
-//! `frame` reads and writes messages, `revision` tells the lifecycles apart, `methods` serves them, `prompts` holds the prompts.
+//! `frame` reads and writes messages, `revision` tells the lifecycles apart, `methods` serves them, `prompts` and
+//! `resources` hold what some of them are about, `error` turns an error into one of JSON-RPC.
 
-mod frame;
-#[cfg(fuzzing)]
-pub mod fuzzing;
+mod error;
+pub(crate) mod frame;
 mod methods;
 mod prompts;
 mod resources;
-mod revision;
+pub(crate) mod revision;
 
 use serde_json::value::RawValue;
 
-pub use frame::{Fault, INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST};
-use frame::{Id, Incoming, NOT_JSON, PARSE_ERROR, Request, answer, read, refusal};
+use error::PARSE_ERROR;
+pub use error::{Fault, INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, json_rpc};
+use frame::{Id, Incoming, NOT_JSON, Request, answer, read, refusal};
 use methods::{Failure, unknown_method};
 pub use revision::Envelope;
 use revision::{BATCHES, Era, spoken};
-#[cfg(not(target_family = "wasm"))]
-pub(crate) use {methods::METHODS, revision::SUPPORTED};
+pub use {methods::METHODS, revision::SUPPORTED};
 
-use crate::{error::Error, render, tools::Context};
+use crate::{error::Error, tools::Context};
 
 /// Messages in one batch. The protocol names no bound; without one, a small body asks for a huge answer.
 const MAX_BATCH: usize = 50;
@@ -152,7 +152,7 @@ fn requests<'m, 'a>(messages: &'m [Message<'a>]) -> impl Iterator<Item = &'m Req
 
 /// A fault as an answer, and as the outcome in the log.
 fn refused(id: Option<Id<'_>>, fault: &Fault, context: &Context) -> String {
-    context.record.outcome(fault.code.to_string());
+    context.request.outcome(fault.code.to_string());
     refusal(id, fault)
 }
 
@@ -168,13 +168,13 @@ async fn serve(request: &Request<'_>, envelope: &Envelope<'_>, context: &Context
     {
         return Reply::Answer(refused(Some(id), &fault, context));
     }
-    context.record.rpc(methods::known(&request.method));
+    context.request.rpc(methods::known(&request.method));
     if let Err(error) = methods::admit(&request.method, &context.caller) {
         if context.caller.lacks_key(&error) {
             return Reply::KeyMissing(error);
         }
-        context.record.error(&error);
-        return Reply::Answer(refused(Some(id), &render::json_rpc(&error), context));
+        context.request.error(&error);
+        return Reply::Answer(refused(Some(id), &json_rpc(&error), context));
     }
     match methods::call(&request.method, &request.params, spoken, context).await {
         Ok(result) => Reply::Answer(answer(id, &result)),

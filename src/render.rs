@@ -1,29 +1,25 @@
-//! The renderings of an [`Error`]: HTTP answer, JSON-RPC error, tool result. And the plain JSON answer.
-//!
-//! The matches name every variant: a new error does not compile until somebody has decided what callers see of it.
+//! Answers, and an [`Error`] as one: of a plain route, as a page, as the result of a tool. They follow from the error's
+//! row. Knows no protocol above HTTP.
 
 mod page;
 
-use std::pin::Pin;
+use std::{borrow::Cow, pin::Pin};
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use http_body_util::{Either, Full};
 pub use page::page;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::{
-    error::{Error, LinkFault, Unavailable},
-    mcp,
+    error::{Class, Error, Mistake, Outage, RETRY_AFTER},
+    json,
 };
 
 /// The body of an answer: whole, or as it comes.
 pub type Body = Either<Full<Bytes>, Pin<Box<dyn http_body::Body<Data = Bytes, Error = Error>>>>;
-
-/// Seconds after which a neighbour that failed may be back.
-pub const RETRY_AFTER: u16 = 5;
 
 /// An answer.
 pub type Response = http::Response<Body>;
@@ -53,17 +49,11 @@ pub fn content(status: StatusCode, content_type: &'static str, body: impl Into<B
     response
 }
 
-/// JSON text of a value of ours. What cannot be written (a map with keys that are no strings) does not occur in them.
-#[must_use]
-pub fn to_json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).unwrap_or_else(|_| "null".to_owned())
-}
-
 /// The body of an error on a plain route.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Detail {
     /// What happened and what to do about it.
-    pub detail: String,
+    pub detail: Cow<'static, str>,
     /// Why a file is not handed out, in one word.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", default)]
@@ -73,14 +63,12 @@ pub struct Detail {
 /// The answer of a plain HTTP route: `{"detail": …}` with the status and headers that the error calls for.
 #[must_use]
 pub fn http(error: &Error) -> Response {
-    let status = http_status(error);
-    let mut response = json(
-        status,
-        to_json(&Detail {
-            detail: error.message(),
-            reason: error.reason(),
-        }),
-    );
+    let status = http_status(error.class());
+    let body = Detail {
+        detail: error.message(),
+        reason: error.reason(),
+    };
+    let mut response = json(status, json::text(&body));
     let headers = response.headers_mut();
     if status == StatusCode::UNAUTHORIZED {
         // RFC 9110 section 11.6.1 and RFC 6750 section 3.
@@ -89,10 +77,7 @@ pub fn http(error: &Error) -> Response {
             HeaderValue::from_static("Bearer realm=\"planexe\""),
         );
     }
-    if matches!(
-        status,
-        StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT | StatusCode::BAD_GATEWAY
-    ) {
+    if matches!(error.class(), Class::Temporary(_)) {
         headers.insert(header::RETRY_AFTER, RETRY_AFTER.into());
     }
     if let Error::MethodNotAllowed(allow) = error {
@@ -102,83 +87,31 @@ pub fn http(error: &Error) -> Response {
 }
 
 /// The HTTP status of an error on a plain route.
-fn http_status(error: &Error) -> StatusCode {
-    match error {
-        Error::InvalidArguments(_) | Error::BadRequest(_) | Error::BodyUnreadable(_) => StatusCode::BAD_REQUEST,
-        Error::ApiKeyMissing | Error::UserKeyRequired | Error::LinkRefused(LinkFault::Missing) => {
-            StatusCode::UNAUTHORIZED
-        }
-        Error::ApiKeyWrong
-        | Error::InvalidUserKey
-        | Error::LinkRefused(LinkFault::Expired | LinkFault::Signature)
-        | Error::OriginRefused => StatusCode::FORBIDDEN,
-        Error::InsufficientCredits { .. } => StatusCode::PAYMENT_REQUIRED,
-        Error::UnknownTool(_)
-        | Error::TaskNotFound
-        | Error::GenerationFailed(_)
-        | Error::NotReady { .. }
-        | Error::NoSuchRoute
-        | Error::ContentUnavailable(Unavailable::NoSuchFile | Unavailable::Withheld) => StatusCode::NOT_FOUND,
-        Error::ContentUnavailable(Unavailable::NotStored) => StatusCode::GONE,
-        // The file cannot be handed out, however often somebody asks (RFC 9110 section 15.5.21).
-        Error::ContentUnavailable(
-            Unavailable::ArchiveBroken
-            | Unavailable::EntryUnsupported
-            | Unavailable::TooLarge
-            | Unavailable::ArchiveTooLarge,
-        ) => StatusCode::UNPROCESSABLE_ENTITY,
-        Error::RequestIdReused { .. } => StatusCode::CONFLICT,
-        Error::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
-        Error::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
-        Error::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-        Error::ContentTypeRefused => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        Error::PagesMissing(_) | Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
-        Error::ContentUnavailable(
-            Unavailable::WorkerUnreachable | Unavailable::WorkerStatus(_) | Unavailable::WorkerBroken,
-        ) => StatusCode::BAD_GATEWAY,
-        Error::DatabaseUnavailable(_)
-        | Error::TablesMissing(_)
-        | Error::OutcomeUnknown { .. }
-        | Error::Misconfigured(_) => StatusCode::SERVICE_UNAVAILABLE,
-        Error::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
-        Error::ContentUnavailable(Unavailable::WorkerTimeout) => StatusCode::GATEWAY_TIMEOUT,
+fn http_status(class: Class) -> StatusCode {
+    match class {
+        Class::Caller(mistake) => match mistake {
+            Mistake::Invalid => StatusCode::BAD_REQUEST,
+            Mistake::Unauthorized => StatusCode::UNAUTHORIZED,
+            Mistake::PaymentRequired => StatusCode::PAYMENT_REQUIRED,
+            Mistake::Forbidden => StatusCode::FORBIDDEN,
+            Mistake::NotFound => StatusCode::NOT_FOUND,
+            Mistake::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Mistake::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
+            Mistake::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Mistake::Conflict => StatusCode::CONFLICT,
+            Mistake::Gone => StatusCode::GONE,
+            Mistake::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Mistake::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        },
+        // The request is understood, and what it asks for can never be given (RFC 9110 section 15.5.21).
+        Class::Permanent => StatusCode::UNPROCESSABLE_ENTITY,
+        Class::Temporary(outage) => match outage {
+            Outage::Service => StatusCode::SERVICE_UNAVAILABLE,
+            Outage::Upstream => StatusCode::BAD_GATEWAY,
+            Outage::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
+        },
+        Class::Ours => StatusCode::INTERNAL_SERVER_ERROR,
     }
-}
-
-/// The code of an error that answers a JSON-RPC request as a protocol error. Tools report theirs as results.
-#[must_use]
-pub fn json_rpc(error: &Error) -> mcp::Fault {
-    let code = match error {
-        Error::UnknownTool(_)
-        | Error::InvalidArguments(_)
-        | Error::BadRequest(_)
-        | Error::TaskNotFound
-        | Error::GenerationFailed(_)
-        | Error::NotReady { .. }
-        | Error::ContentUnavailable(_)
-        | Error::UserKeyRequired
-        | Error::InvalidUserKey
-        | Error::InsufficientCredits { .. }
-        | Error::RequestIdReused { .. } => mcp::INVALID_PARAMS,
-        Error::ApiKeyMissing
-        | Error::ApiKeyWrong
-        | Error::LinkRefused(_)
-        | Error::OriginRefused
-        | Error::NoSuchRoute
-        | Error::MethodNotAllowed(_)
-        | Error::ContentTypeRefused
-        | Error::NotAcceptable
-        | Error::BodyTooLarge(_)
-        | Error::BodyUnreadable(_)
-        | Error::BodyTooSlow => mcp::INVALID_REQUEST,
-        Error::DatabaseUnavailable(_)
-        | Error::TablesMissing(_)
-        | Error::OutcomeUnknown { .. }
-        | Error::PagesMissing(_)
-        | Error::Misconfigured(_)
-        | Error::Internal(_) => mcp::INTERNAL_ERROR,
-    };
-    mcp::Fault::new(code, error.message())
 }
 
 /// What a tool returns in place of its result: `{"error": {"code", "message", "details"?}}`.
@@ -194,66 +127,25 @@ pub struct ErrorObject {
     /// Stable code.
     pub code: &'static str,
     /// What happened and what to do.
-    pub message: String,
+    pub message: Cow<'static, str>,
     /// What a program can make use of.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "object")]
     #[schemars(with = "Map<String, Value>", default)]
-    pub details: Option<Value>,
+    pub details: Vec<(&'static str, Value)>,
+}
+
+fn object<S: Serializer>(members: &[(&str, Value)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(members.iter().map(|(name, value)| (name, value)))
 }
 
 /// The result of a tool that failed.
 #[must_use]
 pub fn tool_result(error: &Error) -> ErrorBody {
-    let details = match error {
-        Error::InvalidArguments(problems) => Some(serde_json::json!({ "arguments": problems })),
-        Error::InsufficientCredits { balance, price } => {
-            Some(serde_json::json!({ "credits_balance": balance, "credits_per_plan": price }))
-        }
-        Error::RequestIdReused {
-            same_prompt,
-            same_detail,
-        } => Some(serde_json::json!({ "same_prompt": same_prompt, "same_speed_vs_detail": same_detail })),
-        Error::NotReady { state, progress } => {
-            Some(serde_json::json!({ "state": state.name(), "progress_percentage": progress.percent() }))
-        }
-        Error::DatabaseUnavailable(_) | Error::TablesMissing(_) => {
-            Some(serde_json::json!({ "retry_after_sec": RETRY_AFTER }))
-        }
-        Error::OutcomeUnknown { .. } => {
-            Some(serde_json::json!({ "retry_after_sec": RETRY_AFTER, "outcome_unknown": true }))
-        }
-        Error::UnknownTool(_)
-        | Error::TaskNotFound
-        | Error::GenerationFailed(_)
-        | Error::ContentUnavailable(_)
-        | Error::UserKeyRequired
-        | Error::InvalidUserKey
-        | Error::PagesMissing(_)
-        | Error::Misconfigured(_)
-        | Error::Internal(_)
-        | Error::ApiKeyMissing
-        | Error::ApiKeyWrong
-        | Error::LinkRefused(_)
-        | Error::OriginRefused
-        | Error::NoSuchRoute
-        | Error::MethodNotAllowed(_)
-        | Error::ContentTypeRefused
-        | Error::NotAcceptable
-        | Error::BodyTooLarge(_)
-        | Error::BodyUnreadable(_)
-        | Error::BodyTooSlow
-        | Error::BadRequest(_) => None,
-    };
     ErrorBody {
         error: ErrorObject {
             code: error.code(),
             message: error.message(),
-            details,
+            details: error.details(),
         },
     }
 }
-
-#[cfg(test)]
-mod tests;
-#[cfg(test)]
-pub(crate) use tests::every_error;

@@ -1,7 +1,4 @@
-//! The one table from method and path to handler, and what every answer carries.
-
-#[cfg(fuzzing)]
-pub mod fuzzing;
+//! Dispatch from the rows of `routes::table` to handlers, and what every answer carries.
 
 use std::{
     pin::Pin,
@@ -10,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::{Either, Full};
 
@@ -22,100 +19,29 @@ use crate::{
     config::{self, Access},
     error::Error,
     host::Request,
-    log::{self, Record},
     render::{self, Response},
-    routes,
+    request,
+    routes::{
+        self,
+        table::{self, Found, Handler},
+    },
     tools::Context,
 };
-
-/// The routes, as `GET /` shows them.
-pub const TABLE: [&str; 11] = [
-    "GET /",
-    "GET /healthcheck",
-    "POST /mcp",
-    "GET /mcp/tools",
-    "POST /mcp/tools/call",
-    "GET /download/{task_id}/030-report.html",
-    "GET /download/{task_id}/run.zip",
-    "GET /download/{task_id}/{file}",
-    "GET /openapi.json",
-    "GET /docs",
-    "OPTIONS *",
-];
-
-/// A path that leads somewhere.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Route<'a> {
-    Index,
-    Healthcheck,
-    Mcp,
-    Tools,
-    ToolsCall,
-    Download { id: &'a str, file: &'a str },
-    OpenApi,
-    Docs,
-}
-
-impl<'a> Route<'a> {
-    /// A trailing slash is the same route.
-    fn find(path: &'a str) -> Option<Self> {
-        let path = path.strip_suffix('/').unwrap_or(path);
-        if let Some((id, file)) = path.strip_prefix("/download/").and_then(|rest| rest.split_once('/')) {
-            return Some(Self::Download { id, file });
-        }
-        Some(match path {
-            "" => Self::Index,
-            "/healthcheck" => Self::Healthcheck,
-            "/mcp" => Self::Mcp,
-            "/mcp/tools" => Self::Tools,
-            "/mcp/tools/call" => Self::ToolsCall,
-            "/openapi.json" => Self::OpenApi,
-            "/docs" => Self::Docs,
-            _ => return None,
-        })
-    }
-
-    /// How the log names it.
-    fn template(self) -> &'static str {
-        match self {
-            Self::Index => "/",
-            Self::Healthcheck => "/healthcheck",
-            Self::Mcp => "/mcp",
-            Self::Tools => "/mcp/tools",
-            Self::ToolsCall => "/mcp/tools/call",
-            Self::Download { .. } => "/download/{task_id}/{file}",
-            Self::OpenApi => "/openapi.json",
-            Self::Docs => "/docs",
-        }
-    }
-
-    /// Methods that the route takes, besides `OPTIONS`.
-    fn allow(self) -> &'static str {
-        match self {
-            Self::Mcp | Self::ToolsCall => "POST",
-            Self::Index | Self::Healthcheck | Self::Tools | Self::Download { .. } | Self::OpenApi | Self::Docs => {
-                "GET, HEAD"
-            }
-        }
-    }
-
-    /// Whether browsers of other origins are kept out (DNS rebinding) and the key is looked at here. Downloads look at it
-    /// themselves: a signed link is enough there.
-    fn is_mcp(self) -> bool {
-        matches!(self, Self::Mcp | Self::Tools | Self::ToolsCall)
-    }
-}
 
 /// Answers a request. Cannot fail: every error has an answer.
 pub async fn handle(request: Request) -> Response {
     let key = Key::presented(request.headers());
-    let record = Rc::new(Record::begin(request.method(), request.headers(), key.as_ref()));
-    config::refresh(record.begun());
+    let cx = Rc::new(request::Context::begin(
+        request.method(),
+        request.headers(),
+        key.as_ref(),
+    ));
+    config::refresh(cx.begun());
+    let uri = request.uri().clone();
     let is_head = request.method() == Method::HEAD;
-    let for_people = matches!(
-        Route::find(request.uri().path()),
-        Some(Route::Download { .. } | Route::Docs)
-    ) && routes::download::prefers_page(request.headers());
+    let found = table::find(plain(request.method()).as_str(), uri.path());
+    let for_people =
+        found.is_some_and(|found| found.row.has_pages) && routes::download::prefers_page(request.headers());
     let origin = request.headers().get(header::ORIGIN).cloned();
     let access = Access::read().await;
     let cors = match &origin {
@@ -125,9 +51,9 @@ pub async fn handle(request: Request) -> Response {
         _ => None,
     };
     let origin_allowed = origin.is_none() || cors.is_some();
-    let answered = route(request, key.as_ref(), access, origin_allowed, &record).await;
+    let answered = route(request, &uri, found, key.as_ref(), access, origin_allowed, &cx).await;
     let mut response = answered.unwrap_or_else(|error| {
-        record.error(&error);
+        cx.error(&error);
         if for_people {
             render::page(&error)
         } else {
@@ -135,52 +61,58 @@ pub async fn handle(request: Request) -> Response {
         }
     });
     finish(&mut response, cors, is_head);
-    observe(&mut response, &record);
+    observe(&mut response, &cx);
     response
 }
 
-/// The table.
+/// Dispatch. What is asked of the caller is in the row of the route.
 async fn route(
     request: Request,
+    uri: &Uri,
+    found: Option<Found<'_>>,
     key: Option<&Key>,
     access: Rc<Access>,
     origin_allowed: bool,
-    record: &Rc<Record>,
+    cx: &Rc<request::Context>,
 ) -> Result<Response, Error> {
-    let uri = request.uri().clone();
-    let route = Route::find(uri.path());
-    if let Some(route) = route {
-        record.route(route.template());
+    let method = plain(request.method());
+    if let Some(found) = found {
+        cx.route(found.row.log);
+        if found.row.access.checks_origin() && !origin_allowed {
+            let unusable = access.cors_origins.as_ref().err();
+            return Err(unusable.map_or(Error::OriginRefused, |error| (*error).into()));
+        }
     }
-    if route.is_some_and(Route::is_mcp) && !origin_allowed {
-        return Err(access
-            .cors_origins
-            .as_ref()
-            .err()
-            .map_or(Error::OriginRefused, |error| (*error).into()));
-    }
-    if request.method() == Method::OPTIONS {
+    if *method == Method::OPTIONS {
         return Ok(preflight());
     }
-    let method = if request.method() == Method::HEAD {
-        Method::GET
-    } else {
-        request.method().clone()
-    };
-    let Some(route) = route else {
-        if is_sign_in(&method, uri.path()) {
-            record.outcome(Error::NoSuchRoute.code());
+    let Some(found) = found else {
+        if is_sign_in(method, uri.path()) {
+            cx.outcome(Error::NoSuchRoute.code());
             return Ok(no_sign_in());
         }
         return Err(Error::NoSuchRoute);
     };
+    let Found { row, id, file } = found;
+    let context = match row.access {
+        table::Access::Lists | table::Access::Calls => Some(context(&request, key, Rc::clone(&access), cx).await?),
+        table::Access::Open | table::Access::Link => None,
+    };
+    if method.as_str() != row.method {
+        return Err(Error::MethodNotAllowed(found.allow()));
+    }
+    if let Some(context) = context.as_ref().filter(|_| row.access == table::Access::Calls) {
+        // Before the body is read.
+        context.caller.may_call()?;
+    }
     let query = uri.query().unwrap_or_default();
-    match (route, method) {
-        (Route::Index, Method::GET) => Ok(routes::index::get()),
-        (Route::Healthcheck, Method::GET) => Ok(Box::pin(routes::healthcheck::get(query, &access, record)).await),
-        (Route::OpenApi, Method::GET) => routes::docs::openapi(request.headers()),
-        (Route::Docs, Method::GET) => routes::docs::get(request.headers()),
-        (Route::Download { id, file }, Method::GET) => {
+    match (row.handler, &context) {
+        (Handler::Index, _) => Ok(routes::index::get()),
+        (Handler::Healthcheck, _) => Ok(Box::pin(routes::healthcheck::get(query, &access, cx)).await),
+        (Handler::Mcp, Some(context)) => routes::mcp::post(request, context).await,
+        (Handler::ToolList, Some(_)) => Ok(routes::tools::list()),
+        (Handler::ToolCall, Some(context)) => routes::tools::call(request, context).await,
+        (Handler::Download, _) => {
             let wanted = routes::download::Wanted {
                 is_head: request.method() == Method::HEAD,
                 id,
@@ -188,42 +120,39 @@ async fn route(
                 query,
             };
             // On the heap, since every other request would carry room for it.
-            Box::pin(routes::download::get(wanted, request.headers(), key, &access, record)).await
+            Box::pin(routes::download::get(wanted, request.headers(), key, &access, cx)).await
         }
-        (route, method) if route.is_mcp() => {
-            let context = context(&request, key, access, record).await?;
-            match (route, method) {
-                (Route::Mcp, Method::POST) => routes::mcp::post(request, &context).await,
-                (Route::Tools, Method::GET) => Ok(routes::tools::list()),
-                (Route::ToolsCall, Method::POST) => {
-                    // Before the body is read: every call there needs the key.
-                    context.caller.may_call()?;
-                    routes::tools::call(request, &context).await
-                }
-                (route, _) => Err(Error::MethodNotAllowed(route.allow())),
-            }
-        }
-        (route, _) => Err(Error::MethodNotAllowed(route.allow())),
+        (Handler::OpenApi, _) => routes::docs::openapi(request.headers()),
+        (Handler::Docs, _) => routes::docs::get(request.headers()),
+        (Handler::Mcp | Handler::ToolList | Handler::ToolCall, None) => Err(Error::Internal(format!(
+            "the row of {} does not ask for the caller",
+            row.path
+        ))),
     }
+}
+
+/// The method that a request is answered by: `HEAD` is a `GET` without the body.
+fn plain(method: &Method) -> &Method {
+    if *method == Method::HEAD { &Method::GET } else { method }
 }
 
 async fn context(
     request: &Request,
     key: Option<&Key>,
     access: Rc<Access>,
-    record: &Rc<Record>,
+    cx: &Rc<request::Context>,
 ) -> Result<Context, Error> {
-    let caller = routes::verify(Claim::of(key, &access).await?, record).await?;
+    let caller = routes::verify(Claim::of(key, &access).await?, cx).await?;
     caller.may_look(&access)?;
     if access.api_key.is_none() && access.require_user_key == Ok(false) {
-        record.open();
+        cx.open();
     }
     if let Some(error) = access.max_body_fault {
-        record.note(&error.to_string());
+        cx.note(&error.to_string());
     }
     Ok(Context {
         caller,
-        record: Rc::clone(record),
+        request: Rc::clone(cx),
         access,
         request_origin: RequestOrigin::of(request.headers(), request.uri()),
     })
@@ -233,7 +162,7 @@ async fn context(
 /// not count: DNS rebinding makes that whatever a foreign page wants.
 async fn is_own_origin(origin: &HeaderValue) -> bool {
     let base = config::public_base_url().await.ok().flatten();
-    let url = base.and_then(|base| base.parse::<http::Uri>().ok());
+    let url = base.and_then(|base| base.parse::<Uri>().ok());
     let own = url.and_then(|url| Some(format!("{}://{}", url.scheme_str()?, url.authority()?)));
     own.is_some_and(|own| own.as_bytes().eq_ignore_ascii_case(origin.as_bytes()))
 }
@@ -270,7 +199,7 @@ fn preflight() -> Response {
     let headers = response.headers_mut();
     headers.insert(
         header::ACCESS_CONTROL_ALLOW_METHODS,
-        HeaderValue::from_static("GET, HEAD, POST, OPTIONS"),
+        HeaderValue::from_static(table::METHODS),
     );
     headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(HEADERS));
     headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
@@ -304,19 +233,19 @@ fn finish(response: &mut Response, cors: Option<HeaderValue>, is_head: bool) {
     }
 }
 
-/// Tells the record what the answer is, and the caller the request's id.
-fn observe(response: &mut Response, record: &Rc<Record>) {
-    record.status(response.status());
-    if let Ok(id) = HeaderValue::from_str(record.id()) {
-        response.headers_mut().insert(log::X_REQUEST_ID, id);
+/// Notes what the answer is, and tells the caller the request's id.
+fn observe(response: &mut Response, cx: &Rc<request::Context>) {
+    cx.status(response.status());
+    if let Ok(id) = HeaderValue::from_str(cx.id()) {
+        response.headers_mut().insert(request::X_REQUEST_ID, id);
     }
     let body = std::mem::replace(response.body_mut(), Either::Left(Full::default()));
     *response.body_mut() = match body {
         Either::Right(inner) => {
-            record.cut(true);
+            cx.cut(true);
             Either::Right(Box::pin(Observed {
                 inner,
-                record: Rc::clone(record),
+                request: Rc::clone(cx),
             }))
         }
         whole @ Either::Left(_) => whole,
@@ -326,7 +255,7 @@ fn observe(response: &mut Response, record: &Rc<Record>) {
 /// A streamed body that is counted on its way.
 struct Observed {
     inner: Pin<Box<dyn http_body::Body<Data = Bytes, Error = Error>>>,
-    record: Rc<Record>,
+    request: Rc<request::Context>,
 }
 
 impl http_body::Body for Observed {
@@ -336,9 +265,9 @@ impl http_body::Body for Observed {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let polled = self.inner.as_mut().poll_frame(cx);
         match &polled {
-            Poll::Ready(Some(Ok(frame))) => self.record.add_sent(frame.data_ref().map_or(0, Bytes::len)),
-            Poll::Ready(Some(Err(error))) => self.record.error(error),
-            Poll::Ready(None) => self.record.cut(false),
+            Poll::Ready(Some(Ok(frame))) => self.request.add_sent(frame.data_ref().map_or(0, Bytes::len)),
+            Poll::Ready(Some(Err(error))) => self.request.error(error),
+            Poll::Ready(None) => self.request.cut(false),
             Poll::Pending => {}
         }
         polled
@@ -350,44 +279,5 @@ impl http_body::Body for Observed {
 
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_lead_to_their_routes() {
-        for (path, route) in [
-            ("/", Some(Route::Index)),
-            ("", Some(Route::Index)),
-            ("/mcp", Some(Route::Mcp)),
-            ("/mcp/", Some(Route::Mcp)),
-            ("/mcp//", None),
-            ("//mcp", None),
-            ("/MCP", None),
-            ("/mcp/tools", Some(Route::Tools)),
-            ("/mcp/tools/", Some(Route::Tools)),
-            ("/mcp/tools/call", Some(Route::ToolsCall)),
-            ("/mcp/tools/list", None),
-            ("/healthcheck/", Some(Route::Healthcheck)),
-            ("/openapi.json", Some(Route::OpenApi)),
-            ("/docs/", Some(Route::Docs)),
-            ("/docs/x", None),
-            (
-                "/download/a/run.zip",
-                Some(Route::Download {
-                    id: "a",
-                    file: "run.zip",
-                }),
-            ),
-            ("/download/a", None),
-            ("/download/a/b/c", Some(Route::Download { id: "a", file: "b/c" })),
-            ("/download/a/", None),
-            ("/.well-known/oauth-protected-resource", None),
-        ] {
-            assert_eq!(Route::find(path), route, "{path}");
-        }
     }
 }

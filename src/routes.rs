@@ -5,6 +5,7 @@ pub mod download;
 pub mod healthcheck;
 pub mod index;
 pub mod mcp;
+pub mod table;
 pub mod tools;
 
 use std::{fmt::Display, rc::Rc, time::Duration};
@@ -18,9 +19,9 @@ use crate::{
     auth::caller::{Caller, Claim, User},
     clock,
     db::{self, Database},
-    error::Error,
-    log::Record,
+    error::{Error, RETRY_AFTER},
     render::{self, Response},
+    request,
 };
 
 /// A request's body is there within this time.
@@ -34,12 +35,12 @@ const FIRST_CAPACITY: usize = 64 * 1024;
 ///
 /// # Errors
 /// [`Error::ApiKeyWrong`] when no user has this key, and those of settings that cannot be used.
-pub async fn verify(claim: Claim, record: &Rc<Record>) -> Result<Caller, Error> {
+pub async fn verify(claim: Claim, cx: &Rc<request::Context>) -> Result<Caller, Error> {
     let key_hash = match claim {
         Claim::Known(caller) => return Ok(caller),
         Claim::UserKey(hash) => hash,
     };
-    let database = Database::configured(record).await?;
+    let database = Database::configured(cx).await?;
     match db::user::find_by_key(&database, &key_hash).await {
         Ok(Some(id)) => Ok(Caller::User(User { id, key_hash })),
         Ok(None) => Err(Error::ApiKeyWrong),
@@ -49,14 +50,12 @@ pub async fn verify(claim: Claim, record: &Rc<Record>) -> Result<Caller, Error> 
 
 /// The answer to a call: 200, also when the call failed. 503 when a setting that cannot be used has refused it, so that
 /// monitors and proxies see it.
-fn answer(record: &Record, json: String) -> Response {
-    if !record.is_misconfigured() {
+fn answer(cx: &request::Context, json: String) -> Response {
+    if !cx.is_misconfigured() {
         return render::json(StatusCode::OK, json);
     }
     let mut response = render::json(StatusCode::SERVICE_UNAVAILABLE, json);
-    response
-        .headers_mut()
-        .insert(header::RETRY_AFTER, render::RETRY_AFTER.into());
+    response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER.into());
     response
 }
 
@@ -97,7 +96,7 @@ where
 }
 
 /// How much a client wants a media type, in thousandths: the weight among the parameters of a range of `Accept`, 1000
-/// where there is none or none that can be read (RFC 9110 section 12.4.2).
+/// without a weight that can be read (RFC 9110 section 12.4.2).
 fn weight<'a>(mut parameters: impl Iterator<Item = &'a str>) -> u16 {
     const MOST: u16 = 1000;
     let read = |value: &str| {

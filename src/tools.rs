@@ -1,13 +1,9 @@
 //! The tools: the table of all, lookup, list, and the way from JSON arguments to a JSON result.
 //!
 //! A tool is one file that implements `Definition` and one line in [`ALL`]. How clients see it is made from its types
-//! when the project is built and tested, not when it runs: `describe` writes it to `tools/list.json`.
+//! when the project is tested, not when it runs: the tests write `tools/list.json`.
 
 mod arguments;
-#[cfg(not(target_family = "wasm"))]
-pub mod describe;
-#[cfg(fuzzing)]
-pub mod fuzzing;
 mod prompt_examples;
 mod task_create;
 mod task_file_info;
@@ -17,6 +13,8 @@ mod task_stop;
 use std::{future::Future, pin::Pin, rc::Rc, sync::OnceLock};
 
 use schemars::JsonSchema;
+#[cfg(not(target_family = "wasm"))]
+use schemars::{Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize, Serializer, de::DeserializeOwned};
 use serde_json::{
     Value, json,
@@ -26,10 +24,9 @@ use serde_json::{
 use crate::{
     auth::{RequestOrigin, caller::Caller},
     config::Access,
-    error::{Error, Problem},
-    log::Record,
+    error::Error,
     plan::{Artifact, TaskId},
-    render,
+    render, request,
 };
 
 /// Every tool, in the order in which agents are shown them.
@@ -49,7 +46,7 @@ pub struct Context {
     /// Who calls.
     pub caller: Caller,
     /// What is measured of the request.
-    pub record: Rc<Record>,
+    pub request: Rc<request::Context>,
     /// Where the caller reached the server.
     pub request_origin: RequestOrigin,
 }
@@ -66,8 +63,14 @@ trait Definition: 'static {
     const TITLE: &'static str;
     /// For agents: when to call it and when not, what it costs, what it changes, what comes next.
     const DESCRIPTION: &'static str;
-    /// What the tool does to the world.
+    /// What the tool does to the world; `idempotent_hint`: whether a call that may have been lost is safe to repeat.
     const ANNOTATIONS: Annotations;
+    /// The JSON text of arguments, for the documents.
+    const EXAMPLE: &'static str;
+    /// Whether every call without arguments has the same result for as long as an instance lives.
+    const IS_CONSTANT: bool = false;
+    /// Whether a call costs money.
+    const COSTS: bool = false;
     /// Whether every call needs a caller who may reach tasks. A tool without that looks for itself.
     const REACHES_TASKS: bool = true;
     /// Its arguments; their doc comments are the schema's descriptions.
@@ -176,24 +179,53 @@ type Call<'a> = Pin<Box<dyn Future<Output = Result<Outcome, Error>> + 'a>>;
 pub struct Tool {
     /// Its name.
     pub name: &'static str,
+    /// Whether a call costs money.
+    pub costs: bool,
+    is_constant: bool,
     reaches_tasks: bool,
     call: for<'a> fn(&'a str, &'a Value, Form, &'a Context) -> Call<'a>,
+    /// The rest of its definition.
     #[cfg(not(target_family = "wasm"))]
-    describe: fn() -> Value,
-    #[cfg(fuzzing)]
-    read: fn(&str, &Value) -> Result<(), Error>,
+    pub about: About,
+}
+
+/// What there is to say of a tool: the tests make the list of tools and the documents of it.
+#[cfg(not(target_family = "wasm"))]
+pub struct About {
+    /// For people.
+    pub title: &'static str,
+    /// For agents.
+    pub description: &'static str,
+    /// What the tool does to the world.
+    pub annotations: Annotations,
+    /// The JSON text of arguments.
+    pub example: &'static str,
+    /// Makes the schema of its arguments.
+    pub arguments: fn(SchemaGenerator) -> Schema,
+    /// Makes the schema of its result.
+    pub output: fn(SchemaGenerator) -> Schema,
+    /// Reads the JSON text of arguments by their schema, and calls nothing.
+    pub read: fn(&str, &Value) -> Result<(), Error>,
 }
 
 impl Tool {
     const fn of<D: Definition>() -> Self {
         Self {
             name: D::NAME,
+            costs: D::COSTS,
+            is_constant: D::IS_CONSTANT,
             reaches_tasks: D::REACHES_TASKS,
             call: |arguments, schema, form, context| Box::pin(run::<D>(arguments, schema, form, context)),
             #[cfg(not(target_family = "wasm"))]
-            describe: describe::tool::<D>,
-            #[cfg(fuzzing)]
-            read: fuzzing::read::<D>,
+            about: About {
+                title: D::TITLE,
+                description: D::DESCRIPTION,
+                annotations: D::ANNOTATIONS,
+                example: D::EXAMPLE,
+                arguments: SchemaGenerator::into_root_schema_for::<D::Arguments>,
+                output: SchemaGenerator::into_root_schema_for::<D::Output>,
+                read: |text, schema| arguments::parse::<D::Arguments>(text, schema).map(drop),
+            },
         }
     }
 }
@@ -219,15 +251,15 @@ async fn run<D: Definition>(arguments: &str, schema: &Value, form: Form, context
     })
 }
 
-/// The name of the tool whose result is the same for every call.
-pub const PROMPT_EXAMPLES: &str = <prompt_examples::PromptExamples as Definition>::NAME;
+/// The tool of a name.
+pub fn find(name: &str) -> Option<&'static Tool> {
+    ALL.iter().find(|tool| tool.name == name)
+}
 
-/// The name of the tool whose calls cost money.
-pub const TASK_CREATE: &str = <task_create::TaskCreate as Definition>::NAME;
-
-/// Whether a call gives what every call of its kind gives in this instance.
-pub fn says_the_same(name: &str, arguments: &str) -> bool {
-    name == PROMPT_EXAMPLES && arguments == "{}"
+/// The tool of a call whose result is the same for every such call in this instance, with its place in [`ALL`].
+pub fn find_constant(name: &str, arguments: &str) -> Option<(usize, &'static Tool)> {
+    let mut tools = ALL.iter().enumerate();
+    tools.find(|(_, tool)| tool.is_constant && tool.name == name && arguments == "{}")
 }
 
 /// The JSON text of the list of tools.
@@ -255,15 +287,15 @@ pub async fn call(name: &str, arguments: &str, form: Form, context: &Context) ->
     let (tool, listed) = tools
         .find(|(tool, _)| tool.name == name)
         .ok_or_else(|| Error::UnknownTool(name.to_owned()))
-        .inspect_err(|error| context.record.error(error))?;
-    context.record.tool(tool.name);
+        .inspect_err(|error| context.request.error(error))?;
+    context.request.tool(tool.name);
     let called = async {
         if tool.reaches_tasks {
             context.caller.may_reach_tasks()?;
         }
         (tool.call)(arguments, &listed.input_schema, form, context).await
     };
-    called.await.inspect_err(|error| context.record.error(error))
+    called.await.inspect_err(|error| context.request.error(error))
 }
 
 /// The JSON text that stands in place of the result of a tool that failed.
@@ -279,12 +311,4 @@ fn task_id(text: &str) -> Result<TaskId, Error> {
 /// A task's id in a result.
 fn id_text<S: Serializer>(id: &TaskId, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(id)
-}
-
-/// A problem with an argument.
-fn problem(field: &str, text: impl Into<String>) -> Problem {
-    Problem {
-        field: field.to_owned(),
-        problem: text.into(),
-    }
 }

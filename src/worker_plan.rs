@@ -16,22 +16,22 @@ use crate::{
     error::{Error, Unavailable},
     host::{self, Answer, Broken},
     json,
-    log::Record,
     plan::{Artifact, TaskId},
+    request,
 };
 
 /// All lists of files of one request are there within this time or not at all.
 const LIST_LIMIT: Duration = Duration::from_secs(2);
 /// A file begins within this time, and each piece of it follows the one before within it.
 const FILE_LIMIT: Duration = Duration::from_secs(10);
-/// A list larger than this is none.
+/// A larger list is refused.
 const MAX_LIST_BYTES: usize = 1 << 20;
 
 /// The service of the settings.
 #[derive(Debug)]
 pub struct WorkerPlan {
     base: String,
-    record: Rc<Record>,
+    request: Rc<request::Context>,
 }
 
 /// The answer of `GET /runs/{task_id}/files`.
@@ -52,10 +52,10 @@ impl WorkerPlan {
     ///
     /// # Errors
     /// [`Error::Internal`] when the host cannot resolve the setting.
-    pub async fn configured(record: &Rc<Record>) -> Result<Self, Error> {
+    pub async fn configured(cx: &Rc<request::Context>) -> Result<Self, Error> {
         Ok(Self {
             base: config::worker_plan_url().await?,
-            record: Rc::clone(record),
+            request: Rc::clone(cx),
         })
     }
 
@@ -74,8 +74,8 @@ impl WorkerPlan {
         call: impl Future<Output = Result<T, Unavailable>>,
     ) -> Result<T, Unavailable> {
         let begun = Instant::now();
-        let result = clock::within(self.record.left(limit), call).await;
-        self.record.add_worker(begun.elapsed());
+        let result = clock::within(self.request.left(limit), call).await;
+        self.request.add_worker(begun.elapsed());
         result.unwrap_or(Err(Unavailable::WorkerTimeout))
     }
 
@@ -98,14 +98,14 @@ impl WorkerPlan {
             list.and_then(|list| json::object::<Listing>(list).ok())
                 .ok_or(Unavailable::WorkerBroken)
         };
-        let left = LIST_LIMIT.saturating_sub(self.record.worker());
+        let left = LIST_LIMIT.saturating_sub(self.request.worker());
         self.within(left, call).await.map(|listing| listing.files)
     }
 
     /// Begins the transfer of an artifact.
     ///
     /// # Errors
-    /// Why there is none.
+    /// Why the file cannot be transferred.
     pub async fn open(&self, id: TaskId, artifact: Artifact) -> Result<Arriving, Unavailable> {
         let path = match artifact {
             Artifact::Report => format!("/runs/{id}/report"),
@@ -151,7 +151,7 @@ impl Arriving {
                     None => return Ok(None),
                     Some(Err(error)) => return Err(unavailable(host::broken(&error))),
                     Some(Ok(frame)) => {
-                        // What is no data are trailers, which mean nothing here.
+                        // Every other frame holds trailers, which mean nothing here.
                         let Ok(data) = frame.into_data() else { continue };
                         received += data.len() as u64;
                         if size.is_some_and(|size| received > size) {

@@ -114,7 +114,7 @@ async fn send(stage: &Stage, case: &CaseRequest) -> Answer {
         (None, None, Some(base64), None) => Base64::decode_vec(base64).expect("base64").into(),
         (None, None, None, Some(size)) => vec![b'x'; size].into(),
         (None, None, None, None) => Bytes::new(),
-        _ => panic!("a case has one body at the most"),
+        _ => panic!("a case has at most one body"),
     };
     let mut headers: BTreeMap<&str, Option<&str>> = BTreeMap::from([("host", Some("test.local:3000"))]);
     let length = body.len().to_string();

@@ -23,7 +23,8 @@ fn the_official_sdk_gets_a_plan() {
 pub async fn walk(stage: &Stage, report_size: Option<u64>) {
     let url = format!("http://{}/mcp", stage.address());
     let config = StreamableHttpClientTransportConfig::with_uri(url).auth_header("secret");
-    let transport = StreamableHttpClientTransport::from_config(config);
+    let http = planexe_local::stdio::http_client().expect("a client");
+    let transport = StreamableHttpClientTransport::with_client(http, config);
     let client = ClientConfig::default().serve(transport).await.expect("initialize");
     let info = client.peer_info().expect("server info").clone();
     assert_eq!(info.server_info.as_ref().expect("a name").name, "planexe-mcp-server");

@@ -304,7 +304,7 @@ fn of_two_entries_with_one_name_one_is_handed_out_whole() {
             deflated("a.md", b"last"),
         ]))
         .await;
-        // The directory knows which one is the last; an archive that passes by shows the first one first.
+        // The directory knows which one is the last; an archive that is read as a stream shows the first one first.
         both.expect_from("database", "a.md", Ok(b"last")).await;
         both.expect_from("worker", "a.md", Ok(b"first")).await;
         both.expect("b.md", Ok(b"b")).await;

@@ -1,4 +1,4 @@
-//! What clients see when a neighbour fails: each fault ends within its limit, and nothing cut short looks complete.
+//! What clients see when Postgres or the worker fails: each fault ends within its limit, and nothing cut short looks complete.
 
 use std::time::Instant;
 
@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::{
     download_entries::noise,
-    faults::FROZEN,
+    faults::WAITED_FOR,
     support::{ANSWERED, Stage, Subject, each_row, is_skipped_on, own_cluster, request, run},
 };
 
@@ -178,7 +178,7 @@ fn a_database_that_goes_away_breaks_the_download_off() {
         let path = format!("/download/{id}/run.zip");
         let get = || request(http::Method::GET, &path, &[], bytes::Bytes::new());
         for freeze in [true, false] {
-            if freeze && is_skipped_on(Subject::Wasi02, FROZEN) {
+            if freeze && is_skipped_on(Subject::Wasi02, WAITED_FOR) {
                 continue;
             }
             let mut body = stage.begin(get()).await.into_body();

@@ -1,4 +1,4 @@
-//! The log: a line for each request with what an operator needs, and nothing that is nobody's business.
+//! The log: a line for each request with what an operator needs, and no secret.
 
 use bytes::Bytes;
 use http::Method;

@@ -1,4 +1,4 @@
-//! Whatever callers and neighbours send, what reads it says yes, no, or broken, and never fails: links, keys, origins,
+//! Whatever callers and other services send, what reads it says yes, no, or broken, and never fails: links, keys, origins,
 //! queries, archives.
 
 use planexe_mcp::{

@@ -1,10 +1,9 @@
-//! What the documents say of routes, settings, tools, errors and clients is what there is.
+//! What the documents say of routes, settings, clients and the errors of stdio is what there is.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{read_dir, read_to_string, write};
+use std::fs::{read_dir, read_to_string};
 
 use planexe_local::settings;
-use serde_json::Value;
 
 use crate::support::{Stage, project, run, variables};
 
@@ -19,79 +18,9 @@ fn between<'a>(document: &'a str, name: &str) -> &'a str {
     part.expect("the markers").trim_end()
 }
 
-/// A row of the table of tools.
-fn tool_row(tool: &Value, place: &str) -> String {
-    let name = tool["name"].as_str().expect("a name");
-    let description = tool["description"].as_str().expect("a description");
-    let first = description.split_inclusive(". ").next().unwrap_or_default().trim_end();
-    let required = tool["inputSchema"]["required"].as_array();
-    let is_required = |name: &str| required.is_some_and(|names| names.iter().any(|required| required == name));
-    let arguments = tool["inputSchema"]["properties"].as_object();
-    let mut arguments: Vec<_> = arguments.into_iter().flatten().collect();
-    arguments.sort_by_key(|(name, _)| !is_required(name));
-    let arguments: Vec<_> = arguments
-        .into_iter()
-        .map(|(name, schema)| {
-            let choices = schema["enum"].as_array().into_iter().flatten();
-            let choices: Vec<_> = choices
-                .map(|choice| format!("`{}`", choice.as_str().expect("text")))
-                .collect();
-            let choices = if choices.is_empty() {
-                String::new()
-            } else {
-                format!(": {}", choices.join(", "))
-            };
-            let optional = if is_required(name) { "" } else { "?" };
-            format!("`{name}`{optional}{choices}")
-        })
-        .collect();
-    let hint = |name: &str| tool["annotations"][name] == true;
-    let changes = match (hint("readOnlyHint"), hint("destructiveHint"), hint("idempotentHint")) {
-        (true, _, _) => "reads",
-        (false, true, _) => "ends something",
-        (false, false, true) => "writes once",
-        (false, false, false) => "makes something each time",
-    };
-    format!("| `{name}`{place} | {} | {first} | {changes} |", arguments.join("; "))
-}
-
 #[test]
-fn the_tools_are_those_that_clients_see() {
-    let tools: Value = serde_json::from_str(&text("src/tools/list.json")).expect("JSON");
-    let download: Value = serde_json::from_str(&text("local/src/stdio/task_download.json")).expect("JSON");
-    let mut rows = vec![
-        "| tool | arguments | does | effect |".to_owned(),
-        "| --- | --- | --- | --- |".to_owned(),
-    ];
-    rows.extend(tools.as_array().expect("tools").iter().map(|tool| tool_row(tool, "")));
-    rows.push(tool_row(&download, " (stdio)"));
-    let readme = text("README.md");
-    let (shown, rows) = (between(&readme, "tools"), rows.join("\n"));
-    if std::env::var_os("UPDATE_LISTS").is_some() {
-        let (before, rest) = readme.split_once("<!-- tools -->\n").expect("the marker");
-        let (_, after) = rest.split_once("<!-- /tools -->").expect("the marker");
-        let readme = format!("{before}<!-- tools -->\n{rows}\n<!-- /tools -->{after}");
-        write(project().join("README.md"), readme).expect("a writable file");
-        return;
-    }
-    assert_eq!(shown, rows, "run UPDATE_LISTS=1 cargo test --test component readme");
-}
-
-/// The words in quotation marks in a piece of code that are written as codes of errors are.
-fn codes(code: &str) -> impl Iterator<Item = String> {
-    let is_code = |word: &&str| {
-        word.len() > 5 && word.contains('_') && word.bytes().all(|b| b.is_ascii_alphabetic() || b == b'_')
-    };
-    code.split('"').skip(1).step_by(2).filter(is_code).map(str::to_owned)
-}
-
-#[test]
-fn every_error_is_described() {
-    let errors = text("src/error.rs");
-    let (_, of_the_server) = errors.split_once("pub fn code(").expect("the codes");
-    let (of_the_server, _) = of_the_server.split_once("pub fn message(").expect("the messages");
-    let mut wanted: BTreeSet<_> = codes(of_the_server).collect();
-    assert!(wanted.len() > 20, "{wanted:?}");
+fn every_error_of_stdio_is_described() {
+    let mut wanted = BTreeSet::new();
     let of_stdio = read_dir(project().join("local/src/stdio")).expect("a folder");
     let mut files: Vec<_> = of_stdio.map(|entry| entry.expect("an entry").path()).collect();
     files.push(project().join("local/src/stdio.rs"));
@@ -104,12 +33,15 @@ fn every_error_is_described() {
         let is_code = |word: &&str| word.contains('_') && word.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
         wanted.extend(words.filter(is_code).map(str::to_owned));
     }
+    // The server's errors are described too: tests/generated/errors.rs.
     let page = text("docs/troubleshooting.md");
-    let described: BTreeSet<_> = between(&page, "errors")
-        .lines()
-        .filter_map(|line| line.strip_prefix("| `")?.split('`').next().map(str::to_owned))
-        .collect();
-    assert_eq!(described, wanted);
+    let described = |name| -> BTreeSet<String> {
+        let lines = between(&page, name).lines();
+        let codes = lines.filter_map(|line| line.strip_prefix("| `")?.split('`').next().map(str::to_owned));
+        codes.collect()
+    };
+    wanted.retain(|code| !described("errors").contains(code));
+    assert_eq!(described("stdio errors"), wanted);
 }
 
 #[test]
@@ -117,11 +49,11 @@ fn every_route_is_described() {
     run(async {
         let stage = Stage::builder().build().await;
         let index = stage.get("/").await.json();
-        let readme = text("README.md");
+        let reference = text("docs/reference.md");
         for route in index["routes"].as_array().expect("routes") {
             let route = route.as_str().expect("text");
             assert!(
-                route == "OPTIONS *" || readme.contains(&format!("| `{route}` |")),
+                route == "OPTIONS *" || reference.contains(&format!("| `{route}` |")),
                 "{route}"
             );
         }
@@ -138,15 +70,15 @@ fn setting(variable: &str) -> String {
 
 #[test]
 fn every_setting_is_described() {
-    let readme = text("README.md");
+    let reference = text("docs/reference.md");
     for name in variables().keys() {
         let setting = setting(name);
         // One line of the table names the five parts of the address.
         let short = setting.replace("PLANEXE_POSTGRES", "");
         assert!(
-            readme.contains(&format!("| `{setting}` |"))
-                || readme.contains(&format!("`{short}`"))
-                || readme.contains(&format!("| `{setting}`, `_PORT`")),
+            reference.contains(&format!("| `{setting}` |"))
+                || reference.contains(&format!("`{short}`"))
+                || reference.contains(&format!("| `{setting}`, `_PORT`")),
             "{setting}"
         );
     }
@@ -180,7 +112,7 @@ fn the_example_of_dotenv_has_every_setting_with_its_default() {
 #[test]
 fn the_clients_are_those_that_were_run() {
     let page = text("docs/clients.md");
-    let results = text("clients/RESULTS.md");
+    let results = text("tests/clients/RESULTS.md");
     let run: Vec<&str> = results.lines().take_while(|line| line.starts_with('|')).collect();
     assert_eq!(between(&page, "clients"), run.join("\n"));
 }

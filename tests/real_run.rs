@@ -57,7 +57,7 @@ fn every_file_of_a_real_run_comes_out_of_its_archive() {
                 // The report is asked for by itself, see above.
                 continue;
             }
-            // The archive passes by for each file: too much for each one with a host that is built for debugging.
+            // The archive is streamed for each file: too much for each one with a host that is built for debugging.
             let sources = if cfg!(debug_assertions) && count % 8 != 0 { 1 } else { 2 };
             for (stage, id) in [&stored, &at_worker].into_iter().zip(&ids).take(sources) {
                 let answer = stage.get(&format!("/download/{id}/{name}")).await;

@@ -171,7 +171,7 @@ fn tasks_of_others_do_not_exist() {
         let answer = stage
             .send(request(Method::GET, path, &[("x-api-key", &bob.key)], Bytes::new()))
             .await;
-        assert_eq!(answer.status(), 200, "whoever has the link may open it");
+        assert_eq!(answer.status(), 200, "the link alone opens the file");
     });
 }
 

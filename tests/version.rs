@@ -1,4 +1,4 @@
-//! The version is that of Cargo.toml wherever it is said. What no server says is compared by checks/version.py.
+//! The version is that of Cargo.toml wherever it is said. What no server says is compared by scripts/lib/version.py.
 
 use serde_json::{Value, json};
 

@@ -2,15 +2,14 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::Result;
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use planexe_local::demo::{self, DemoOptions};
 use planexe_local::serve::{self, ServeOptions};
 use planexe_local::settings::{self, Variables};
 use planexe_local::stdio::{self, StdioOptions};
-use planexe_local::up::{self, Engine, UpOptions};
+use planexe_local::up::{self, UpOptions};
 
 /// The PlanExe MCP server on the machine you sit at. In production, Spin runs the component.
 #[derive(Parser)]
@@ -24,7 +23,7 @@ struct Cli {
 enum Command {
     /// Start the server with all it needs: a private Postgres and a sample worker, unless the environment or `.env`
     /// names a database.
-    Up(Up),
+    Up(UpOptions),
     /// Speak MCP on standard input and output, for clients that start a process.
     Stdio(StdioOptions),
     /// Have a plan made by a running server and save its report.
@@ -33,35 +32,10 @@ enum Command {
     Serve(ServeOptions),
 }
 
-#[derive(Args)]
-struct Up {
-    /// The port to serve on [default: `PORT`, `PLANEXE_MCP_HTTP_PORT` or 8001].
-    #[arg(long)]
-    port: Option<u16>,
-    /// What runs the component.
-    #[arg(long, value_enum, default_value = "auto")]
-    host: Engine,
-    /// Forget the tasks of earlier runs.
-    #[arg(long)]
-    fresh: bool,
-    /// Milliseconds that an LLM call of the sample worker takes.
-    #[arg(long, default_value_t = 150)]
-    step: u64,
-    /// A folder or zip of a real run, which the sample worker hands out in place of samples.
-    #[arg(long, value_name = "PATH")]
-    serve: Option<PathBuf>,
-    /// The sample worker hands out files but makes no plans: new tasks stay pending.
-    #[arg(long)]
-    no_plans: bool,
-    /// The folder with spin.toml.
-    #[arg(long, default_value = ".")]
-    project: PathBuf,
-}
-
 #[tokio::main]
 async fn main() -> ExitCode {
     let done = match Cli::parse().command {
-        Command::Up(up) => start(up).await,
+        Command::Up(options) => up::run(options, environment()).await,
         Command::Stdio(stdio) => converse(stdio).await,
         Command::Demo(demo) => walk(demo).await,
         Command::Serve(options) => serve::run(options).await,
@@ -80,29 +54,11 @@ fn report(error: &anyhow::Error) {
     eprintln!("planexe-local: {error:#}");
 }
 
-/// The environment. Values that are no Unicode belong to nobody here.
+/// The environment, without values that are not Unicode.
 fn environment() -> Variables {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect()
-}
-
-async fn start(up: Up) -> Result<()> {
-    let project = std::path::absolute(up.project)?;
-    let mut variables = settings::of_project(&project, environment())?;
-    if let Some(port) = up.port {
-        variables.insert("PORT".to_owned(), port.to_string());
-    }
-    up::run(UpOptions {
-        project,
-        variables,
-        engine: up.host,
-        fresh: up.fresh,
-        step: Duration::from_millis(up.step),
-        serve: up.serve,
-        plans: !up.no_plans,
-    })
-    .await
 }
 
 async fn converse(mut stdio: StdioOptions) -> Result<()> {

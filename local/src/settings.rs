@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -15,7 +15,7 @@ use crate::host::RuntimeConfig;
 pub type Variables = BTreeMap<String, String>;
 
 /// The default address to listen on.
-const HOST: &str = "127.0.0.1";
+const HOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// The default port: that of PlanExe's own server, `mcp_cloud`, so that its clients find this one.
 pub const DEFAULT_PORT: u16 = 8001;
 /// `SQLALCHEMY_DATABASE_URI` as Spin reads it.
@@ -71,7 +71,7 @@ fn dotenv(path: &Path) -> Result<Variables> {
 }
 
 /// A value that is set and not blank.
-fn value<'a>(variables: &'a Variables, name: &str) -> Option<&'a str> {
+pub(crate) fn value<'a>(variables: &'a Variables, name: &str) -> Option<&'a str> {
     variables
         .get(name)
         .map(|value| value.trim())
@@ -81,22 +81,16 @@ fn value<'a>(variables: &'a Variables, name: &str) -> Option<&'a str> {
 /// The address to listen on: `PLANEXE_MCP_HTTP_HOST`, and `PORT` before `PLANEXE_MCP_HTTP_PORT`.
 ///
 /// # Errors
-/// When they make no address.
+/// When one of them is not an IP address, or a port.
 pub fn listener(variables: &Variables) -> Result<SocketAddr> {
-    let host = value(variables, "PLANEXE_MCP_HTTP_HOST").unwrap_or(HOST);
+    let host = value(variables, "PLANEXE_MCP_HTTP_HOST").filter(|host| *host != "localhost");
     let port = value(variables, "PORT").or_else(|| value(variables, "PLANEXE_MCP_HTTP_PORT"));
-    let port = port.map_or_else(|| DEFAULT_PORT.to_string(), ToOwned::to_owned);
-    let host = if host == "localhost" { HOST } else { host };
-    let address = if host.contains(':') {
-        format!("[{host}]:{port}")
-    } else {
-        format!("{host}:{port}")
-    };
-    address.parse().with_context(|| {
-        format!(
-            "cannot listen on {address:?}: set PLANEXE_MCP_HTTP_HOST to an IP address, and PLANEXE_MCP_HTTP_PORT or PORT to a port"
-        )
-    })
+    let host = host.map_or(Ok(HOST), str::parse);
+    let port = port.map_or(Ok(DEFAULT_PORT), str::parse);
+    Ok(SocketAddr::new(
+        host.context("PLANEXE_MCP_HTTP_HOST is not an IP address")?,
+        port.context("PLANEXE_MCP_HTTP_PORT or PORT is not the number of a port")?,
+    ))
 }
 
 /// Whether the settings name a database.
@@ -114,7 +108,7 @@ fn database_uri(variables: &Variables) -> Option<&str> {
 /// it goes by Spin's own; and host and port go into the two settings that decide which connections are allowed.
 ///
 /// # Errors
-/// When the address is none of Postgres, or names no host.
+/// When the address is not one of Postgres, or names no host.
 pub fn adopt_database_uri(variables: &mut Variables) -> Result<()> {
     let Some(uri) = database_uri(variables).map(ToOwned::to_owned) else {
         return Ok(());
@@ -140,46 +134,39 @@ pub fn adopt_database_uri(variables: &mut Variables) -> Result<()> {
 mod tests {
     use super::*;
 
-    fn variables(pairs: &[(&str, &str)]) -> Variables {
-        pairs
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect()
+    fn variables(lines: &str) -> Variables {
+        let pairs = lines.lines().filter_map(|line| line.split_once('='));
+        pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     }
 
     #[test]
     fn the_platforms_port_wins() {
-        for (pairs, address) in [
-            (&[][..], "127.0.0.1:8001"),
-            (&[("PLANEXE_MCP_HTTP_PORT", "8002")], "127.0.0.1:8002"),
+        for (lines, address) in [
+            ("", "127.0.0.1:8001"),
+            ("PLANEXE_MCP_HTTP_PORT=8002", "127.0.0.1:8002"),
             (
-                &[
-                    ("PLANEXE_MCP_HTTP_PORT", "8002"),
-                    ("PORT", "80"),
-                    ("PLANEXE_MCP_HTTP_HOST", "0.0.0.0"),
-                ],
+                "PLANEXE_MCP_HTTP_PORT=8002\nPORT=80\nPLANEXE_MCP_HTTP_HOST=0.0.0.0",
                 "0.0.0.0:80",
             ),
-            (&[("PLANEXE_MCP_HTTP_HOST", "::1"), ("PORT", "")], "[::1]:8001"),
-            (&[("PLANEXE_MCP_HTTP_HOST", "localhost")], "127.0.0.1:8001"),
+            ("PLANEXE_MCP_HTTP_HOST=::1\nPORT=", "[::1]:8001"),
+            ("PLANEXE_MCP_HTTP_HOST=localhost", "127.0.0.1:8001"),
         ] {
-            assert_eq!(listener(&variables(pairs)).unwrap().to_string(), address, "{pairs:?}");
+            assert_eq!(listener(&variables(lines)).unwrap().to_string(), address, "{lines}");
         }
-        assert!(listener(&variables(&[("PORT", "many")])).is_err());
+        assert!(listener(&variables("PORT=many")).is_err());
     }
 
     /// The settings of a project with this `.env`, if any, in an environment.
-    fn with_dotenv(name: &str, dotenv: Option<&str>, environment: &[(&str, &str)]) -> Result<Variables> {
+    fn with_dotenv(name: &str, dotenv: Option<&str>, environment: &str) -> Result<Variables> {
         let folder = std::env::temp_dir().join(format!("planexe-settings-{name}-{}", std::process::id()));
-        _ = std::fs::remove_dir_all(&folder);
-        std::fs::create_dir(&folder).unwrap();
+        std::fs::create_dir_all(&folder)?;
         let config = "[[variables_provider]]\ntype = \"env\"\nprefix = \"PLANEXE\"\ndotenv_path = \"settings\"\n";
-        std::fs::write(folder.join("runtime-config.toml"), config).unwrap();
+        std::fs::write(folder.join("runtime-config.toml"), config)?;
         if let Some(dotenv) = dotenv {
-            std::fs::write(folder.join("settings"), dotenv).unwrap();
+            std::fs::write(folder.join("settings"), dotenv)?;
         }
         let settings = of_project(&folder, variables(environment));
-        std::fs::remove_dir_all(&folder).unwrap();
+        std::fs::remove_dir_all(&folder)?;
         settings
     }
 
@@ -194,34 +181,17 @@ mod tests {
             PLANEXE_MCP_HTTP_HOST=0.0.0.0\n\
             PLANEXE_POSTGRES_HOST=\n\
             HOME=/nowhere\n";
-        let environment = [
-            ("HOME", "/home"),
-            ("LESS", ""),
-            ("PLANEXE_MCP_API_KEY", " "),
-            ("PLANEXE_MCP_HTTP_HOST", "127.0.0.2"),
-            ("PLANEXE_POSTGRES_PORT", ""),
-            ("SPIN_VARIABLE_POSTGRES_PORT", "\t"),
-        ];
-        let read = with_dotenv("adds", Some(dotenv), &environment).unwrap();
-        let expected = [
-            ("HOME", "/home"),
-            ("LESS", ""),
-            ("PLANEXE_MCP_API_KEY", "second"),
-            ("PLANEXE_MCP_HTTP_HOST", "127.0.0.2"),
-            ("PLANEXE_MCP_HTTP_PORT", "8002"),
-            ("PLANEXE_POSTGRES_PASSWORD", "$pa ss\"#"),
-            (
-                "SQLALCHEMY_DATABASE_URI",
-                "postgresql+psycopg2://u:p%40@db:5433/x?sslmode=require",
-            ),
-        ];
-        assert_eq!(read, variables(&expected));
-        assert!(names_database(&read));
-        assert_eq!(listener(&read).unwrap().to_string(), "127.0.0.2:8002");
-        let without = with_dotenv("without", None, &environment).unwrap();
-        let expected = [("HOME", "/home"), ("LESS", ""), ("PLANEXE_MCP_HTTP_HOST", "127.0.0.2")];
-        assert_eq!(without, variables(&expected));
+        let environment = "HOME=/home\nLESS=\nPLANEXE_MCP_API_KEY= \nPLANEXE_MCP_HTTP_HOST=127.0.0.2\n\
+            PLANEXE_POSTGRES_PORT=\nSPIN_VARIABLE_POSTGRES_PORT=\t";
+        let without = with_dotenv("without", None, environment).unwrap();
+        let kept = "HOME=/home\nLESS=\nPLANEXE_MCP_HTTP_HOST=127.0.0.2\n";
+        assert_eq!(without, variables(kept));
         assert!(!names_database(&without));
+        let read = with_dotenv("adds", Some(dotenv), environment).unwrap();
+        let added = "PLANEXE_MCP_API_KEY=second\nPLANEXE_MCP_HTTP_PORT=8002\nPLANEXE_POSTGRES_PASSWORD=$pa ss\"#\n\
+            SQLALCHEMY_DATABASE_URI=postgresql+psycopg2://u:p%40@db:5433/x?sslmode=require";
+        assert_eq!(read, variables(&format!("{kept}{added}")));
+        assert!(names_database(&read));
     }
 
     #[test]
@@ -233,7 +203,7 @@ mod tests {
             ("\nPLANEXE-PASSWORD=words", 4),
         ] {
             let dotenv = format!("# PLANEXE_POSTGRES_PASSWORD=two words\nPLANEXE_MCP_API_KEY='k'\n{line}\nPORT=1\n");
-            let error = format!("{:#}", with_dotenv("line", Some(&dotenv), &[]).unwrap_err());
+            let error = format!("{:#}", with_dotenv("line", Some(&dotenv), "").unwrap_err());
             assert!(error.contains(&format!("line {number} of ")), "{line}: {error}");
             assert!(!error.contains("words") && !error.contains("PASSWORD"), "{error}");
         }
@@ -241,28 +211,19 @@ mod tests {
 
     #[test]
     fn a_database_address_sets_what_the_host_allows() {
-        let mut adopted = variables(&[(
-            "SQLALCHEMY_DATABASE_URI",
-            "postgresql+psycopg2://u:p%40@db.example:5433/x",
-        )]);
-        assert!(names_database(&adopted));
-        adopt_database_uri(&mut adopted).unwrap();
-        assert_eq!(adopted["PLANEXE_POSTGRES_HOST"], "db.example");
-        assert_eq!(adopted["PLANEXE_POSTGRES_PORT"], "5433");
-        assert_eq!(
-            adopted["SPIN_VARIABLE_SQLALCHEMY_DATABASE_URI"],
-            adopted["SQLALCHEMY_DATABASE_URI"]
-        );
-        // As it has to be written for Spin.
-        let mut adopted = variables(&[(SPIN_DATABASE_URI, "postgresql://db.example/x")]);
-        assert!(names_database(&adopted));
-        adopt_database_uri(&mut adopted).unwrap();
-        assert_eq!(adopted["PLANEXE_POSTGRES_HOST"], "db.example");
+        let uri = "postgresql+psycopg2://u:p%40@db.example:5433/x";
+        for (name, port) in [("SQLALCHEMY_DATABASE_URI", "5433"), (SPIN_DATABASE_URI, "5432")] {
+            let uri = uri.replace("5433", port);
+            let mut adopted = variables(&format!("{name}={uri}"));
+            assert!(names_database(&adopted));
+            adopt_database_uri(&mut adopted).unwrap();
+            assert_eq!(adopted["PLANEXE_POSTGRES_HOST"], "db.example");
+            assert_eq!(adopted["PLANEXE_POSTGRES_PORT"], port);
+            assert_eq!(adopted[SPIN_DATABASE_URI], uri);
+        }
         for uri in ["mysql://h/d", "nonsense", "postgresql:///only_a_name"] {
-            assert!(
-                adopt_database_uri(&mut variables(&[("SQLALCHEMY_DATABASE_URI", uri)])).is_err(),
-                "{uri}"
-            );
+            let mut refused = variables(&format!("SQLALCHEMY_DATABASE_URI={uri}"));
+            assert!(adopt_database_uri(&mut refused).is_err(), "{uri}");
         }
     }
 }

@@ -17,29 +17,23 @@ mod save;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::Result;
 use rmcp::ServiceExt as _;
 use rmcp::service::ServerInitializeError;
 use rmcp::transport::async_rw::AsyncRwTransport;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use crate::host::server::Server;
 use crate::settings::Variables;
-use crate::stack::{self, Stack, StackOptions};
-use crate::up;
+use crate::up::{self, Engine, Up, UpOptions};
 use bridge::Bridge;
 use client::Client;
+pub use client::http_client;
 use failure::Failure;
 use transport::AnswerAll;
 
 /// The server's key.
 const KEY: &str = "PLANEXE_MCP_API_KEY";
-/// How long requests of others may go on when everything ends.
-const GRACE: Duration = Duration::from_millis(500);
 
 /// How to serve.
 #[derive(Debug, clap::Args)]
@@ -73,16 +67,14 @@ pub async fn run(options: StdioOptions, project: &Path, variables: Variables) ->
     served
 }
 
-async fn serve(options: StdioOptions, project: &Path, variables: Variables, own: &mut Option<OwnServer>) -> Result<()> {
+async fn serve(options: StdioOptions, project: &Path, variables: Variables, own: &mut Option<Up>) -> Result<()> {
     let folder = variables.get("PLANEXE_PATH").cloned();
     let client = match &options.url {
         Some(url) => Ok(Client::new(url, variables.get(KEY).map(String::as_str))?),
-        None => OwnServer::start(project, variables, Duration::from_millis(options.step))
-            .await
-            .map(|(client, server)| {
-                *own = Some(server);
-                client
-            }),
+        None => start(project, variables, options.step).await.map(|(client, server)| {
+            *own = Some(server);
+            client
+        }),
     };
     match &client {
         Ok(client) => note(&format!("a bridge to {}", client.authority())),
@@ -104,45 +96,26 @@ async fn serve(options: StdioOptions, project: &Path, variables: Variables, own:
     Ok(())
 }
 
-/// The component in the local host, with the database and the worker that it needs.
-struct OwnServer {
-    stack: Stack,
-    stop: oneshot::Sender<()>,
-    serving: JoinHandle<()>,
-}
-
-impl OwnServer {
-    async fn start(project: &Path, mut variables: Variables, step: Duration) -> Result<(Client, Self)> {
-        let stack = StackOptions {
-            project: project.to_owned(),
-            fresh: false,
-            step,
-            serve: None,
-            plans: true,
-        };
-        let stack = Stack::start(stack, &mut variables, note).await?;
-        // Other programs of this machine reach the port too. They do not know this key, and a link is signed with it.
-        let key = variables.get(KEY).map(|key| key.trim()).filter(|key| !key.is_empty());
-        let key = key.map_or_else(|| format!("{}{}", Uuid::new_v4(), Uuid::new_v4()), ToOwned::to_owned);
-        variables.insert(KEY.to_owned(), key.clone());
-        // Links lead to this server, not to one that the settings are for.
-        variables.remove("PLANEXE_MCP_PUBLIC_BASE_URL");
-        let host = stack::load(project, &variables).await?;
-        let server = Server::bind(([127, 0, 0, 1], 0).into()).await?.with_grace(GRACE);
-        let client = Client::new(&format!("http://{}", server.local_addr()), Some(&key))?;
-        let (stop, stopped) = oneshot::channel::<()>();
-        let serving = tokio::spawn(async move {
-            let stopped = async { stopped.await.unwrap_or_default() };
-            host.serve(server, stopped).await;
-        });
-        Ok((client, Self { stack, stop, serving }))
-    }
-
-    async fn stop(self) {
-        _ = self.stop.send(());
-        _ = self.serving.await;
-        self.stack.stop().await;
-    }
+/// Starts a server of our own, and a client of it.
+async fn start(project: &Path, mut variables: Variables, step: u64) -> Result<(Client, Up)> {
+    // Other programs of this machine reach the port too. They do not know this key, and a link is signed with it.
+    let key = variables.get(KEY).map(|key| key.trim()).filter(|key| !key.is_empty());
+    let key = key.map_or_else(|| format!("{}{}", Uuid::new_v4(), Uuid::new_v4()), ToOwned::to_owned);
+    variables.insert(KEY.to_owned(), key.clone());
+    // The address and the links of this server, not those that the settings are for.
+    variables.remove("PLANEXE_MCP_HTTP_HOST");
+    variables.remove("PLANEXE_MCP_PUBLIC_BASE_URL");
+    let options = UpOptions {
+        port: Some(0),
+        engine: Engine::Local,
+        fresh: false,
+        step,
+        serve: None,
+        no_plans: false,
+        project: project.to_owned(),
+    };
+    let up = Up::start(options, variables, note).await?;
+    Ok((Client::new(&up.url(), Some(&key))?, up))
 }
 
 /// A line for the person who looks into the client's log.

@@ -1,23 +1,34 @@
-//! The whole stack on one machine: a private Postgres and the sample worker where nothing else is configured, and the
-//! component in Spin or in the local host. Ends all that it started when it ends.
+//! The whole stack on one machine: the component in Spin or in the local host, and what it needs. Ends all that it
+//! started when it ends.
 
-use std::io::{IsTerminal as _, Write as _};
-use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::io::Write as _;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::json;
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
 
 use crate::host::server::Server;
 use crate::settings::{self, Variables};
-use crate::stack::{self, Stack, StackOptions};
+use crate::stack::{self, Stack};
 
-/// The oldest Spin that runs the component.
-const OLDEST_SPIN: (u32, u32) = (4, 1);
+/// The oldest Spin that runs the component, by its major version.
+const OLDEST_SPIN: u32 = 3;
 /// How long Spin may take to its first answer.
-const SPIN_LIMIT: Duration = Duration::from_secs(60);
+const SPIN_START: Duration = Duration::from_secs(60);
+/// How long Spin may take to end.
+const SPIN_END: Duration = Duration::from_secs(10);
+/// How long requests may go on when the local host ends.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// What runs the component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -30,192 +41,231 @@ pub enum Engine {
     Local,
 }
 
-/// How to start the stack.
-#[derive(Debug, Clone)]
+/// How to start the server.
+#[derive(Debug, Clone, clap::Args)]
 pub struct UpOptions {
-    /// The folder with `spin.toml`.
-    pub project: PathBuf,
-    /// The environment, as [`settings::of_project`] makes it.
-    pub variables: Variables,
+    /// The port to serve on [default: `PORT`, `PLANEXE_MCP_HTTP_PORT` or 8001].
+    #[arg(long)]
+    pub port: Option<u16>,
     /// What runs the component.
+    #[arg(long = "host", value_enum, default_value = "auto")]
     pub engine: Engine,
-    /// Forget the data of the private Postgres.
+    /// Forget the tasks of earlier runs.
+    #[arg(long)]
     pub fresh: bool,
-    /// Time of one LLM call of the sample worker.
-    pub step: Duration,
-    /// A folder or zip of a real run for the sample worker to hand out.
+    /// Milliseconds that an LLM call of the sample worker takes.
+    #[arg(long, default_value_t = 150)]
+    pub step: u64,
+    /// A folder or zip of a real run, which the sample worker hands out in place of samples.
+    #[arg(long, value_name = "PATH")]
     pub serve: Option<PathBuf>,
-    /// Whether the sample worker makes plans. If not, it only hands out files.
-    pub plans: bool,
+    /// The sample worker hands out files but makes no plans: new tasks stay pending.
+    #[arg(long)]
+    pub no_plans: bool,
+    /// The folder with spin.toml.
+    #[arg(long, default_value = ".")]
+    pub project: PathBuf,
 }
 
-/// Starts the stack, says how to use it, and serves until Ctrl-C or a termination signal.
+/// A running server, with all it needs.
+pub struct Up {
+    /// How clients on this machine reach it.
+    address: SocketAddr,
+    engine: Engine,
+    serving: JoinHandle<Result<()>>,
+    stop: oneshot::Sender<()>,
+    stack: Stack,
+}
+
+impl Up {
+    /// Starts the server with these variables as its environment, see [`settings::of_project`]. Returns when it answers;
+    /// `say` tells the person what is going on.
+    ///
+    /// # Errors
+    /// What keeps it from starting, in one line with what to do about it.
+    pub async fn start(options: UpOptions, mut variables: Variables, say: fn(&str)) -> Result<Self> {
+        if let Some(port) = options.port {
+            variables.insert("PORT".to_owned(), port.to_string());
+        }
+        // First, since a port that is taken is the most common failure.
+        let address = settings::listener(&variables)?;
+        let listener = Server::bind(address).await.map_err(|error| {
+            anyhow!(
+                "{error:#}: end the program that uses port {}, or choose another port: scripts/up --port {}, or set \
+                 PLANEXE_MCP_HTTP_PORT or PORT in the environment or in .env",
+                address.port(),
+                address.port().wrapping_add(1)
+            )
+        })?;
+        let (listens, address) = (listener.local_addr(), reachable(listener.local_addr()));
+        let engine = choose(options.engine, &variables, say).await?;
+        let stack = Stack::start(&options, &mut variables, say).await?;
+        let project = &options.project;
+        let (stop, stopped) = oneshot::channel::<()>();
+        let stopped = async { _ = stopped.await };
+        let serving = if engine == Engine::Spin {
+            drop(listener);
+            let mut command = spin(&variables);
+            command.args(["up", "--listen", &listens.to_string(), "--from"]);
+            command.arg(project.join("spin.toml")).arg("--runtime-config-file");
+            command.arg(project.join("runtime-config.toml")).stdout(Stdio::null());
+            // Not the project: Spin would read `.env` there once more, with the blank values that are left out.
+            command.current_dir(project.join("target"));
+            let mut spin = Spin(command.spawn().context("cannot start spin")?);
+            spin.first_answer(address).await?;
+            tokio::spawn(spin.serve(stopped))
+        } else {
+            say("Compiling the component to machine code (cached for the next start) ...");
+            let host = stack::load(project, &variables).await?;
+            tokio::spawn(async move {
+                host.serve(listener.with_grace(GRACE), stopped).await;
+                Ok(())
+            })
+        };
+        Ok(Self {
+            address,
+            engine,
+            serving,
+            stop,
+            stack,
+        })
+    }
+
+    /// The address of the server, such as `http://127.0.0.1:8001`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Waits until the server ends by itself.
+    ///
+    /// # Errors
+    /// Why it has ended.
+    pub async fn ended(&mut self) -> Result<()> {
+        (&mut self.serving).await?
+    }
+
+    /// Ends it, and all that was started for it.
+    pub async fn stop(self) {
+        // It fails when the server has ended by itself.
+        _ = self.stop.send(());
+        if !self.serving.is_finished() {
+            _ = self.serving.await;
+        }
+        self.stack.stop().await;
+    }
+}
+
+/// Starts the server, says how to use it, and serves until Ctrl-C or a termination signal.
 ///
 /// # Errors
-/// What keeps it from starting, in one line with what to do about it.
-pub async fn run(options: UpOptions) -> Result<()> {
-    let UpOptions {
-        project,
-        mut variables,
-        engine,
-        fresh,
-        step,
-        serve,
-        plans,
-    } = options;
-    let address = settings::listener(&variables)?;
-    // Before anything is started: a port that is taken is the commonest reason to fail.
-    let listener = Server::bind(address)
-        .await
-        .map_err(|error| explain_bind(error, address))?;
-    let address = listener.local_addr();
-    let engine = choose(engine, &variables).await?;
-    let stack = StackOptions {
-        project: project.clone(),
-        fresh,
-        step,
-        serve,
-        plans,
+/// What keeps it from starting or ended it, in one line with what to do about it.
+pub async fn run(mut options: UpOptions, environment: Variables) -> Result<()> {
+    options.project = std::path::absolute(options.project)?;
+    let variables = settings::of_project(&options.project, environment)?;
+    let has_key = settings::value(&variables, "PLANEXE_MCP_API_KEY").is_some();
+    let mut up = tokio::select! {
+        started = Up::start(options, variables, say) => started?,
+        // What has been started has ended by now; a compilation that is under way would delay a return.
+        () = end_signal() => std::process::exit(0),
     };
-    let stack = Stack::start(stack, &mut variables, say).await?;
-    let served = match engine {
-        Engine::Spin => {
-            drop(listener);
-            serve_with_spin(&project, &variables, address).await
-        }
-        Engine::Auto | Engine::Local => serve_here(&project, &variables, listener).await,
+    welcome(&up, has_key);
+    let served = tokio::select! {
+        biased;
+        () = end_signal() => Ok(()),
+        ended = up.ended() => ended,
     };
     say("Ending ...");
-    stack.stop().await;
+    up.stop().await;
     served
 }
 
-/// Serves with the local host until asked to end.
-async fn serve_here(project: &Path, variables: &Variables, listener: Server) -> Result<()> {
-    say("Compiling the component to machine code (cached for the next start) ...");
-    let host = stack::load(project, variables).await?;
-    welcome(listener.local_addr(), variables, "the local host");
-    host.serve(listener.with_grace(Duration::from_secs(2)), end_signal())
-        .await;
-    Ok(())
+/// A running Spin.
+struct Spin(Child);
+
+impl Spin {
+    async fn first_answer(&mut self, address: SocketAddr) -> Result<()> {
+        let connected = async {
+            while TcpStream::connect(address).await.is_err() {
+                sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::select! {
+            ended = self.0.wait() => bail!("spin ended before its first answer: {}", ended?),
+            connected = timeout(SPIN_START, connected) => connected.context("spin does not answer"),
+        }
+    }
+
+    /// Waits until it ends, or ends it when `stopped` completes.
+    async fn serve(mut self, stopped: impl Future<Output = ()>) -> Result<()> {
+        tokio::select! {
+            ended = self.0.wait() => ensure!(ended?.success(), "spin ended"),
+            () = stopped => {
+                self.interrupt();
+                if timeout(SPIN_END, self.0.wait()).await.is_err() {
+                    self.0.kill().await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks it to end, as Ctrl-C does: killed, it would leave its own child process behind.
+    fn interrupt(&self) {
+        if let Some(id) = self.0.id().and_then(|id| i32::try_from(id).ok()) {
+            // It may have ended by itself.
+            _ = kill(Pid::from_raw(id), Signal::SIGINT);
+        }
+    }
 }
 
-/// Serves with Spin until asked to end, or until Spin ends.
-async fn serve_with_spin(project: &Path, variables: &Variables, address: SocketAddr) -> Result<()> {
-    let mut spin = spin(variables)
-        .args(["up", "--listen", &address.to_string(), "--from"])
-        .arg(project.join("spin.toml"))
-        .arg("--runtime-config-file")
-        .arg(project.join("runtime-config.toml"))
-        // Not the project: Spin would read `.env` there once more, with the blank values that `variables` leaves out.
-        .current_dir(project.join("target"))
-        .stdout(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .context("cannot start spin")?;
-    tokio::select! {
-        ready = wait_for_answer(address) => ready?,
-        ended = spin.wait() => bail!("spin ended before its first answer: {}", ended?),
-        () = end_signal() => return end(spin).await,
-    }
-    welcome(address, variables, "Spin");
-    tokio::select! {
-        ended = spin.wait() => { ensure!(ended?.success(), "spin ended"); Ok(()) }
-        () = end_signal() => end(spin).await,
+impl Drop for Spin {
+    fn drop(&mut self) {
+        self.interrupt();
     }
 }
 
-/// A call of the `spin` on the PATH of these variables, with these variables alone.
+/// A call of the Spin that the variables name or that is on their PATH, with these variables alone.
 fn spin(variables: &Variables) -> Command {
-    let mut command = Command::new("spin");
+    let mut command = Command::new(settings::value(variables, "SPIN").unwrap_or("spin"));
     command.env_clear().envs(variables);
     command
 }
 
-/// Asks Spin to end, as Ctrl-C does, and waits.
-async fn end(mut spin: Child) -> Result<()> {
-    if let Some(id) = spin.id().and_then(|id| i32::try_from(id).ok()) {
-        let signal = nix::sys::signal::Signal::SIGINT;
-        // It may have ended by itself.
-        _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(id), signal);
-    }
-    if tokio::time::timeout(Duration::from_secs(10), spin.wait())
-        .await
-        .is_err()
-    {
-        spin.kill().await?;
-    }
-    Ok(())
-}
-
-async fn wait_for_answer(address: SocketAddr) -> Result<()> {
-    let attempts = async {
-        while tokio::net::TcpStream::connect(reachable(address)).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(SPIN_LIMIT, attempts)
-        .await
-        .context("spin does not answer")
-}
-
-/// Which of the two runs the component.
-async fn choose(engine: Engine, variables: &Variables) -> Result<Engine> {
+/// What runs the component: Spin or the local host.
+async fn choose(engine: Engine, variables: &Variables, say: fn(&str)) -> Result<Engine> {
     if engine == Engine::Local {
         return Ok(engine);
     }
-    let version = spin(variables).arg("--version").output().await.ok();
-    let version = version.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
-    let fits = version
-        .as_deref()
-        .and_then(parse_version)
-        .is_some_and(|version| version >= OLDEST_SPIN);
-    let (major, minor) = OLDEST_SPIN;
-    match (engine, fits, version) {
-        (_, true, _) => Ok(Engine::Spin),
-        (Engine::Spin, false, Some(version)) => bail!("{version} is too old: the component needs Spin {major}.{minor}"),
-        (Engine::Spin, false, None) => {
-            bail!("spin is not on PATH: install Spin {major}.{minor} (https://spinframework.dev) or use --host local")
-        }
-        (_, false, Some(version)) => {
-            say(&format!(
-                "{version} is too old (the component needs {major}.{minor}): using the local host."
-            ));
-            Ok(Engine::Local)
-        }
-        (_, false, None) => Ok(Engine::Local),
-    }
-}
-
-/// Major and minor of `spin 4.1.0 (…)`.
-fn parse_version(text: &str) -> Option<(u32, u32)> {
-    let mut numbers = text.split_whitespace().nth(1)?.split('.');
-    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
-}
-
-fn explain_bind(error: anyhow::Error, address: SocketAddr) -> anyhow::Error {
-    let port = address.port();
-    let kind = error
-        .chain()
-        .find_map(|cause| cause.downcast_ref::<std::io::Error>())
-        .map(std::io::Error::kind);
-    match kind {
-        Some(std::io::ErrorKind::AddrInUse) => anyhow::anyhow!(
-            "port {port} is in use by another program. End it, or choose another port: scripts/up --port {}, or set \
-             PLANEXE_MCP_HTTP_PORT or PORT in the environment or in .env",
-            port.wrapping_add(1)
+    let output = spin(variables).arg("--version").output().await;
+    let version = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    let version = version.unwrap_or_default();
+    let too_old = format!("{version} is too old: the component needs Spin {OLDEST_SPIN}.0 or later");
+    match (engine, major(&version)) {
+        (_, Some(OLDEST_SPIN..)) => return Ok(Engine::Spin),
+        (Engine::Spin, Some(_)) => bail!(too_old),
+        (Engine::Spin, None) => bail!(
+            "spin is not on PATH: install Spin {OLDEST_SPIN}.0 or later (https://spinframework.dev), or use --host local"
         ),
-        _ => error,
+        (_, Some(_)) => say(&format!("{too_old}. Using the local host.")),
+        (_, None) => {}
     }
+    Ok(Engine::Local)
+}
+
+/// The major version in `spin 4.1.0 (…)`.
+fn major(version: &str) -> Option<u32> {
+    version.strip_prefix("spin ")?.split('.').next()?.parse().ok()
 }
 
 /// How a client on this machine reaches a listener.
-fn reachable(address: SocketAddr) -> SocketAddr {
+fn reachable(mut address: SocketAddr) -> SocketAddr {
     match address.ip() {
-        ip if !ip.is_unspecified() => address,
-        IpAddr::V4(_) => ([127, 0, 0, 1], address.port()).into(),
-        IpAddr::V6(_) => (std::net::Ipv6Addr::LOCALHOST, address.port()).into(),
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
     }
+    address
 }
 
 /// Ctrl-C, or the signal that service managers send.
@@ -233,85 +283,56 @@ pub(crate) async fn end_signal() {
 }
 
 /// What a person needs now.
-fn welcome(address: SocketAddr, variables: &Variables, engine: &str) {
-    let url = format!("http://{}/mcp", reachable(address));
-    let key = variables
-        .get("PLANEXE_MCP_API_KEY")
-        .map(|key| key.trim())
-        .filter(|key| !key.is_empty());
-    let server = match key {
-        None => serde_json::json!({ "type": "http", "url": url }),
-        Some(_) => serde_json::json!({
-            "type": "http", "url": url, "headers": { "X-API-Key": "<your PLANEXE_MCP_API_KEY>" }
-        }),
-    };
-    let client = serde_json::json!({ "mcpServers": { "planexe": server } });
-    let client = serde_json::to_string_pretty(&client).unwrap_or_default();
-    let open = if key.is_none() {
-        "\nNo PLANEXE_MCP_API_KEY is set: anybody who reaches this port may use it.\n"
+fn welcome(up: &Up, has_key: bool) {
+    let engine = if up.engine == Engine::Spin {
+        "Spin"
     } else {
-        ""
+        "the local host"
     };
-    let key_for_demo = if key.is_some() {
-        "PLANEXE_MCP_API_KEY=<your key> "
-    } else {
-        ""
-    };
-    let url_for_demo = if address.port() == settings::DEFAULT_PORT {
+    let url = up.url();
+    let mut server = json!({ "type": "http", "url": format!("{url}/mcp") });
+    let (mut warning, mut key) = (
+        "\nNo PLANEXE_MCP_API_KEY is set: anybody who reaches this port may use it.\n",
+        "",
+    );
+    if has_key {
+        (warning, key) = ("", "PLANEXE_MCP_API_KEY=<your key> ");
+        let headers = json!({ "X-API-Key": "<your PLANEXE_MCP_API_KEY>" });
+        _ = server
+            .as_object_mut()
+            .map(|server| server.insert("headers".to_owned(), headers));
+    }
+    let client = json!({ "mcpServers": { "planexe": server } });
+    let is_default = up.address.port() == settings::DEFAULT_PORT;
+    let option = if is_default {
         String::new()
     } else {
-        format!(" --url http://{}", reachable(address))
+        format!(" --url {url}")
     };
     say(&format!(
-        "\nServing MCP at {url} ({engine}). Ctrl-C ends it.\n{open}\n\
-         Connect an MCP client; most take this configuration:\n\n{client}\n\n\
-         Or try it from another terminal:\n\n  {key_for_demo}scripts/demo{url_for_demo} \"Open a bakery in Lyon\"\n"
+        "\nServing MCP at {url}/mcp ({engine}). Ctrl-C ends it.\n{warning}\n\
+         Connect an MCP client; most take this configuration:\n\n{client:#}\n\n\
+         Or try it from another terminal:\n\n  {key}scripts/demo{option} \"Open a bakery in Lyon\"\n"
     ));
 }
 
 /// A line for the person at the terminal. A closed terminal is no reason to stop.
 fn say(text: &str) {
-    let mut out = std::io::stdout();
-    _ = writeln!(out, "{text}");
-    if !out.is_terminal() {
-        _ = out.flush();
-    }
+    _ = writeln!(std::io::stdout(), "{text}");
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn a_taken_port_is_told_with_the_settings_that_choose_another() {
-        let taken = Server::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
-        let port = taken.local_addr().port().to_string();
-        for engine in [Engine::Auto, Engine::Spin, Engine::Local] {
-            let options = UpOptions {
-                project: PathBuf::from("nowhere"),
-                variables: Variables::from([("PORT".to_owned(), port.clone())]),
-                engine,
-                fresh: false,
-                step: Duration::ZERO,
-                serve: None,
-                plans: true,
-            };
-            let error = run(options).await.unwrap_err().to_string();
-            for part in [
-                &*format!("port {port} is in use"),
-                "--port",
-                "PLANEXE_MCP_HTTP_PORT or PORT",
-            ] {
-                assert!(error.contains(part), "{engine:?}: {part}: {error}");
-            }
-        }
-    }
-
     #[test]
     fn versions_are_read() {
-        assert_eq!(parse_version("spin 4.1.0 (abc 2026-09-01)"), Some((4, 1)));
-        assert_eq!(parse_version("spin 4.1.0-pre0 (abc)"), Some((4, 1)));
-        assert!(parse_version("spin 10.0.0").is_some_and(|version| version >= OLDEST_SPIN));
-        assert_eq!(parse_version("Spin model checker"), None);
+        for (text, expected) in [
+            ("spin 4.1.0 (abc 2026-09-01)", Some(4)),
+            ("spin 10.0.0-pre0", Some(10)),
+            ("Spin model checker", None),
+        ] {
+            assert_eq!(major(text), expected, "{text}");
+        }
     }
 }

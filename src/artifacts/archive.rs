@@ -39,11 +39,11 @@ pub(super) struct Archive {
 
 /// A file in an archive, as the archive's directory describes it.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     name: String,
     /// Where the name as callers know it begins in `name`.
     inner: usize,
-    /// The name as it is written, when that is no UTF-8.
+    /// The name's bytes, when they are not UTF-8.
     raw_name: Option<Vec<u8>>,
     header_start: u64,
     compressed: u64,
@@ -55,7 +55,7 @@ pub(super) struct Entry {
 /// The names in an archive and when their files were last changed, without all else that a directory holds: a list is
 /// asked for every few minutes, an entry once.
 #[derive(Debug, Default)]
-pub(super) struct Names {
+pub(crate) struct Names {
     /// One after the other.
     bytes: Vec<u8>,
     /// Where each begins and ends.
@@ -63,7 +63,7 @@ pub(super) struct Names {
 }
 
 impl Names {
-    pub(super) fn add(&mut self, record: &ZipFileHeaderRecord<'_>) {
+    pub(crate) fn add(&mut self, record: &ZipFileHeaderRecord<'_>) {
         let path = record.file_path();
         if is_clutter(path.as_ref()) {
             return;
@@ -146,7 +146,7 @@ impl Archive {
 }
 
 /// The entries of an archive, read as [`records`] reads it.
-pub(super) async fn directory(
+pub(crate) async fn directory(
     size: u64,
     length: u64,
     fetch: impl AsyncFn(u64, u64) -> Result<Vec<u8>, Error>,
@@ -157,7 +157,7 @@ pub(super) async fn directory(
 
 /// What `add` makes of the directory of an archive of which `fetch` reads so many bytes from an offset on: first its
 /// last `length` bytes, then what turns out to be missing.
-pub(super) async fn records<T: Default>(
+pub(crate) async fn records<T: Default>(
     size: u64,
     mut length: u64,
     fetch: impl AsyncFn(u64, u64) -> Result<Vec<u8>, Error>,
@@ -225,7 +225,7 @@ impl Entry {
     }
 
     /// The name as callers know it.
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         self.name.get(self.inner..).unwrap_or_default()
     }
 
@@ -236,7 +236,7 @@ impl Entry {
 
     /// Begins to read the entry, or a part of it, from the bytes of the archive that `slices` gives: those of a range,
     /// the first slice of them not longer than said.
-    pub(super) async fn open(
+    pub(crate) async fn open(
         &self,
         part: Option<Range<u64>>,
         slices: impl Fn(Range<u64>, u64) -> Pieces,
@@ -267,7 +267,7 @@ impl Entry {
     ///
     /// # Errors
     /// [`Unavailable`] when it is too large or cannot be read here.
-    pub(super) fn content(&self) -> Result<Content, Unavailable> {
+    pub(crate) fn content(&self) -> Result<Content, Unavailable> {
         Content::known(self.method?, self.compressed, self.size, self.crc)
     }
 
@@ -294,7 +294,7 @@ fn plain_files(mut entries: Vec<Entry>) -> Vec<Entry> {
     entries
 }
 
-/// The length of the folder that all names are in, with its slash; 0 when there is none.
+/// The length of the folder that all names are in, with its slash; 0 without such a folder.
 fn top_folder<'a>(mut names: impl Iterator<Item = &'a [u8]> + Clone) -> usize {
     let length = |name: &[u8]| name.iter().position(|b| *b == b'/').map(|slash| slash + 1);
     let first = names.clone().next().unwrap_or_default();

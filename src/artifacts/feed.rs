@@ -11,7 +11,7 @@ use crate::error::{Error, Unavailable};
 pub type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, Error>>>>;
 
 /// Arriving bytes, taken in the portions that their reader wants.
-pub(super) struct Feed {
+pub(crate) struct Feed {
     pieces: Pieces,
     /// Bytes that are here and not taken yet.
     pub(super) rest: Bytes,

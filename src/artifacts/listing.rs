@@ -36,7 +36,7 @@ pub(super) struct Moment {
 }
 
 impl Moment {
-    /// `None` for what is no date.
+    /// `None` for numbers that are not a date.
     pub(super) fn new(date: u16, time: u16) -> Option<Self> {
         let is_date = (1..=12).contains(&((date >> 5) & 15)) && date & 31 > 0;
         let is_time = time >> 11 < 24 && (time >> 5) & 63 < 60 && time & 31 < 30;
@@ -71,16 +71,16 @@ pub struct Listing {
 impl Listing {
     /// The files of a task. Never fails and takes at most two seconds: without a source the list is empty.
     pub async fn read(database: &Database, progress: &Progress, archive: Option<ArchiveEnd>) -> Self {
-        let listed = clock::within(database.record().left(LIST_LIMIT), read(database, progress, archive)).await;
+        let listed = clock::within(database.request().left(LIST_LIMIT), read(database, progress, archive)).await;
         let listed = listed.unwrap_or_else(|| Err(Error::Internal("the list of files took too long".to_owned())));
         listed.unwrap_or_else(|error| {
-            database.record().cause(&error);
+            database.request().cause(&error);
             Self::default()
         })
     }
 
     /// The files of an archive.
-    pub(super) fn of(names: &Names) -> Self {
+    pub(crate) fn of(names: &Names) -> Self {
         Self {
             files: names.files().map(|(moment, name)| (moment, name.to_vec())).collect(),
             is_gone: false,
@@ -150,7 +150,7 @@ async fn read(database: &Database, progress: &Progress, archive: Option<ArchiveE
     if progress.state == TaskState::Pending {
         return Ok(Listing::default());
     }
-    let worker = WorkerPlan::configured(database.record()).await?;
+    let worker = WorkerPlan::configured(database.request()).await?;
     match worker.list_files(progress.id).await {
         Err(Unavailable::NoSuchFile) => Ok(Listing {
             files: Vec::new(),

@@ -1,5 +1,5 @@
-//! An entry of an archive that passes by once, from front to back, as `worker_plan` sends it: entries in front of the
-//! wanted one are read and forgotten, what comes after it is not waited for. Memory does not grow with the archive.
+//! Finds one entry in an archive that is read as a stream, from front to back, as `worker_plan` sends it. Earlier entries
+//! are skipped, later ones are not read. Memory does not grow with the archive.
 //!
 //! The directory at the end is never seen, so of two entries with the same name the first one counts.
 
@@ -13,7 +13,7 @@ use crate::error::{Error, Unavailable};
 const MAX_UNPACKED: u64 = 10 * super::MAX_SIZE;
 
 /// What a search has come to.
-pub(super) enum Passed {
+pub(crate) enum Passed {
     /// The content of the entry comes next.
     Found(Feed, Content),
     /// The archive has no such entry; with the folder that all of its entries are in, when there is one.
@@ -24,7 +24,7 @@ pub(super) enum Passed {
 ///
 /// # Errors
 /// [`Error::ContentUnavailable`] when the archive is broken or the entry, or one in front of it, cannot be read here.
-pub(super) async fn find(pieces: Pieces, name: &str) -> Result<Passed, Error> {
+pub(crate) async fn find(pieces: Pieces, name: &str) -> Result<Passed, Error> {
     let mut feed = Feed::new(pieces);
     let mut top = Top::Unseen;
     let mut unpacked = 0;

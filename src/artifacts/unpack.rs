@@ -118,7 +118,7 @@ impl Method {
 
 /// What is known of an entry's content.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Content {
+pub(crate) struct Content {
     method: Method,
     /// Packed size, size and CRC-32; `None` when they come after the content.
     known: Option<(u64, u64, u32)>,
@@ -140,7 +140,7 @@ impl Content {
     }
 
     /// Bytes of the file, where they are known beforehand.
-    pub(super) fn size(&self) -> Option<u64> {
+    pub(crate) fn size(&self) -> Option<u64> {
         self.known.map(|(_, size, _)| size)
     }
 }
@@ -266,7 +266,7 @@ async fn descriptor(feed: &mut Feed) -> Result<(u64, u64, u32), Error> {
 ///
 /// A piece is handed on when the next one has been unpacked, and the last one when the whole has been checked: who has
 /// received all bytes has the right ones.
-pub(super) fn unpacked(feed: Feed, content: Content) -> Pieces {
+pub(crate) fn unpacked(feed: Feed, content: Content) -> Pieces {
     let state = (feed, Unpacker::new(content), None);
     let pieces = stream::try_unfold(state, |(mut feed, mut unpacker, mut held)| async move {
         loop {

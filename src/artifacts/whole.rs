@@ -34,7 +34,7 @@ pub enum Whole {
     },
 }
 
-/// Reads a file of `most` bytes at the most.
+/// Reads a file of at most `most` bytes.
 ///
 /// # Errors
 /// As [`open`], and those of a file that breaks off.
@@ -62,7 +62,7 @@ pub async fn read(
         }
         Ok(Whole::Content { bytes, is_final })
     };
-    clock::within(database.record().left(LIMIT), reading)
+    clock::within(database.request().left(LIMIT), reading)
         .await
         .ok_or(Unavailable::WorkerTimeout)?
 }

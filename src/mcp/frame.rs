@@ -3,62 +3,18 @@
 //! Values stay in their JSON text until somebody needs them, so that an id comes back exactly as it was sent: `7`
 //! is not `"7"`, and numbers beyond 2^53 keep their digits.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
+use serde::{Deserialize, Deserializer, de::IgnoredAny};
 use serde_json::value::RawValue;
 
+use super::error::{Fault, INVALID_REQUEST, PARSE_ERROR};
 use crate::json;
 
-/// The body is not JSON (JSON-RPC 2.0 section 5.1).
-pub(super) const PARSE_ERROR: i64 = -32700;
-/// The words that go with it.
+/// The message of [`PARSE_ERROR`].
 pub(super) const NOT_JSON: &str = "The body is not JSON.";
-/// The JSON is no message that MCP knows.
-pub const INVALID_REQUEST: i64 = -32600;
-/// The method is not served.
-pub(super) const METHOD_NOT_FOUND: i64 = -32601;
-/// The parameters do not fit the method.
-pub const INVALID_PARAMS: i64 = -32602;
-/// A fault of the server.
-pub const INTERNAL_ERROR: i64 = -32603;
-
-/// The error member of an answer.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct Fault {
-    /// One of the codes of JSON-RPC 2.0 or MCP.
-    pub code: i64,
-    /// For people.
-    pub message: String,
-    /// What a program can make use of.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "serde_json::Value", default)]
-    pub data: Option<serde_json::Value>,
-}
-
-impl Fault {
-    /// An error without data.
-    #[must_use]
-    pub fn new(code: i64, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-            data: None,
-        }
-    }
-
-    /// The same error with data.
-    #[must_use]
-    pub fn with_data(self, data: serde_json::Value) -> Self {
-        Self {
-            data: Some(data),
-            ..self
-        }
-    }
-}
 
 /// The id of a request: a string or an integer, kept as its JSON text.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Id<'a>(&'a RawValue);
+pub(crate) struct Id<'a>(pub(crate) &'a RawValue);
 
 impl<'a> Id<'a> {
     /// `None` for null, booleans, objects, arrays and fractions: MCP allows none of them as an id.
@@ -68,16 +24,11 @@ impl<'a> Id<'a> {
         let valid = text.starts_with('"') || digits.bytes().all(|b| b.is_ascii_digit());
         valid.then_some(Self(raw))
     }
-
-    #[cfg(fuzzing)]
-    pub(super) fn text(self) -> &'a str {
-        self.0.get()
-    }
 }
 
 /// A message from a client.
 #[derive(Debug)]
-pub(super) enum Incoming<'a> {
+pub(crate) enum Incoming<'a> {
     /// Wants an answer.
     Request(Request<'a>),
     /// Wants none.
@@ -88,16 +39,16 @@ pub(super) enum Incoming<'a> {
 
 /// A request.
 #[derive(Debug)]
-pub(super) struct Request<'a> {
-    pub(super) id: Id<'a>,
-    pub(super) method: String,
-    pub(super) params: Params<'a>,
+pub(crate) struct Request<'a> {
+    pub(crate) id: Id<'a>,
+    pub(crate) method: String,
+    pub(crate) params: Params<'a>,
 }
 
 /// The members of `params` that some method reads, in their JSON text. Unknown members are ignored.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Params<'a> {
+pub(crate) struct Params<'a> {
     #[serde(borrow, default, rename = "_meta")]
     pub(super) meta: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -105,7 +56,7 @@ pub(super) struct Params<'a> {
     #[serde(borrow, default)]
     pub(super) uri: Option<&'a RawValue>,
     #[serde(borrow, default)]
-    pub(super) arguments: Option<&'a RawValue>,
+    pub(crate) arguments: Option<&'a RawValue>,
     #[serde(borrow, default)]
     pub(super) cursor: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -142,7 +93,7 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de Raw
 ///
 /// # Errors
 /// The fault to answer with, and the id to answer it under when it could be read.
-pub(super) fn read(text: &str) -> Result<Incoming<'_>, (Fault, Option<Id<'_>>)> {
+pub(crate) fn read(text: &str) -> Result<Incoming<'_>, (Fault, Option<Id<'_>>)> {
     let Ok(members) = json::object::<Members<'_>>(text) else {
         let fault = if serde_json::from_str::<IgnoredAny>(text).is_ok() {
             Fault::new(
@@ -184,13 +135,13 @@ pub(super) fn read(text: &str) -> Result<Incoming<'_>, (Fault, Option<Id<'_>>)> 
 }
 
 /// The JSON text of a successful answer around the JSON text of its result.
-pub(super) fn answer(id: Id<'_>, result: &str) -> String {
+pub(crate) fn answer(id: Id<'_>, result: &str) -> String {
     format!(r#"{{"jsonrpc":"2.0","id":{},"result":{result}}}"#, id.0)
 }
 
 /// The JSON text of a fault. The id is left out when the request's own could not be read.
-pub(super) fn refusal(id: Option<Id<'_>>, fault: &Fault) -> String {
-    let error = crate::render::to_json(fault);
+pub(crate) fn refusal(id: Option<Id<'_>>, fault: &Fault) -> String {
+    let error = crate::json::text(fault);
     match id {
         Some(id) => format!(r#"{{"jsonrpc":"2.0","id":{},"error":{error}}}"#, id.0),
         None => format!(r#"{{"jsonrpc":"2.0","error":{error}}}"#),

@@ -6,14 +6,15 @@ use serde::{Serialize, Serializer};
 use serde_json::{Value, json, value::RawValue};
 
 use super::{
-    frame::{Fault, INVALID_PARAMS, Params, Request, as_string},
+    error::{Fault, INVALID_PARAMS, METHOD_NOT_FOUND, json_rpc},
+    frame::{Params, Request, as_string},
     prompts, resources,
     revision::{Era, MODERN, SUPPORTED, Spoken, negotiate},
 };
 use crate::{
     auth::caller::Caller,
     error::Error,
-    render,
+    json,
     tools::{self, Context, Form, Outcome as ToolOutcome, ResourceLink},
 };
 
@@ -25,7 +26,7 @@ const INSTRUCTIONS: &str = "PlanExe turns a goal in plain English into a project
     its working files. Work in this order. 1: call prompt_examples. 2: draft a prompt of that quality (300-800 words) \
     together with the user and get the user's approval. 3: call task_create with it. A plan takes 15-20 minutes: call \
     task_status every few minutes until state is completed, then call task_file_info and give the user its \
-    download_url. task_stop ends a plan that nobody wants any more.";
+    download_url. task_stop ends a plan that is not wanted any more.";
 
 /// A result as JSON, or the fault in its place.
 pub(super) type Outcome = Result<Cow<'static, str>, Failure>;
@@ -42,7 +43,7 @@ pub(super) enum Failure {
 }
 
 /// The methods of all revisions.
-pub(crate) const METHODS: [&str; 10] = [
+pub const METHODS: [&str; 10] = [
     "initialize",
     "ping",
     "server/discover",
@@ -68,7 +69,10 @@ pub(super) fn is_call(method: &str) -> bool {
 /// Whether a request is a call that costs money.
 pub(super) fn costs(request: &Request<'_>) -> bool {
     let name = || request.params.name.and_then(as_string);
-    request.method == "tools/call" && name().is_some_and(|name| name == tools::TASK_CREATE)
+    request.method == "tools/call"
+        && name()
+            .and_then(|name| tools::find(&name))
+            .is_some_and(|tool| tool.costs)
 }
 
 /// Lets a caller have a method served, by whether it needs a key.
@@ -121,7 +125,7 @@ fn capabilities() -> Value {
 
 fn initialize(params: &Params<'_>) -> String {
     let requested = params.protocol_version.and_then(as_string);
-    render::to_json(&json!({
+    json::text(&json!({
         "protocolVersion": negotiate(requested.as_deref()),
         "capabilities": capabilities(),
         "serverInfo": server_info(),
@@ -156,8 +160,8 @@ fn complete(result: &impl Serialize, era: Era) -> String {
         meta: Value,
     }
     match era {
-        Era::Legacy => render::to_json(result),
-        Era::Modern => render::to_json(&Complete {
+        Era::Legacy => json::text(result),
+        Era::Modern => json::text(&Complete {
             result,
             result_type: "complete",
             meta: json!({ "io.modelcontextprotocol/serverInfo": server_info() }),
@@ -283,19 +287,22 @@ async fn call_tool(params: &Params<'_>, spoken: Spoken, context: &Context) -> Ou
     if !arguments.starts_with('{') {
         return invalid("params.arguments must be an object.");
     }
-    // The result of a tool that always says the same, made once for each instance and lifecycle.
-    static PREPARED: [OnceLock<String>; 2] = [const { OnceLock::new() }; 2];
+    // The results of constant tools, made once for each instance and lifecycle.
+    static PREPARED: [[OnceLock<String>; tools::ALL.len()]; 2] =
+        [const { [const { OnceLock::new() }; tools::ALL.len()] }; 2];
     let [legacy, modern] = &PREPARED;
     let prepared = if spoken.era == Era::Modern { modern } else { legacy };
-    let says_the_same = tools::says_the_same(&name, arguments);
-    if let Some(known) = prepared.get().filter(|_| says_the_same) {
-        context.record.tool(tools::PROMPT_EXAMPLES);
-        return Ok(known.as_str().into());
+    let prepared = tools::find_constant(&name, arguments).and_then(|(index, tool)| Some((prepared.get(index)?, tool)));
+    if let Some((result, tool)) = prepared
+        && let Some(result) = result.get()
+    {
+        context.request.tool(tool.name);
+        return Ok(result.as_str().into());
     }
     let (outcome, is_error) = match tools::call(&name, arguments, Form::Mcp, context).await {
         Ok(outcome) => (outcome, false),
         // A tool that does not exist is a mistake in the protocol; all else is a result that the agent can act on.
-        Err(error @ Error::UnknownTool(_)) => return Err(Failure::Fault(render::json_rpc(&error))),
+        Err(error @ Error::UnknownTool(_)) => return Err(Failure::Fault(json_rpc(&error))),
         Err(error) if context.caller.lacks_key(&error) => return Err(Failure::KeyMissing(error)),
         Err(error) => (
             ToolOutcome {
@@ -322,10 +329,9 @@ async fn call_tool(params: &Params<'_>, spoken: Spoken, context: &Context) -> Ou
         },
         spoken.era,
     );
-    Ok(if says_the_same && !is_error {
-        prepared.get_or_init(|| result).as_str().into()
-    } else {
-        result.into()
+    Ok(match prepared {
+        Some((prepared, _)) if !is_error => prepared.get_or_init(|| result).as_str().into(),
+        _ => result.into(),
     })
 }
 
@@ -336,8 +342,5 @@ pub(super) fn unknown_method(method: &str) -> Fault {
         "initialize" | "ping" => format!(" It has gone in {MODERN}; server/discover takes its place."),
         _ => String::new(),
     };
-    Fault::new(
-        super::frame::METHOD_NOT_FOUND,
-        format!("Method {method:?} is not served.{hint}"),
-    )
+    Fault::new(METHOD_NOT_FOUND, format!("Method {method:?} is not served.{hint}"))
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, value::RawValue};
 
-use super::frame::{Fault, INVALID_PARAMS};
+use super::error::{Fault, INVALID_PARAMS};
 use crate::json;
 
 /// A prompt.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{
-    frame::{Fault, INTERNAL_ERROR, INVALID_PARAMS},
+    error::{Fault, INVALID_PARAMS, json_rpc},
     revision::Era,
 };
 use crate::{
@@ -92,7 +92,7 @@ pub(super) async fn read(uri: &str, era: Era, context: &Context) -> Result<Read,
     })?;
     let whole = async {
         artifacts::read(
-            &Database::configured(&context.record).await?,
+            &Database::configured(&context.request).await?,
             id,
             context.caller.owner(),
             &file,
@@ -144,16 +144,19 @@ fn not_found(era: Era, message: String, uri: &str) -> Fault {
 }
 
 fn fault(error: &Error, era: Era, uri: &str, context: &Context) -> Fault {
-    context.record.error(error);
-    match error {
-        Error::NotReady { state, progress } => {
-            let data = json!({ "uri": uri, "state": state.name(), "progress_percentage": progress.percent() });
-            not_found(era, error.message(), uri).with_data(data)
-        }
-        Error::TaskNotFound | Error::GenerationFailed(_) => not_found(era, error.message(), uri),
-        Error::ContentUnavailable(reason) if !reason.is_temporary() => not_found(era, error.message(), uri),
-        _ => Fault::new(INTERNAL_ERROR, error.message()).with_data(json!({ "uri": uri })),
+    context.request.error(error);
+    let fault = json_rpc(error);
+    if fault.code != INVALID_PARAMS {
+        return fault.with_data(json!({ "uri": uri }));
     }
+    // The resource is not there, or not in a form that is handed out.
+    let mut fault = not_found(era, fault.message, uri);
+    if let Some(Value::Object(data)) = &mut fault.data {
+        for (name, value) in error.details() {
+            data.insert(name.to_owned(), value);
+        }
+    }
+    fault
 }
 
 /// The way to a file that does not go into an answer.

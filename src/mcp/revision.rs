@@ -7,7 +7,10 @@
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
-use super::frame::{Fault, INVALID_PARAMS, Request, as_string};
+use super::{
+    error::{Fault, INVALID_PARAMS},
+    frame::{Request, as_string},
+};
 use crate::json;
 
 /// The revision without a handshake.
@@ -20,7 +23,7 @@ pub(super) const BATCHES: &str = "2025-03-26";
 /// it here exchange the same messages.
 const LEGACY: [&str; 4] = [LATEST_LEGACY, "2025-06-18", BATCHES, "2024-11-05"];
 /// What is announced as served.
-pub(crate) const SUPPORTED: [&str; 4] = [MODERN, LATEST_LEGACY, "2025-06-18", BATCHES];
+pub const SUPPORTED: [&str; 4] = [MODERN, LATEST_LEGACY, "2025-06-18", BATCHES];
 
 /// A header that the request needs is missing or says something else than the body.
 const HEADER_MISMATCH: i64 = -32020;
@@ -40,7 +43,7 @@ pub struct Envelope<'a> {
 
 /// The lifecycle that a request speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Era {
+pub(crate) enum Era {
     /// With a handshake.
     Legacy,
     /// Without.
@@ -49,8 +52,8 @@ pub(super) enum Era {
 
 /// The lifecycle and, as far as the request tells, the revision of it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Spoken {
-    pub(super) era: Era,
+pub(crate) struct Spoken {
+    pub(crate) era: Era,
     revision: &'static str,
 }
 
@@ -108,7 +111,7 @@ pub(super) fn claims_revision(request: &Request<'_>) -> bool {
 ///
 /// # Errors
 /// A fault that goes with HTTP status 400.
-pub(super) fn spoken(request: &Request<'_>, envelope: &Envelope<'_>) -> Result<Spoken, Fault> {
+pub(crate) fn spoken(request: &Request<'_>, envelope: &Envelope<'_>) -> Result<Spoken, Fault> {
     let meta = Meta::of(request);
     let header = envelope.version.map(str::trim);
     let Some(claim) = meta.version else {
@@ -160,7 +163,7 @@ fn check_headers(request: &Request<'_>, envelope: &Envelope<'_>) -> Result<(), F
 }
 
 /// A header value is plain, or `=?base64?…?=` around base64 of UTF-8. `None` when the base64 is broken.
-pub(super) fn decode_name(header: &str) -> Option<String> {
+pub(crate) fn decode_name(header: &str) -> Option<String> {
     use base64ct::{Base64, Encoding as _};
     let Some(encoded) = header
         .strip_prefix("=?base64?")

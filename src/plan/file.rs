@@ -2,7 +2,7 @@
 
 use super::Artifact;
 
-/// Longer names are none.
+/// Longer names are refused.
 const MAX_NAME: usize = 1024;
 
 /// A file of a run that can be asked for by name.

@@ -1,23 +1,63 @@
 //! An [`Error`] as a page, for people who open a link in a browser.
 
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, header};
 use http_body_util::{Either, Full};
 
 use super::{Response, http};
-use crate::{
-    error::{Error, LinkFault, Unavailable},
-    plan::TaskState,
-};
+use crate::error::{Class, Error};
 
 /// The page is text and a style.
 const POLICY: HeaderValue =
     HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'");
 
+/// Where the message is for programs, people are told in other words: by reason or code, the title and the text. In it,
+/// `{message}` is the error's own.
+const WORDS: [(&str, &str, &str); 13] = [
+    (
+        "LINK_EXPIRED",
+        "This link has expired",
+        "Links to plans work for 15 minutes. Ask the assistant that gave it to you for a new one.",
+    ),
+    (
+        "LINK_INVALID",
+        "This link is not valid",
+        "It is incomplete or was changed. Open it exactly as you were given it, or ask the assistant that gave it to you \
+         for a new one.",
+    ),
+    ("API_KEY_MISSING", NOT_PUBLIC, HOW_IT_OPENS),
+    ("API_KEY_WRONG", NOT_PUBLIC, HOW_IT_OPENS),
+    ("USER_API_KEY_REQUIRED", NOT_PUBLIC, HOW_IT_OPENS),
+    ("LINK_REQUIRED", NOT_PUBLIC, HOW_IT_OPENS),
+    (
+        "TASK_NOT_FOUND",
+        "There is no such plan",
+        "The address names a plan that this server does not have. Compare it with the link that you were given.",
+    ),
+    ("failed", "The plan could not be made", "{message}"),
+    ("stopped", "The plan was stopped", "{message}"),
+    (
+        "not_ready",
+        "The plan is not ready yet",
+        "{message} Then load this page again.",
+    ),
+    ("no_such_file", "There is no such file", "{message}"),
+    ("not_stored", "The plan was not stored", "{message}"),
+    ("withheld", NOT_DELIVERED, "{message}"),
+];
+const NOT_PUBLIC: &str = "This file is not public";
+const HOW_IT_OPENS: &str = "It opens with the link that your assistant gives you once the plan is complete. Programs send \
+    the server's API key.";
+const NOT_DELIVERED: &str = "The file cannot be delivered";
+
 /// The same answer as [`super::http()`], with a page in place of the JSON.
 #[must_use]
 pub fn page(error: &Error) -> Response {
     let mut response = http(error);
-    let (title, text) = words(error, response.status());
+    let name = error.reason().unwrap_or(error.code());
+    let (title, text) = match WORDS.iter().find(|(known, ..)| *known == name) {
+        Some((_, title, text)) => (*title, text.replace("{message}", &error.message())),
+        None => (title(error.class()), error.message().into_owned()),
+    };
     let html = PAGE.replace("{title}", title).replace("{text}", &escape(&text));
     *response.body_mut() = Either::Left(Full::new(html.into()));
     let headers = response.headers_mut();
@@ -30,46 +70,11 @@ pub fn page(error: &Error) -> Response {
     response
 }
 
-/// Title and text. Where the message is for programs, people are told in other words.
-fn words(error: &Error, status: StatusCode) -> (&'static str, String) {
-    match error {
-        Error::LinkRefused(LinkFault::Expired) => (
-            "This link has expired",
-            "Links to plans work for 15 minutes. Ask the assistant that gave it to you for a new one.".to_owned(),
-        ),
-        Error::LinkRefused(LinkFault::Signature) => (
-            "This link is not valid",
-            "It is incomplete or was changed. Open it exactly as you were given it, or ask the assistant that gave it \
-             to you for a new one."
-                .to_owned(),
-        ),
-        Error::ApiKeyMissing | Error::ApiKeyWrong | Error::UserKeyRequired | Error::LinkRefused(LinkFault::Missing) => {
-            (
-                "This file is not public",
-                "It opens with the link that your assistant gives you once the plan is complete. Programs send the \
-             server's API key."
-                    .to_owned(),
-            )
-        }
-        Error::NotReady {
-            state: TaskState::Stopped,
-            ..
-        } => ("The plan was stopped", error.message()),
-        Error::NotReady { .. } => (
-            "The plan is not ready yet",
-            format!("{} Then load this page again.", error.message()),
-        ),
-        Error::GenerationFailed(_) => ("The plan could not be made", error.message()),
-        Error::TaskNotFound => (
-            "There is no such plan",
-            "The address names a plan that this server does not have. Compare it with the link that you were given."
-                .to_owned(),
-        ),
-        Error::ContentUnavailable(Unavailable::NoSuchFile) => ("There is no such file", error.message()),
-        Error::ContentUnavailable(Unavailable::NotStored) => ("The plan was not stored", error.message()),
-        Error::ContentUnavailable(_) => ("The file cannot be delivered", error.message()),
-        _ if status.is_server_error() => ("The file cannot be delivered", error.message()),
-        _ => ("This does not work", error.message()),
+/// The title of an error that needs no words of its own.
+fn title(class: Class) -> &'static str {
+    match class {
+        Class::Caller(_) => "This does not work",
+        Class::Permanent | Class::Temporary(_) | Class::Ours => NOT_DELIVERED,
     }
 }
 
@@ -98,6 +103,16 @@ mod tests {
     use http_body_util::BodyExt as _;
 
     use super::*;
+
+    #[test]
+    fn every_name_with_words_is_that_of_an_error() {
+        let names: Vec<_> = Error::samples()
+            .iter()
+            .map(|error| error.reason().unwrap_or(error.code()))
+            .collect();
+        let unknown: Vec<_> = WORDS.iter().filter(|(name, ..)| !names.contains(name)).collect();
+        assert!(unknown.is_empty(), "{unknown:?}");
+    }
 
     #[test]
     fn words_of_others_are_text() {

@@ -1,9 +1,6 @@
 //! `GET /download/{task_id}/{file}`: the files of a plan.
 
-pub(super) mod conditions;
-#[cfg(fuzzing)]
-pub mod fuzzing;
-
+pub(crate) mod conditions;
 use std::rc::Rc;
 
 use conditions::{Known, Wants, decide};
@@ -24,9 +21,10 @@ use crate::{
     config::{self, Access},
     db::Database,
     error::{Error, LinkFault, Unavailable},
-    log::Record,
+    json,
     plan::{Artifact, RunFile, TaskId},
     render::{self, Response},
+    request,
 };
 
 /// Pages of a run are written by language models and served from the API's own origin. They get an origin of
@@ -45,7 +43,7 @@ pub struct Wanted<'a> {
     pub id: &'a str,
     /// The file's name, as in the path.
     pub file: &'a str,
-    /// The query of the address, blank when there is none.
+    /// The query of the address, blank without one.
     pub query: &'a str,
 }
 
@@ -58,15 +56,15 @@ pub async fn get(
     headers: &HeaderMap,
     key: Option<&Key>,
     access: &Access,
-    record: &Rc<Record>,
+    cx: &Rc<request::Context>,
 ) -> Result<Response, Error> {
     let name = percent_decode_str(wanted.file).decode_utf8();
     let name = name.map_err(|_| Unavailable::NoSuchFile)?;
-    let caller = authorise(wanted, &name, key, access, record).await?;
+    let caller = authorise(wanted, &name, key, access, cx).await?;
     let id = TaskId::parse(wanted.id).ok_or(Error::TaskNotFound)?;
     let file = RunFile::parse(&name).ok_or(Unavailable::NoSuchFile)?;
     let partial = wanted.query.split('&').any(|pair| pair == "partial=1");
-    let database = Database::configured(record).await?;
+    let database = Database::configured(cx).await?;
     let download = artifacts::open(&database, id, caller.owner(), &file, partial).await?;
     let etag = download.validator.as_ref().map(|validator| format!("\"{validator}\""));
     let ended = if download.has_ended && download.has_parts() {
@@ -116,7 +114,7 @@ async fn authorise(
     name: &str,
     key: Option<&Key>,
     access: &Access,
-    record: &Rc<Record>,
+    cx: &Rc<request::Context>,
 ) -> Result<Caller, Error> {
     let claim = Claim::of(key, access).await;
     match claim {
@@ -132,7 +130,7 @@ async fn authorise(
         (Some(Err(fault)), _) => return Err(fault.into()),
         (None, claim) => claim?,
     };
-    let caller = verify(claim, record).await?;
+    let caller = verify(claim, cx).await?;
     if matches!(caller, Caller::Operator) && config::download_secret().await?.is_some() {
         return Err(LinkFault::Missing.into());
     }
@@ -140,7 +138,7 @@ async fn authorise(
 }
 
 /// Headers that say what the file is. `length` is that of the body.
-fn described(file: &RunFile, id: TaskId, length: Option<u64>) -> Response {
+pub(crate) fn described(file: &RunFile, id: TaskId, length: Option<u64>) -> Response {
     let mut response = render::empty(StatusCode::OK);
     set(&mut response, header::CONTENT_TYPE, file.content_type());
     let disposition = match file {
@@ -187,10 +185,10 @@ fn streamed(response: Response, pieces: Pieces) -> Response {
 fn beyond(size: Option<u64>) -> Response {
     let size = size.unwrap_or_default();
     let body = render::Detail {
-        detail: format!("The file has {size} bytes: this range is not among them."),
+        detail: format!("The file has {size} bytes: this range is not among them.").into(),
         reason: None,
     };
-    let mut response = render::json(StatusCode::RANGE_NOT_SATISFIABLE, render::to_json(&body));
+    let mut response = render::json(StatusCode::RANGE_NOT_SATISFIABLE, json::text(&body));
     set(&mut response, header::CONTENT_RANGE, &format!("bytes */{size}"));
     response
 }

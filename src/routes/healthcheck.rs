@@ -3,16 +3,17 @@
 use std::{borrow::Cow, rc::Rc, time::Duration};
 
 use futures::join;
-use http::{HeaderValue, StatusCode, header};
+use http::{StatusCode, header};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
     config::Access,
-    db::Database,
-    error::{Error, Unavailable},
-    log::Record,
+    db::{Database, UNTRUSTED},
+    error::{Error, RETRY_AFTER, Unavailable},
+    json,
     render::{self, Response},
+    request,
     worker_plan::WorkerPlan,
 };
 
@@ -79,57 +80,62 @@ impl HealthBody {
 type Answer = Result<(), Cow<'static, str>>;
 
 /// Healthy, and whether an API key guards the server. Contacts no other service unless the query asks for it.
-pub async fn get(query: &str, access: &Access, record: &Rc<Record>) -> Response {
+pub async fn get(query: &str, access: &Access, cx: &Rc<request::Context>) -> Response {
     let body = HealthBody::shallow(access.api_key_hash != Ok(None));
     let is_deep = query.split('&').any(|pair| matches!(pair, "deep=1" | "deep=true"));
     if !is_deep {
-        return render::json(StatusCode::OK, render::to_json(&body));
+        return render::json(StatusCode::OK, json::text(&body));
     }
     // The service first: its request travels while a host that can do one thing at a time asks the database.
-    let (worker_plan, database) = join!(worker_plan(record), database(record));
+    let (worker_plan, database) = join!(worker_plan(cx), database(cx));
     let all_well = database.is_ok() && worker_plan.is_ok();
     if !all_well {
-        record.outcome("UNHEALTHY");
+        cx.outcome("UNHEALTHY");
     }
     let body = body.with_services(database, worker_plan);
     if all_well {
-        return render::json(StatusCode::OK, render::to_json(&body));
+        return render::json(StatusCode::OK, json::text(&body));
     }
-    let mut response = render::json(StatusCode::SERVICE_UNAVAILABLE, render::to_json(&body));
-    response
-        .headers_mut()
-        .insert(header::RETRY_AFTER, HeaderValue::from(render::RETRY_AFTER));
+    let mut response = render::json(StatusCode::SERVICE_UNAVAILABLE, json::text(&body));
+    response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER.into());
     response
 }
 
-async fn database(record: &Rc<Record>) -> Answer {
+async fn database(cx: &Rc<request::Context>) -> Answer {
     let asked = async {
-        let database = Database::configured(record).await?.within(LIMIT);
+        let database = Database::configured(cx).await?.within(LIMIT);
         database.check_tables().await
     };
     let Err(failed) = asked.await else { return Ok(()) };
-    record.cause(&failed);
-    Err(match failed {
-        Error::DatabaseUnavailable(cause) if cause.ends_with("in time") => "does not answer within 2 seconds".into(),
-        Error::DatabaseUnavailable(_) => "refuses connections or statements".into(),
-        Error::TablesMissing(tables) => {
-            format!("lacks the tables {tables}, which PlanExe's web frontend creates when it starts").into()
+    cx.cause(&failed);
+    Err(if let Error::TablesMissing(tables) = failed {
+        format!("lacks the tables {tables}, which PlanExe's web frontend creates when it starts").into()
+    } else if let Error::DatabaseUnavailable(cause) = failed {
+        if cause.starts_with(UNTRUSTED) {
+            "offers TLS with a certificate that is not trusted".into()
+        } else if cause.ends_with("in time") {
+            "does not answer within 2 seconds".into()
+        } else {
+            "refuses connections or statements".into()
         }
-        _ => "cannot be used with these settings".into(),
+    } else {
+        "cannot be used with these settings".into()
     })
 }
 
-async fn worker_plan(record: &Rc<Record>) -> Answer {
-    let service = WorkerPlan::configured(record).await.map_err(|failed| {
-        record.cause(&failed);
+async fn worker_plan(cx: &Rc<request::Context>) -> Answer {
+    let service = WorkerPlan::configured(cx).await.map_err(|failed| {
+        cx.cause(&failed);
         Cow::Borrowed("cannot be used with these settings")
     })?;
     service.check_health(LIMIT).await.map_err(|failed| {
-        record.cause(&Error::ContentUnavailable(failed));
-        Cow::Borrowed(match failed {
-            Unavailable::WorkerTimeout => "does not answer within 2 seconds",
-            Unavailable::WorkerUnreachable => "cannot be reached",
-            _ => "reports an error",
+        cx.cause(&Error::ContentUnavailable(failed));
+        Cow::Borrowed(if failed == Unavailable::WorkerTimeout {
+            "does not answer within 2 seconds"
+        } else if failed == Unavailable::WorkerUnreachable {
+            "cannot be reached"
+        } else {
+            "reports an error"
         })
     })
 }

@@ -4,9 +4,10 @@ use http::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::table;
 use crate::{
+    json,
     render::{self, Response},
-    router,
 };
 
 /// What `GET /` answers.
@@ -15,8 +16,7 @@ pub struct IndexBody {
     /// For people.
     description: &'static str,
     /// Method and path of each route.
-    #[schemars(with = "Vec<String>")]
-    routes: &'static [&'static str],
+    routes: Vec<String>,
     /// The kind of server, for programs.
     service: &'static str,
     /// Version of the server.
@@ -31,7 +31,11 @@ impl IndexBody {
             service: "planexe-mcp-http",
             version: env!("CARGO_PKG_VERSION"),
             description: "MCP server for PlanExe. Connect an MCP client to /mcp, or open /docs in a browser.",
-            routes: &router::TABLE,
+            routes: table::TABLE
+                .iter()
+                .map(|row| format!("{} {}", row.method, row.path))
+                .chain(["OPTIONS *".to_owned()])
+                .collect(),
         }
     }
 }
@@ -44,5 +48,5 @@ impl Default for IndexBody {
 
 /// Name, version, routes.
 pub fn get() -> Response {
-    render::json(StatusCode::OK, render::to_json(&IndexBody::new()))
+    render::json(StatusCode::OK, json::text(&IndexBody::new()))
 }

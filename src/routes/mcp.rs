@@ -35,7 +35,7 @@ pub async fn post(request: Request, context: &Context) -> Result<Response, Error
     };
     Ok(match mcp::handle(&body, &envelope, context).await {
         Reply::Accepted => render::empty(StatusCode::ACCEPTED),
-        Reply::Answer(json) => answer(&context.record, json),
+        Reply::Answer(json) => answer(&context.request, json),
         Reply::Refused(json) => render::json(StatusCode::BAD_REQUEST, json),
         Reply::UnknownMethod(json) => render::json(StatusCode::NOT_FOUND, json),
         Reply::KeyMissing(error) => return Err(error),

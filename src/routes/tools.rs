@@ -19,9 +19,6 @@ pub fn list() -> Response {
     render::json(StatusCode::OK, format!("{{\"tools\":{}}}", tools::LIST))
 }
 
-/// What a caller is told whose body is no call.
-pub(crate) const FORM: &str = "Send one JSON object: {\"tool\": name, \"arguments\": {…}}.";
-
 /// What `POST /mcp/tools/call` takes.
 #[derive(Deserialize, JsonSchema)]
 pub struct CallBody<'a> {
@@ -65,10 +62,10 @@ pub async fn call(request: Request, context: &Context) -> Result<Response, Error
     let call = str::from_utf8(&body)
         .ok()
         .and_then(|body| json::object::<CallBody<'_>>(body).ok());
-    let call = call.ok_or(Error::BadRequest(FORM))?;
+    let call = call.ok_or(Error::BadRequest)?;
     let arguments = call.arguments.map_or("{}", RawValue::get);
     if !arguments.starts_with('{') {
-        return Err(Error::BadRequest(FORM));
+        return Err(Error::BadRequest);
     }
     let (result, error) = match tools::call(&call.tool, arguments, Form::Plain, context).await {
         Ok(outcome) => (outcome.result, None),
@@ -79,10 +76,10 @@ pub async fn call(request: Request, context: &Context) -> Result<Response, Error
         kind: "text",
         text: result.get(),
     }];
-    let body = render::to_json(&ResultBody {
+    let body = json::text(&ResultBody {
         content,
         structured_content: &result,
         error,
     });
-    Ok(answer(&context.record, body))
+    Ok(answer(&context.request, body))
 }

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, value::RawValue};
 
-use super::problem;
 use crate::error::{Error, Problem};
 
 /// Reads the JSON text of an object into the tool's own type.
@@ -20,7 +19,7 @@ pub(super) fn parse<T: DeserializeOwned>(text: &str, schema: &Value) -> Result<T
 }
 
 fn invalid(text: String) -> Error {
-    Error::InvalidArguments(vec![problem("arguments", text)])
+    Error::InvalidArguments(vec![Problem::new("arguments", text)])
 }
 
 /// The arguments, which fit the schema. Apart from `parse`, so that there is one of it for all tools.
@@ -44,7 +43,7 @@ fn unreadable(text: &str) -> Error {
     let problems: Vec<Problem> = broken
         .map(|(name, _)| {
             let name = shown(name);
-            problem(
+            Problem::new(
                 &name,
                 format!("{name} must not contain an unpaired surrogate (half a character)."),
             )
@@ -75,7 +74,7 @@ fn check(arguments: &Map<String, Value>, schema: &Value) -> Vec<Problem> {
     let properties = schema.get("properties").and_then(Value::as_object).unwrap_or(&none);
     let mut problems: Vec<Problem> = required(schema)
         .filter(|name| !arguments.contains_key(*name))
-        .map(|name| problem(name, format!("{name} is missing: it is required.")))
+        .map(|name| Problem::new(name, format!("{name} is missing: it is required.")))
         .collect();
     for (name, value) in arguments {
         match properties.get(name) {
@@ -109,28 +108,34 @@ fn unknown(name: &str, properties: &Map<String, Value>) -> Problem {
 /// The first problem of a value.
 fn check_value(name: &str, value: &Value, property: &Value) -> Option<Problem> {
     let Some(text) = value.as_str() else {
-        return Some(problem(name, format!("{name} must be a string, not {}.", kind(value))));
+        return Some(Problem::new(
+            name,
+            format!("{name} must be a string, not {}.", kind(value)),
+        ));
     };
     if let Some(allowed) = property.get("enum").and_then(Value::as_array) {
         if allowed.contains(value) {
             return None;
         }
         let allowed: Vec<String> = allowed.iter().map(Value::to_string).collect();
-        return Some(problem(name, format!("{name} must be one of {}.", allowed.join(", "))));
+        return Some(Problem::new(
+            name,
+            format!("{name} must be one of {}.", allowed.join(", ")),
+        ));
     }
     if property.get("minLength").is_some() && text.trim().is_empty() {
-        return Some(problem(name, format!("{name} must not be blank.")));
+        return Some(Problem::new(name, format!("{name} must not be blank.")));
     }
     let limit = property.get("maxLength").and_then(Value::as_u64).unwrap_or(u64::MAX);
     if text.len() as u64 > limit && text.chars().count() as u64 > limit {
-        return Some(problem(
+        return Some(Problem::new(
             name,
             format!("{name} must not be longer than {limit} characters."),
         ));
     }
     // Postgres keeps no text with it.
     text.contains('\0')
-        .then(|| problem(name, format!("{name} must not contain the character U+0000.")))
+        .then(|| Problem::new(name, format!("{name} must not contain the character U+0000.")))
 }
 
 fn kind(value: &Value) -> &'static str {

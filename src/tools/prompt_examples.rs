@@ -28,6 +28,8 @@ impl Definition for PromptExamples {
         same length and concreteness (300-800 words: goal, place, budget, dates, people, constraints, measures of \
         success) with the user, and get the user's approval before calling task_create.";
     const ANNOTATIONS: Annotations = Annotations::READ_ONLY;
+    const EXAMPLE: &'static str = "{}";
+    const IS_CONSTANT: bool = true;
     const REACHES_TASKS: bool = false;
     type Arguments = Arguments;
     type Output = Output;

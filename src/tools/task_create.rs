@@ -90,6 +90,9 @@ impl Definition for TaskCreate {
         idempotent_hint: false,
         open_world_hint: true,
     };
+    const EXAMPLE: &'static str =
+        r#"{"prompt":"Open a bakery in Lyon with 20 seats, EUR 150,000 and a start in May."}"#;
+    const COSTS: bool = true;
     const REACHES_TASKS: bool = false;
     type Arguments = Arguments;
     type Output = Output;
@@ -124,7 +127,7 @@ impl Definition for TaskCreate {
             },
             salt: &salt,
         };
-        let created = task::create(&Database::configured(&context.record).await?, &new).await?;
+        let created = task::create(&Database::configured(&context.request).await?, &new).await?;
         Ok(Output {
             task_id: created.id,
             created_at: created.created_at,

@@ -36,7 +36,7 @@ enum Choice {
     Zip,
 }
 
-/// Either the file or the reason why there is none yet; `ready` tells which.
+/// Either the file or the reason why it does not exist yet; `ready` tells which.
 #[derive(Default, Serialize, JsonSchema)]
 pub(super) struct Output {
     /// Whether the file is there.
@@ -95,6 +95,7 @@ impl Definition for TaskFileInfo {
         answers ready: false. Free, changes nothing. Give download_url to the user as it is: it opens in a browser \
         until expires_at, usually for 15 minutes. Call again for a fresh link.";
     const ANNOTATIONS: Annotations = Annotations::READ_ONLY;
+    const EXAMPLE: &'static str = r#"{"task_id":"5e2b2a7c-8a52-4ab1-9c0e-1d6d43f6a7b4","artifact":"zip"}"#;
     type Arguments = Arguments;
     type Output = Output;
 
@@ -109,12 +110,12 @@ impl Definition for TaskFileInfo {
             Choice::Report => Artifact::Report,
             Choice::Zip => Artifact::Zip,
         };
-        let database = Database::configured(&context.record).await?;
+        let database = Database::configured(&context.request).await?;
         let description = match artifacts::describe(&database, id, context.caller.owner(), artifact).await {
             Err(error @ Error::NotReady { state, progress }) => {
                 return Ok(Output {
                     ready: Some(false),
-                    reason: Some(error.message()),
+                    reason: Some(error.message().into_owned()),
                     state: Some(state.name()),
                     progress_percentage: Some(progress.percent()),
                     not_ready: Some((state, progress)),

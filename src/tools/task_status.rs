@@ -98,6 +98,7 @@ impl Definition for TaskStatus {
         completed, call task_file_info for the report. On failed, progress_message says why. If there is a hint, no \
         worker has the plan: tell the user and do what the hint says.";
     const ANNOTATIONS: Annotations = Annotations::READ_ONLY;
+    const EXAMPLE: &'static str = r#"{"task_id":"5e2b2a7c-8a52-4ab1-9c0e-1d6d43f6a7b4"}"#;
     type Arguments = Arguments;
     type Output = Output;
 
@@ -108,7 +109,7 @@ impl Definition for TaskStatus {
 
     async fn call(arguments: Arguments, context: &Context) -> Result<Output, Error> {
         let id = task_id(&arguments.task_id)?;
-        let database = Database::configured(&context.record).await?;
+        let database = Database::configured(&context.request).await?;
         let mut status = task::find_status(&database, id, context.caller.owner(), artifacts::END_LENGTH).await?;
         let archive = status.archive.take();
         let state = status.progress.state;

@@ -1,4 +1,4 @@
-//! `task_stop`: ends a plan that nobody wants any more.
+//! `task_stop`: requests the end of a plan.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -37,12 +37,13 @@ impl Definition for TaskStop {
         idempotent_hint: true,
         open_world_hint: false,
     };
+    const EXAMPLE: &'static str = r#"{"task_id":"5e2b2a7c-8a52-4ab1-9c0e-1d6d43f6a7b4"}"#;
     type Arguments = Arguments;
     type Output = Output;
 
     async fn call(arguments: Arguments, context: &Context) -> Result<Output, Error> {
         let id = task_id(&arguments.task_id)?;
-        let database = Database::configured(&context.record).await?;
+        let database = Database::configured(&context.request).await?;
         let state = task::request_stop(&database, id, context.caller.owner()).await?;
         Ok(Output { state: state.name() })
     }

@@ -2,7 +2,7 @@
 //!
 //! `/NAME` reads the request's body, does the work that `/operations/NAME.json` lists, and answers with the bytes of
 //! `/operations/NAME.answer`, or with those that the last statement reads piece by piece. It checks nothing, and an
-//! error of its neighbours ends it: a benchmark with errors has no result.
+//! error of Postgres or `worker_plan` ends it: a benchmark with errors has no result.
 
 use std::{
     collections::HashMap,

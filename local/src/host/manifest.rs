@@ -84,13 +84,13 @@ struct Application {
 #[serde(deny_unknown_fields)]
 pub(super) struct Variable {
     #[serde(default)]
-    required: bool,
+    pub(super) required: bool,
     /// The value when no provider has one. `None` for a required variable.
     pub(super) default: Option<String>,
     #[serde(default, rename = "secret")]
-    _secret: IgnoredAny,
+    pub(super) _secret: IgnoredAny,
     #[serde(default, rename = "description")]
-    _description: IgnoredAny,
+    pub(super) _description: IgnoredAny,
 }
 
 #[derive(Deserialize)]
@@ -107,14 +107,14 @@ struct HttpTrigger {
 }
 
 /// The runtime configuration.
-#[derive(Default, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RuntimeConfig {
     #[serde(default)]
     variables_provider: Vec<Provider>,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
 enum Provider {
     Env {

@@ -112,7 +112,10 @@ impl Connection {
     /// # Errors
     /// What Postgres and the driver report before they would send the first row. Later ones are in [`Rows::outcome`].
     pub(super) async fn query(&self, statement: &str, params: &[ParameterValue]) -> Result<Rows, Error> {
-        let stream = self.0.query_raw(statement, parameters(params)?).await;
+        let stream = self
+            .0
+            .query_raw(statement, parameters(params).map_err(Error::BadParameter)?)
+            .await;
         let mut stream = pin!(stream.map_err(|error| failed(&error))?);
         let (mut columns, mut rows) = (Vec::new(), Vec::new());
         let outcome = loop {
@@ -151,15 +154,16 @@ fn failed(error: &tokio_postgres::Error) -> Error {
 
 type Parameter = Box<dyn ToSql + Send + Sync>;
 
-fn parameters(values: &[ParameterValue]) -> Result<Vec<Parameter>, Error> {
-    let parameter = |value: &ParameterValue| -> Result<Parameter, Error> {
+/// The parameters, or why one cannot be bound.
+fn parameters(values: &[ParameterValue]) -> Result<Vec<Parameter>, String> {
+    let parameter = |value: &ParameterValue| -> Result<Parameter, String> {
         Ok(match value {
             ParameterValue::Str(text) => Box::new(text.clone()),
             ParameterValue::Int32(number) => Box::new(*number),
             ParameterValue::Int64(number) => Box::new(*number),
             ParameterValue::Floating64(number) => Box::new(*number),
             ParameterValue::DbNull => Box::new(Any(Vec::new())),
-            other => return Err(Error::BadParameter(format!("the local host does not bind {other:?}"))),
+            other => return Err(format!("the local host does not bind {other:?}")),
         })
     };
     values.iter().map(parameter).collect()

@@ -55,20 +55,7 @@ impl Client {
         if key.is_some() && url.scheme() == "http" && !is_local {
             super::note("the address is plain http: PLANEXE_MCP_API_KEY is sent without encryption");
         }
-        let roots = rustls::RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-        let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .context("cannot set up TLS")?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .tls_backend_preconfigured(tls)
-            .redirect(Policy::custom(failure::follow))
-            .connect_timeout(CONNECT)
-            .read_timeout(LIMIT)
-            .build()
-            .context("cannot set up HTTP")?;
+        let http = http_client()?;
         let (session, tools) = Default::default();
         Ok(Self {
             http,
@@ -195,6 +182,26 @@ impl Client {
         let running = running.map_err(|error| self.explain_start(error))?;
         Ok(session.insert(running).peer().clone())
     }
+}
+
+/// An HTTP client that trusts the public certificate authorities, uses no proxy, and follows redirects within a server.
+/// rmcp's own client needs a provider of cryptography for the whole process.
+///
+/// # Errors
+/// When TLS cannot be set up.
+pub fn http_client() -> Result<reqwest::Client> {
+    let roots = rustls::RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let client = reqwest::Client::builder().no_proxy().tls_backend_preconfigured(tls);
+    let client = client.redirect(Policy::custom(failure::follow));
+    client
+        .connect_timeout(CONNECT)
+        .read_timeout(LIMIT)
+        .build()
+        .context("cannot set up HTTP")
 }
 
 /// The address that messages are posted to.

@@ -1,8 +1,9 @@
 //! The worker's statements. Each is a transaction of its own; none is guarded by the state that it expects.
 
 use anyhow::{Context, Result};
+use deadpool_postgres::{Manager, Pool};
 use std::time::Duration;
-use tokio_postgres::{Client, Config, NoTls, Row, types::ToSql};
+use tokio_postgres::{Config, NoTls, Row, types::ToSql};
 
 /// Claims the oldest task that waits: id, prompt, level of detail, user, seconds since its creation.
 pub(super) const CLAIM: &str = "
@@ -48,8 +49,8 @@ pub(super) const STATE: &str = "
 UPDATE task_item SET state = $2::text::taskstate
 WHERE id = $1::text::uuid AND state IS DISTINCT FROM $2::text::taskstate RETURNING id";
 
-/// The database, with one connection that is made anew when it was lost.
-pub(super) struct Database(Config, Option<Client>);
+/// The database, by one connection that is made anew when it was lost.
+pub(super) struct Database(Pool);
 
 impl Database {
     /// Connects when it is first used.
@@ -57,20 +58,12 @@ impl Database {
         let config: Result<Config, _> = url.parse();
         let mut config = config.context("the worker's database address is no Postgres address")?;
         config.connect_timeout(Duration::from_secs(5));
-        Ok(Self(config, None))
+        Ok(Self(Pool::builder(Manager::new(config, NoTls)).max_size(1).build()?))
     }
 
     /// The rows of one statement.
-    pub(super) async fn query(&mut self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>> {
-        let client = match &self.1 {
-            Some(client) if !client.is_closed() => client,
-            _ => {
-                let (client, connection) = self.0.connect(NoTls).await.context("cannot connect")?;
-                // An error of the connection reaches the client as well.
-                tokio::spawn(async move { drop(connection.await) });
-                self.1.insert(client)
-            }
-        };
+    pub(super) async fn query(&self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>> {
+        let client = self.0.get().await.context("cannot connect")?;
         Ok(client.query(sql, values).await?)
     }
 }

@@ -140,8 +140,8 @@ fn file(headers: &HeaderMap, content: Vec<u8>, written: SystemTime, kind: &str, 
     reply(if range.is_some() { 206 } else { 200 }, &headers, content)
 }
 
-/// The first byte that a `Range` header asks for and the one after the last, both `size` when there is none; `None`
-/// for what is no range.
+/// The first byte that a `Range` header asks for and the one after the last, both `size` without a range; `None`
+/// for something else.
 fn bounds(header: &str, size: usize) -> Option<(usize, usize)> {
     let (first, last) = header.strip_prefix("bytes=")?.split_once('-')?;
     let number = |text: &str| text.parse::<usize>().ok();

@@ -112,7 +112,7 @@ where
 {
     let stream = body.write().ok()?;
     while let Some(frame) = content.frame().await {
-        // What is no data are trailers, which no answer has.
+        // Every other frame holds trailers, which no answer has.
         let Ok(mut data) = frame.ok()?.into_data() else {
             continue;
         };

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, header};
 
 /// What the caller has already, and what of the file is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::routes) enum Wants {
+pub(crate) enum Wants {
     /// The whole file.
     Whole,
     /// Nothing: the caller has it.
@@ -19,20 +19,20 @@ pub(in crate::routes) enum Wants {
 
 /// What is known of the file.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::routes) struct Known<'a> {
+pub(crate) struct Known<'a> {
     /// The `ETag`, quoted.
-    pub(in crate::routes) etag: Option<&'a str>,
+    pub(crate) etag: Option<&'a str>,
     /// The `Last-Modified`.
-    pub(in crate::routes) modified: Option<&'a str>,
-    /// In bytes; `None` when unknown, or when there are no parts to be had.
-    pub(in crate::routes) size: Option<u64>,
+    pub(crate) modified: Option<&'a str>,
+    /// In bytes; `None` when unknown, or when no parts can be sent.
+    pub(crate) size: Option<u64>,
 }
 
 /// Decides by the headers of a request.
-pub(in crate::routes) fn decide(headers: &HeaderMap, is_head: bool, known: Known<'_>) -> Wants {
+pub(crate) fn decide(headers: &HeaderMap, is_head: bool, known: Known<'_>) -> Wants {
     let mut tags = lines(headers, &header::IF_NONE_MATCH).peekable();
     if tags.peek().is_some() {
-        // A list of tags, compared weakly. Tags of ours have no comma.
+        // A list of tags, compared weakly. This server's tags contain no comma.
         let mut tags = tags.flat_map(|line| line.split(',')).map(str::trim);
         if tags.any(|tag| {
             tag == "*"
