@@ -91,7 +91,7 @@ fn a_certificate_that_is_not_trusted_is_named_with_what_to_do() {
             "offers TLS with a certificate that is not trusted"
         );
 
-        let address = format!("{}?sslmode=disable", cluster.url(stage.database()));
+        let address = format!("{}?sslmode=disable", cluster.url(&stage.database));
         let stage = Stage::builder()
             .set("SPIN_VARIABLE_SQLALCHEMY_DATABASE_URI", &address)
             .on(cluster)
