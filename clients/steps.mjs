@@ -3,6 +3,7 @@
 
 import { createHash, randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { isDeepStrictEqual } from "node:util";
 
 /** How long a client may take for everything. */
 const LIMIT = 120_000;
@@ -55,7 +56,7 @@ function good(result) {
   const structured = result.structuredContent;
   const text = result.content.find((part) => part.type === "text")?.text;
   check(structured && typeof structured === "object", "no structuredContent");
-  check(JSON.stringify(JSON.parse(text)) === JSON.stringify(structured), "text and structuredContent differ");
+  check(isDeepStrictEqual(JSON.parse(text), structured), "text and structuredContent differ");
   return structured;
 }
 

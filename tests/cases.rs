@@ -96,13 +96,6 @@ fn every_case_is_answered_as_it_says() {
                     ));
                 }
             }
-            assert_eq!(
-                stage.host.stats().traps,
-                0,
-                "{}: {:?}",
-                path.display(),
-                stage.host.stats().last_trap
-            );
         }
         assert!(
             failures.is_empty(),

@@ -1,6 +1,5 @@
-//! A real client, the official Rust SDK's, walks the main job over TCP: initialize, list, create, poll, download.
+//! A real client, the official Rust SDK's, walks the main job: initialize, list, create, poll, download.
 
-use planexe_local::server::Server;
 use rmcp::{
     ServiceExt as _,
     model::{CallToolRequestParams, ClientConfig},
@@ -22,13 +21,8 @@ fn the_official_sdk_gets_a_plan() {
 
 /// The main job through the SDK; the report's size where it is known.
 pub async fn walk(stage: &Stage, report_size: Option<u64>) {
-    let server = Server::bind(([127, 0, 0, 1], 0).into()).await.expect("a listener");
-    let address = server.local_addr();
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let serving = tokio::spawn(server.serve(stage.host.clone(), async {
-        stopped.await.unwrap_or_default();
-    }));
-    let config = StreamableHttpClientTransportConfig::with_uri(format!("http://{address}/mcp")).auth_header("secret");
+    let url = format!("http://{}/mcp", stage.address());
+    let config = StreamableHttpClientTransportConfig::with_uri(url).auth_header("secret");
     let transport = StreamableHttpClientTransport::from_config(config);
     let client = ClientConfig::default().serve(transport).await.expect("initialize");
     let info = client.peer_info().expect("server info").clone();
@@ -90,8 +84,6 @@ pub async fn walk(stage: &Stage, report_size: Option<u64>) {
         }
     }
     client.cancel().await.expect("the end");
-    stop.send(()).expect("the server still runs");
-    serving.await.expect("no panic").expect("no error");
 }
 
 /// A browser's download: no key, only the link.

@@ -6,15 +6,15 @@ use serde_json::json;
 
 use crate::{
     download_entries::noise,
-    support::{Stage, cluster, request, run, wire::Counting},
+    support::{Proxy, Stage, cluster, request, run},
 };
 
-/// A stage behind a counting proxy, with a completed task whose archive are these bytes.
-async fn counted(bytes: &[u8]) -> (Stage, Counting, String) {
-    let proxy = Counting::before(cluster().await.port()).await;
+/// A stage with a counting proxy in front of its database, with a completed task whose archive are these bytes.
+async fn counted(bytes: &[u8]) -> (Stage, Proxy, String) {
+    let proxy = Proxy::to(cluster().await.port()).await;
     let stage = Stage::builder()
         .with_key()
-        .set("PLANEXE_POSTGRES_PORT", &proxy.port.to_string())
+        .set("PLANEXE_POSTGRES_PORT", &proxy.port().to_string())
         .build()
         .await;
     let id = stage.create("p").await;

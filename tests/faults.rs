@@ -1,5 +1,5 @@
-//! Neighbours that fail: every route answers in time and in the right words, and works again without a restart when
-//! they are back. The table of faults is data: a line is a fault and what undoes it.
+//! Services that fail: every route answers in time and with the right error, and works again without a restart when they
+//! are back. The faults are data: a row is a fault, what causes it and what ends it.
 
 use std::time::{Duration, Instant};
 
@@ -9,11 +9,11 @@ use http::Method;
 use planexe_local::{cluster::Cluster, worker::Fault};
 use serde_json::{Value, json};
 
-use crate::support::{ANSWERED, Link, Stage, own_cluster, request, run, tool_call};
+use crate::support::{ANSWERED, Proxy, Stage, each_row, own_cluster, request, run, tool_call};
 
 /// Something that happens to the database.
 #[derive(Debug, Clone, Copy)]
-enum Harm {
+enum DatabaseFault {
     Frozen,
     Killed,
     Restarted,
@@ -25,69 +25,61 @@ enum Harm {
     FullOfClients,
 }
 
-struct Patient {
+/// An application with a database that can fail.
+struct Setup {
     stage: Stage,
     cluster: &'static Cluster,
-    link: Link,
+    proxy: Proxy,
     /// Connections that take all places.
     crowd: Vec<tokio_postgres::Client>,
     locker: Option<tokio_postgres::Client>,
 }
 
-impl Patient {
+impl Setup {
     async fn new() -> Self {
         let cluster = own_cluster(&[("max_connections", "40"), ("superuser_reserved_connections", "3")]).await;
-        let link = Link::to(cluster.port()).await;
+        let proxy = Proxy::to(cluster.port()).await;
         let stage = Stage::builder()
             .with_users()
             .set("PLANEXE_MCP_REPEAT_WINDOW_SECONDS", "60")
-            .postgres_at(link.port())
+            .set("PLANEXE_POSTGRES_PORT", &proxy.port().to_string())
             .on(cluster)
             .await;
         Self {
             stage,
             cluster,
-            link,
+            proxy,
             crowd: Vec::new(),
             locker: None,
         }
     }
 
-    async fn connect(&self) -> Option<tokio_postgres::Client> {
-        let url = self.cluster.url(self.stage.database());
-        let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.ok()?;
-        tokio::spawn(connection);
-        Some(client)
-    }
-
-    async fn suffer(&mut self, harm: Harm) {
-        match harm {
-            Harm::Frozen => self.cluster.freeze(),
-            Harm::Killed => self.cluster.kill(),
-            Harm::Restarted => self.cluster.restart().await.expect("Postgres starts again"),
-            Harm::Cut => self.link.cut(),
-            Harm::Slow => self.link.delay(Duration::from_secs(5)),
-            Harm::Throttled => {
-                self.link.throttle(8);
-                self.link.delay(Duration::from_millis(50));
+    async fn inject(&mut self, fault: DatabaseFault) {
+        match fault {
+            DatabaseFault::Frozen => self.cluster.freeze(),
+            DatabaseFault::Killed => self.cluster.kill(),
+            DatabaseFault::Restarted => self.cluster.restart().await.expect("Postgres starts again"),
+            DatabaseFault::Cut => self.proxy.cut(),
+            DatabaseFault::Slow => self.proxy.delay(Duration::from_secs(5)),
+            DatabaseFault::Throttled => {
+                self.proxy.throttle(8);
+                self.proxy.delay(Duration::from_millis(50));
             }
-            Harm::AnswersCut => {
-                self.link.cut();
-                self.link.cut_after(600);
+            DatabaseFault::AnswersCut => {
+                self.proxy.cut();
+                self.proxy.cut_after(600);
             }
-            Harm::LockedTable => {
-                let locker = self.connect().await.expect("a connection");
-                locker
-                    .batch_execute("BEGIN; LOCK TABLE task_item IN ACCESS EXCLUSIVE MODE")
-                    .await
-                    .expect("a lock");
+            DatabaseFault::LockedTable => {
+                let locker = self.stage.connect().await.expect("a connection");
+                let lock = "BEGIN; LOCK TABLE task_item IN ACCESS EXCLUSIVE MODE";
+                locker.batch_execute(lock).await.expect("a lock");
                 self.locker = Some(locker);
             }
-            Harm::FullOfClients => {
-                self.link.cut();
+            DatabaseFault::FullOfClients => {
+                self.proxy.cut();
                 // The component's own connections leave their places first.
                 tokio::time::sleep(Duration::from_millis(300)).await;
-                while let Some(client) = self.connect().await {
+                while let Some(client) = self.stage.connect().await {
                     self.crowd.push(client);
                 }
                 assert!(!self.crowd.is_empty());
@@ -95,16 +87,22 @@ impl Patient {
         }
     }
 
-    async fn recover(&mut self, harm: Harm) {
-        self.link.heal();
+    async fn end(&mut self, fault: DatabaseFault) {
+        self.proxy.restore();
         self.crowd.clear();
         self.locker = None;
-        match harm {
-            Harm::Frozen => self.cluster.thaw(),
-            Harm::Killed => self.cluster.restart().await.expect("Postgres starts again"),
+        match fault {
+            DatabaseFault::Frozen => self.cluster.thaw(),
+            DatabaseFault::Killed => self.cluster.restart().await.expect("Postgres starts again"),
             // Places and locks become free a moment after the connection has gone.
-            Harm::FullOfClients | Harm::LockedTable => tokio::time::sleep(Duration::from_millis(300)).await,
-            Harm::Restarted | Harm::Cut | Harm::Slow | Harm::Throttled | Harm::AnswersCut => {}
+            DatabaseFault::FullOfClients | DatabaseFault::LockedTable => {
+                tokio::time::sleep(Duration::from_millis(300)).await;
+            }
+            DatabaseFault::Restarted
+            | DatabaseFault::Cut
+            | DatabaseFault::Slow
+            | DatabaseFault::Throttled
+            | DatabaseFault::AnswersCut => {}
         }
     }
 }
@@ -171,93 +169,86 @@ const ROUTES: [&str; 8] = [
 #[test]
 fn every_fault_of_the_database_is_answered_in_time_and_passes() {
     run(async {
-        let mut patient = Patient::new().await;
-        let user = patient.stage.user("ann", 50).await;
-        let created = patient
+        let mut setup = Setup::new().await;
+        let user = setup.stage.user("ann", 50).await;
+        let created = setup
             .stage
             .tool_as(&user.key, "task_create", json!({ "prompt": "p" }))
             .await;
         let task = created["task_id"].as_str().expect("an id").to_owned();
-        patient
-            .stage
-            .execute(
-                "UPDATE task_item SET state = 'completed', generated_report_html = 'r', run_zip_snapshot = 'PK'::bytea",
-                &[],
-            )
-            .await;
+        let complete =
+            "UPDATE task_item SET state = 'completed', generated_report_html = 'r', run_zip_snapshot = 'PK'::bytea";
+        setup.stage.execute(complete, &[]).await;
         println!("| fault | route | status | code | ms |");
-        for (harm, heals_itself) in [
-            (Harm::Frozen, false),
-            (Harm::Killed, false),
-            (Harm::Restarted, true),
-            (Harm::Cut, true),
-            (Harm::Slow, false),
-            (Harm::Throttled, false),
-            (Harm::AnswersCut, false),
-            (Harm::LockedTable, false),
-            (Harm::FullOfClients, false),
-        ] {
-            patient.suffer(harm).await;
-            let stage = &patient.stage;
+        let faults = [
+            (DatabaseFault::Frozen, false),
+            (DatabaseFault::Killed, false),
+            (DatabaseFault::Restarted, true),
+            (DatabaseFault::Cut, true),
+            (DatabaseFault::Slow, false),
+            (DatabaseFault::Throttled, false),
+            (DatabaseFault::AnswersCut, false),
+            (DatabaseFault::LockedTable, false),
+            (DatabaseFault::FullOfClients, false),
+        ];
+        each_row(faults, async |(fault, heals_itself)| {
+            setup.inject(fault).await;
+            let stage = &setup.stage;
             let asked = join_all(ROUTES.map(|route| ask(stage, route, &user.key, &task))).await;
+            setup.end(fault).await;
+            let stage = &setup.stage;
+            // The first request afterwards.
+            let mut after = Vec::new();
+            for route in ROUTES {
+                after.push(ask(stage, route, &user.key, &task).await);
+            }
             for (route, (status, code, took)) in ROUTES.into_iter().zip(asked) {
-                println!("| {harm:?} | {route} | {status} | {code} | {} |", took.as_millis());
-                assert!(took < ANSWERED, "{harm:?}: {route} took {took:?}");
+                println!("| {fault:?} | {route} | {status} | {code} | {} |", took.as_millis());
+                assert!(took < ANSWERED, "{route} took {took:?}");
                 let is_tool = route.starts_with("task_");
                 match code.as_str() {
-                    "ok" => assert_eq!(status, 200, "{harm:?}: {route}"),
-                    "DATABASE_UNAVAILABLE" => assert_eq!((is_tool, status), (true, 200), "{harm:?}: {route}"),
-                    _ => assert_eq!((is_tool, status), (false, 503), "{harm:?}: {route}: {code}"),
+                    "ok" => assert_eq!(status, 200, "{route}"),
+                    "DATABASE_UNAVAILABLE" => assert_eq!((is_tool, status), (true, 200), "{route}"),
+                    _ => assert_eq!((is_tool, status), (false, 503), "{route}: {code}"),
                 }
                 let untouched = route == "GET /healthcheck" || heals_itself;
-                assert!(!untouched || code == "ok", "{harm:?}: {route}: {code}");
+                assert!(!untouched || code == "ok", "{route}: {code}");
             }
-            patient.recover(harm).await;
-            // The first request afterwards.
-            for route in ROUTES {
-                let (status, code, took) = ask(&patient.stage, route, &user.key, &task).await;
-                assert_eq!(
-                    (status, code.as_str()),
-                    (200, "ok"),
-                    "after {harm:?}: {route} in {took:?}: {}",
-                    patient.stage.log()
-                );
+            for (route, (status, code, took)) in ROUTES.into_iter().zip(after) {
+                let answer = (status, code.as_str());
+                assert_eq!(answer, (200, "ok"), "afterwards: {route} in {took:?}: {}", stage.log());
             }
-            let again = patient.connect().await.expect("a connection");
+            let again = stage.connect().await.expect("a connection");
             let count = "SELECT count(*)::text, (SELECT sum(delta)::text FROM credit_history) FROM task_item";
             let row = again.query_one(count, &[]).await.expect("counts");
             let counts: (String, String) = (row.get(0), row.get(1));
-            assert_eq!(
-                counts,
-                ("2".to_owned(), "-2".to_owned()),
-                "{harm:?}: one task for one request id"
-            );
-        }
-        assert_eq!(patient.stage.host.stats().traps, 0);
+            assert_eq!(counts, ("2".to_owned(), "-2".to_owned()), "one task for one request id");
+        })
+        .await;
     });
 }
 
 #[test]
 fn a_pool_without_a_free_connection_does_not_hold_callers_up() {
     run(async {
-        let mut patient = Patient::new().await;
+        let mut setup = Setup::new().await;
         let task = "00000000-0000-4000-8000-000000000000";
-        let user = patient.stage.user("ann", 50).await;
+        let user = setup.stage.user("ann", 50).await;
         let other = own_cluster(&[]).await;
         let stage = Stage::builder().on(other).await;
-        patient.suffer(Harm::Frozen).await;
+        setup.inject(DatabaseFault::Frozen).await;
         other.freeze();
         // More than Spin's pool has.
-        for (stage, key) in [(&patient.stage, user.key.as_str()), (&stage, "secret")] {
+        for (stage, key) in [(&setup.stage, user.key.as_str()), (&stage, "secret")] {
             let answers = join_all((0..65).map(|_| ask(stage, "task_status", key, task))).await;
             for (status, code, took) in answers {
                 assert_eq!((status, code.as_str()), (200, "DATABASE_UNAVAILABLE"));
                 assert!(took < ANSWERED, "{took:?}");
             }
         }
-        patient.cluster.thaw();
+        setup.cluster.thaw();
         other.thaw();
-        for (stage, key) in [(&patient.stage, user.key.as_str()), (&stage, "secret")] {
+        for (stage, key) in [(&setup.stage, user.key.as_str()), (&stage, "secret")] {
             let (status, code, _) = ask(stage, "task_status", key, task).await;
             assert_eq!((status, code.as_str()), (200, "TASK_NOT_FOUND"));
         }
@@ -265,26 +256,26 @@ fn a_pool_without_a_free_connection_does_not_hold_callers_up() {
 }
 
 #[test]
-fn three_retries_over_a_link_that_drops_the_answer_are_one_task() {
+fn three_retries_over_a_connection_that_drops_the_answer_are_one_task() {
     run(async {
         let cluster = own_cluster(&[]).await;
         for arguments in [
             json!({ "prompt": "p", "client_request_id": "order-7" }),
             json!({ "prompt": "the same prompt, within the window" }),
         ] {
-            let link = Link::to(cluster.port()).await;
+            let proxy = Proxy::to(cluster.port()).await;
             let stage = Stage::builder()
                 .with_users()
                 .set("PLANEXE_MCP_REPEAT_WINDOW_SECONDS", "60")
-                .postgres_at(link.port())
+                .set("PLANEXE_POSTGRES_PORT", &proxy.port().to_string())
                 .on(cluster)
                 .await;
             let user = stage.user("ann", 5).await;
             // As many bytes as pass before the answer to the statement: it is executed, and its answer is lost.
             let mut executed = 0;
             for cut_after in (300..1_100).step_by(20) {
-                link.cut();
-                link.cut_after(cut_after);
+                proxy.cut();
+                proxy.cut_after(cut_after);
                 for _ in 0..3 {
                     let answer = stage.tool_as(&user.key, "task_create", arguments.clone()).await;
                     if answer["error"]["code"] == "DATABASE_UNAVAILABLE" && stage.count("task_item").await == 1 {
@@ -294,8 +285,8 @@ fn three_retries_over_a_link_that_drops_the_answer_are_one_task() {
                     }
                 }
             }
-            assert!(executed > 0, "no answer was ever dropped; cuts: {}", link.cuts());
-            link.heal();
+            assert!(executed > 0, "no answer was ever dropped; cuts: {}", proxy.cuts());
+            proxy.restore();
             let last = stage.tool_as(&user.key, "task_create", arguments.clone()).await;
             assert_eq!(
                 (&last["repeated"], &last["credits_balance"]),

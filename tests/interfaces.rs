@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use wit_parser::{Resolve, WorldItem};
+use wit_parser::Resolve;
 
-use crate::support::{component, project};
+use crate::support::{interfaces, names, project};
 
 /// The patch release of a WASI 0.2 interface belongs to the Rust toolchain, not to us.
 fn without_patch(name: &str) -> String {
@@ -19,19 +19,11 @@ fn the_component_keeps_to_its_world() {
     let mut resolve = Resolve::default();
     let (package, _) = resolve.push_dir(project().join("wit")).expect("valid WIT");
     let world = resolve.select_world(&[package], Some("component")).expect("the world");
-    let names = |items: &mut dyn Iterator<Item = (&wit_parser::WorldKey, &WorldItem)>| -> BTreeSet<String> {
-        items
-            .map(|(key, _)| without_patch(&resolve.name_world_key(key)))
-            .collect()
-    };
-    let world = &resolve.worlds[world];
-    let declared_imports = names(&mut world.imports.iter());
-    let declared_exports = names(&mut world.exports.iter());
-    let (imports, exports) = component().component_interfaces();
-    let imports: BTreeSet<String> = imports.iter().map(|name| without_patch(name)).collect();
-    let exports: BTreeSet<String> = exports.iter().map(|name| without_patch(name)).collect();
-    assert_eq!(exports, declared_exports);
-    assert_eq!(imports, declared_imports);
+    let (declared_imports, declared_exports) = names(&resolve, world);
+    let (imports, exports) = interfaces();
+    let comparable = |names: &BTreeSet<String>| names.iter().map(|name| without_patch(name)).collect::<BTreeSet<_>>();
+    assert_eq!(comparable(exports), comparable(&declared_exports));
+    assert_eq!(comparable(imports), comparable(&declared_imports));
 }
 
 /// A host fetches and compiles the component before its first answer: it shall stay small.

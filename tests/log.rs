@@ -1,25 +1,15 @@
 //! The log: a line for each request with what an operator needs, and nothing that is nobody's business.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use http::Method;
 use serde_json::{Value, json};
 
 use crate::support::{Stage, request, run, tool_call};
 
-/// The lines of a log, as JSON. The line of a streamed answer comes a moment after its last byte.
+/// The lines of the log, which are so many.
 async fn lines(stage: &Stage, count: usize) -> Vec<Value> {
-    for _ in 0..200 {
-        if stage.log().lines().count() >= count {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    let log = stage.log();
-    let parse = |line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}"));
-    let lines: Vec<Value> = log.lines().map(parse).collect();
-    assert_eq!(lines.len(), count, "{log}");
+    let lines = stage.log_lines(count).await;
+    assert_eq!(lines.len(), count, "{}", stage.log());
     lines
 }
 

@@ -6,7 +6,7 @@ use std::fs::{read_dir, read_to_string, write};
 use planexe_local::settings;
 use serde_json::Value;
 
-use crate::support::{Stage, manifest, project, run};
+use crate::support::{Stage, project, run, variables};
 
 fn text(file: &str) -> String {
     read_to_string(project().join(file)).expect("a readable file")
@@ -58,10 +58,7 @@ fn tool_row(tool: &Value, place: &str) -> String {
 #[test]
 fn the_tools_are_those_that_clients_see() {
     let tools: Value = serde_json::from_str(&text("src/tools/list.json")).expect("JSON");
-    // tests/stdio.rs compares this one with what stdio answers.
-    let snapshot = text("tests/snapshots/task_download.snap");
-    let (_, download) = snapshot.split_once("\n---\n").expect("a snapshot");
-    let download: Value = serde_json::from_str(download).expect("JSON");
+    let download: Value = serde_json::from_str(&text("local/src/stdio/task_download.json")).expect("JSON");
     let mut rows = vec![
         "| tool | arguments | does | effect |".to_owned(),
         "| --- | --- | --- | --- |".to_owned(),
@@ -100,10 +97,12 @@ fn every_error_is_described() {
     files.push(project().join("local/src/stdio.rs"));
     for file in files {
         let code = read_to_string(file).expect("a readable file");
-        for call in code.split("Failure::new(").skip(1) {
-            let first = call.trim_start();
-            wanted.extend(first.starts_with('"').then(|| codes(first).next()).flatten());
-        }
+        // A code is followed by its text; the name of a setting is not.
+        let words = code
+            .match_indices("\",")
+            .filter_map(|(end, _)| code[..end].rsplit('"').next());
+        let is_code = |word: &&str| word.contains('_') && word.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
+        wanted.extend(words.filter(is_code).map(str::to_owned));
     }
     let page = text("docs/troubleshooting.md");
     let described: BTreeSet<_> = between(&page, "errors")
@@ -140,7 +139,7 @@ fn setting(variable: &str) -> String {
 #[test]
 fn every_setting_is_described() {
     let readme = text("README.md");
-    for name in manifest().variables().keys() {
+    for name in variables().keys() {
         let setting = setting(name);
         // One line of the table names the five parts of the address.
         let short = setting.replace("PLANEXE_POSTGRES", "");
@@ -165,9 +164,9 @@ fn the_example_of_dotenv_has_every_setting_with_its_default() {
             shown.insert(name.to_owned(), value.to_owned());
         }
     }
-    let variables = manifest().variables().iter();
-    let mut settings: BTreeMap<_, _> = variables
-        .map(|(name, variable)| (setting(name), variable.default.clone().expect("a default")))
+    let mut settings: BTreeMap<_, _> = variables()
+        .into_iter()
+        .map(|(name, default)| (setting(&name), default))
         .collect();
     let address = settings::listener(&settings::Variables::new()).expect("an address");
     settings.insert("PLANEXE_MCP_HTTP_HOST".to_owned(), address.ip().to_string());

@@ -7,8 +7,8 @@
 //!
 //! - [`manifest`]: `spin.toml` and the runtime configuration. [`variables`], [`routes`]: parts of it
 //! - [`host`]: [`host::Runtime`] compiles, [`host::Host`] answers requests, in-process
-//! - [`server`]: the same over TCP
-//! - [`stdio`]: MCP over standard input and output, for the same or for a remote server
+//! - [`server`]: the same over TCP. [`serve`]: a subset of `spin up`
+//! - [`stdio`]: MCP over standard input and output, as a bridge to the same or to a remote server
 //! - [`cluster`]: a private Postgres. [`worker`]: a double of the two services that make plans
 
 mod allowed_hosts;
@@ -16,7 +16,6 @@ mod bindings;
 mod component;
 mod counters;
 mod faults;
-mod https;
 mod inbound;
 mod instances;
 mod outbound_http;
@@ -29,6 +28,7 @@ pub mod demo;
 pub mod host;
 pub mod manifest;
 pub mod routes;
+pub mod serve;
 pub mod server;
 pub mod settings;
 pub mod stdio;

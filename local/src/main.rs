@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::Result;
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use planexe_local::demo::{self, DemoOptions};
+use planexe_local::serve::{self, ServeOptions};
 use planexe_local::settings::{self, Variables};
 use planexe_local::stdio::{self, StdioOptions};
 use planexe_local::up::{self, UpOptions};
@@ -25,41 +25,11 @@ enum Command {
     /// names a database.
     Up(UpOptions),
     /// Speak MCP on standard input and output, for clients that start a process.
-    Stdio(Stdio),
+    Stdio(StdioOptions),
     /// Have a plan made by a running server and save its report.
-    Demo(Demo),
-}
-
-#[derive(Args)]
-struct Stdio {
-    /// A server elsewhere to stand in front of, such as `https://example.org/mcp`; its key is in
-    /// `PLANEXE_MCP_API_KEY`. Without it, the component runs in this process.
-    #[arg(long, env = "PLANEXE_URL")]
-    url: Option<String>,
-    /// Milliseconds that an LLM call of the sample worker takes.
-    #[arg(long, default_value_t = 150)]
-    step: u64,
-    /// The folder with spin.toml [default: the checkout that this program was built in].
-    #[arg(long)]
-    project: Option<PathBuf>,
-}
-
-#[derive(Args)]
-struct Demo {
-    /// What the plan is for.
-    goal: String,
-    /// The server [default: the port of scripts/up].
-    #[arg(long)]
-    url: Option<String>,
-    /// The server's API key [default: `PLANEXE_MCP_API_KEY`].
-    #[arg(long)]
-    key: Option<String>,
-    /// The folder for the plan.
-    #[arg(long, default_value = "plans")]
-    out: PathBuf,
-    /// ping, fast or all.
-    #[arg(long, default_value = "fast")]
-    detail: String,
+    Demo(DemoOptions),
+    /// Serve a Spin application, as `spin up` does: for tests.
+    Serve(ServeOptions),
 }
 
 #[tokio::main]
@@ -68,17 +38,20 @@ async fn main() -> ExitCode {
         Command::Up(options) => up::run(options, environment()).await,
         Command::Stdio(stdio) => converse(stdio).await,
         Command::Demo(demo) => walk(demo).await,
+        Command::Serve(options) => serve::run(options).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            #[expect(clippy::print_stderr, reason = "the last word to the person at the terminal")]
-            {
-                eprintln!("planexe-local: {error:#}");
-            }
+            report(&error);
             ExitCode::FAILURE
         }
     }
+}
+
+#[expect(clippy::print_stderr, reason = "the last word to the person at the terminal")]
+fn report(error: &anyhow::Error) {
+    eprintln!("planexe-local: {error:#}");
 }
 
 /// The environment. Values that are no Unicode belong to nobody here.
@@ -88,29 +61,21 @@ fn environment() -> Variables {
         .collect()
 }
 
-async fn converse(stdio: Stdio) -> Result<()> {
-    let project = match stdio.project {
-        Some(project) => std::path::absolute(project)?,
-        None => checkout()?,
-    };
-    let url = stdio.url.filter(|url| !url.trim().is_empty());
-    let variables = match url {
-        // The key in `.env` is that of the server here: no other server gets it.
+async fn converse(mut stdio: StdioOptions) -> Result<()> {
+    let project = stdio
+        .project
+        .take()
+        .map_or_else(checkout, |project| Ok(std::path::absolute(project)?))?;
+    stdio.url = stdio.url.filter(|url| !url.trim().is_empty());
+    let variables = match stdio.url {
+        // The key in `.env` is for the server of this checkout: no other server gets it.
         Some(_) => environment(),
         None => settings::of_project(&project, environment())?,
     };
-    let served = stdio::run(StdioOptions {
-        project,
-        variables,
-        url,
-        step: Duration::from_millis(stdio.step),
-    })
-    .await;
-    if served.is_ok() {
-        // The runtime would wait for a read of standard input that may never return. All else has ended.
-        std::process::exit(0);
-    }
-    served
+    let served = stdio::run(stdio, &project, variables).await;
+    _ = served.as_ref().inspect_err(|error| report(error));
+    // The runtime would wait for a read of standard input that may never return. All else has ended.
+    std::process::exit(i32::from(served.is_err()))
 }
 
 /// The checkout that this program lies in, else the working folder: clients start it in any.
@@ -121,21 +86,15 @@ fn checkout() -> Result<PathBuf> {
     Ok(checkout.map_or_else(std::env::current_dir, |folder| Ok(folder.to_path_buf()))?)
 }
 
-async fn walk(demo: Demo) -> Result<()> {
+async fn walk(mut demo: DemoOptions) -> Result<()> {
     let mut variables = environment();
-    let base_url = match demo.url {
-        Some(url) => url.trim_end_matches('/').trim_end_matches("/mcp").to_owned(),
+    let url = match demo.url.take() {
+        Some(url) => url,
         None => {
             variables = settings::of_project(&checkout()?, variables)?;
             format!("http://127.0.0.1:{}", settings::listener(&variables)?.port())
         }
     };
-    demo::run(DemoOptions {
-        base_url,
-        api_key: demo.key.or_else(|| variables.remove("PLANEXE_MCP_API_KEY")),
-        goal: demo.goal,
-        out: demo.out,
-        detail: demo.detail,
-    })
-    .await
+    let key = demo.key.take().or_else(|| variables.remove("PLANEXE_MCP_API_KEY"));
+    demo::run(&url, key.as_deref(), demo).await
 }

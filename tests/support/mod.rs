@@ -1,41 +1,49 @@
-//! What every test stands on: one runtime, one Postgres, one compiled component for the whole test binary, and a
-//! [`Stage`] of its own for each test.
+//! What the tests share: one runtime and one Postgres for the test binary, and an application for each test.
+//!
+//! A test sees the application from outside: over HTTP, in the database, on the standard error of its process. So the
+//! same tests run on the local host and on Spin, with any manifest.
 
-mod faults;
-mod stage;
+mod app;
+mod fixed_worker;
+mod process;
+mod proxy;
 pub mod stdio;
+mod subject;
 mod users;
-pub mod wire;
 pub mod zips;
 
 use std::{
+    fmt::Debug,
     future::Future,
-    path::{Path, PathBuf},
-    sync::{LazyLock, OnceLock},
+    panic::AssertUnwindSafe,
+    path::Path,
+    sync::{
+        LazyLock,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
-pub use faults::{Link, own_cluster};
-use planexe_local::{
-    cluster::{Cluster, ClusterOptions},
-    host::Runtime,
-    manifest::Manifest,
-};
-pub use stage::{Answer, Stage, request, tool_call};
+pub use app::{Answer, TestApp as Stage, request, tool_call};
+pub use fixed_worker::FixedWorker;
+use futures::FutureExt as _;
+use planexe_local::cluster::{Cluster, ClusterOptions};
+pub use proxy::Proxy;
+use serde_json::Value;
+pub use subject::{Subject, interfaces, is_skipped_on, manifest, names, variables};
+use tokio::{runtime, sync::OnceCell, time};
 
 /// Longer than any test may take.
 const TEST_LIMIT: Duration = Duration::from_secs(120);
 
 /// What is answered within this time has not been waited for: far above every time limit of the component, so that no
-/// test fails on a busy machine, and far below the host's own limits, of which most are none.
+/// test fails on a busy machine, and far below the host's own limits, of which most do not exist.
 pub const ANSWERED: Duration = Duration::from_secs(30);
 
 /// All tests share one runtime, so that what one of them starts outlives it.
-static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .expect("a tokio runtime")
+static RUNTIME: LazyLock<runtime::Runtime> = LazyLock::new(|| {
+    let mut builder = runtime::Builder::new_multi_thread();
+    builder.enable_all().build().expect("a tokio runtime")
 });
 
 /// Runs a test.
@@ -50,16 +58,50 @@ pub fn block_on<T>(part: impl Future<Output = T>) -> T {
 
 /// Runs a test that may take longer, when it is asked for in full.
 pub fn run_for<T>(limit: Duration, test: impl Future<Output = T>) -> T {
-    RUNTIME.block_on(async { tokio::time::timeout(limit, test).await.expect("the test hangs") })
+    // Compiling takes longer than a test may.
+    process::prepare();
+    RUNTIME.block_on(async { time::timeout(limit, test).await.expect("the test hangs") })
+}
+
+/// A number from the environment: the full size of some tests takes minutes.
+pub fn size(name: &str, default: usize) -> usize {
+    let text = std::env::var(name).ok();
+    text.map_or(default, |text| text.parse().expect("a whole number"))
 }
 
 /// Waits until something is so.
-pub async fn settle(is_so: impl Fn() -> bool) {
+pub async fn eventually(what: &str, is_so: impl AsyncFn() -> bool) {
     let began = Instant::now();
-    while !is_so() {
-        assert!(began.elapsed() < ANSWERED, "it does not settle");
-        tokio::time::sleep(Duration::from_millis(20)).await;
+    while !is_so().await {
+        assert!(began.elapsed() < ANSWERED, "not within {ANSWERED:?}: {what}");
+        time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// Checks every row of a table, then fails with all rows that do not hold.
+pub async fn each_row<R: Debug>(rows: impl IntoIterator<Item = R>, mut check: impl AsyncFnMut(R)) {
+    let mut failures = Vec::new();
+    for row in rows {
+        let name = format!("{row:.200?}");
+        if let Err(panic) = AssertUnwindSafe(check(row)).catch_unwind().await {
+            let reason = panic.downcast_ref::<String>().map(String::as_str);
+            let reason = reason.or(panic.downcast_ref::<&str>().copied()).unwrap_or("a panic");
+            failures.push(format!("{name}: {reason}"));
+        }
+    }
+    let count = failures.len();
+    assert!(
+        failures.is_empty(),
+        "{count} rows do not hold:\n{}",
+        failures.join("\n")
+    );
+}
+
+/// Adds the members of an object to another one.
+pub fn with(mut object: Value, more: &Value) -> Value {
+    let members = object.as_object_mut().expect("an object");
+    members.extend(more.as_object().expect("an object").clone());
+    object
 }
 
 /// The folder of the project.
@@ -67,54 +109,25 @@ pub fn project() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Real runs beside the checkout, where there are any.
-pub fn real_data() -> Option<PathBuf> {
-    let folder = project().join("../shared/data");
-    folder.is_dir().then_some(folder)
-}
-
-/// The application's manifest.
-pub fn manifest() -> &'static Manifest {
-    static MANIFEST: OnceLock<Manifest> = OnceLock::new();
-    MANIFEST.get_or_init(|| {
-        let spin_toml = project().join("spin.toml");
-        Manifest::load(&spin_toml, Some(&project().join("runtime-config.toml"))).expect("a valid spin.toml")
-    })
-}
-
-/// The compiled component.
-pub fn component() -> &'static Runtime {
-    static COMPONENT: OnceLock<Runtime> = OnceLock::new();
-    COMPONENT.get_or_init(|| {
-        let cache = project().join("target/component-cache");
-        Runtime::load(manifest(), Some(&cache)).expect("the built component; run scripts/build")
-    })
-}
-
-/// The test binary's Postgres. Its data need not survive.
+/// The Postgres of the test binary.
 pub async fn cluster() -> &'static Cluster {
-    static CLUSTER: tokio::sync::OnceCell<Cluster> = tokio::sync::OnceCell::const_new();
-    CLUSTER
-        .get_or_init(|| async {
-            let folder = project().join("target/test-postgres");
-            let settings = [
-                ("fsync", "off"),
-                ("synchronous_commit", "off"),
-                ("full_page_writes", "off"),
-            ];
-            let settings = settings
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                .to_vec();
-            Cluster::start(
-                &folder,
-                ClusterOptions {
-                    fresh: true,
-                    settings,
-                    port: None,
-                },
-            )
-            .await
-            .expect("Postgres")
-        })
-        .await
+    static CLUSTER: OnceCell<&Cluster> = OnceCell::const_new();
+    CLUSTER.get_or_init(|| own_cluster(&[])).await
+}
+
+/// Starts a Postgres. It ends with the test binary, and its data need not survive that.
+pub async fn own_cluster(settings: &[(&str, &str)]) -> &'static Cluster {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Relaxed);
+    let folder = project().join(format!("target/test-postgres-{number}"));
+    // Commits reach the operating system: servers are killed here, but no machine loses its power.
+    let fast = [("fsync", "off"), ("full_page_writes", "off")];
+    let settings = fast.iter().chain(settings);
+    let settings = settings.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let options = ClusterOptions {
+        fresh: true,
+        settings: settings.collect(),
+        port: None,
+    };
+    Box::leak(Box::new(Cluster::start(&folder, options).await.expect("Postgres")))
 }

@@ -1,71 +1,74 @@
 //! A client that starts `planexe-local stdio`, and the folder that it has plans saved to.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, process::Stdio};
 
-use planexe_local::stdio::{self, StdioOptions};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::{
-    io::{
-        AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, Lines, ReadHalf, WriteHalf, duplex, split,
-    },
-    task::JoinHandle,
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines},
+    process::{Child, ChildStdin, ChildStdout, Command},
 };
 
-use super::{ANSWERED, Stage, cluster, project};
+use super::{ANSWERED, Stage, cluster, process::planexe_local, project};
+
+/// The program with an environment of its own.
+pub fn program(subcommand: &str, variables: &[(&str, &str)]) -> Command {
+    let program = planexe_local();
+    assert!(program.is_file(), "{} is missing: run scripts/build", program.display());
+    let mut command = Command::new(program);
+    command.arg(subcommand).env_clear().envs(variables.iter().copied());
+    command
+        .kill_on_drop(true)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
 
 /// A client that has started the process.
 pub struct Client {
-    pub input: WriteHalf<DuplexStream>,
-    pub output: Lines<BufReader<ReadHalf<DuplexStream>>>,
-    serving: JoinHandle<anyhow::Result<()>>,
+    pub process: Child,
+    input: ChildStdin,
+    output: Lines<BufReader<ChildStdout>>,
 }
 
 impl Client {
-    /// The component in the process, with the stage's database.
+    /// A process that starts its own server, with the stage's database.
     pub async fn here(stage: &Stage, more: &[(&str, &str)]) -> Self {
-        let port = cluster().await.port().to_string();
+        let (port, worker) = (cluster().await.port().to_string(), stage.worker.url());
         let mut variables = vec![
             ("PLANEXE_POSTGRES_HOST", "127.0.0.1"),
             ("PLANEXE_POSTGRES_PORT", &port),
             ("PLANEXE_POSTGRES_DB", stage.database()),
             ("PLANEXE_MCP_REPEAT_WINDOW_SECONDS", "0"),
+            ("PLANEXE_WORKER_PLAN_URL", &worker),
         ];
-        let worker = stage.worker.url();
-        variables.push(("PLANEXE_WORKER_PLAN_URL", &worker));
         variables.extend(more);
-        Self::start(None, &variables)
+        Self::start(&[], &variables)
     }
 
-    /// A bridge.
+    /// A bridge to a server.
     pub fn to(url: &str, variables: &[(&str, &str)]) -> Self {
-        Self::start(Some(url.to_owned()), variables)
+        Self::start(&["--url", url], variables)
     }
 
-    pub fn start(url: Option<String>, variables: &[(&str, &str)]) -> Self {
-        let (client, server) = duplex(1 << 16);
-        let options = StdioOptions {
-            project: project().to_path_buf(),
-            variables: variables
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-                .collect(),
-            url,
-            step: Duration::from_millis(5),
-        };
-        let (input, output) = split(server);
-        let serving = tokio::spawn(stdio::serve(options, input, output));
-        let (output, input) = split(client);
+    pub fn start(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let mut command = program("stdio", variables);
+        // What it says for people is shown where a test fails.
+        command.args(arguments).stdin(Stdio::piped()).stderr(Stdio::inherit());
+        let mut process = command.spawn().expect("a process");
         Self {
-            input,
-            output: BufReader::new(output).lines(),
-            serving,
+            input: process.stdin.take().expect("an input"),
+            output: BufReader::new(process.stdout.take().expect("an output")).lines(),
+            process,
         }
     }
 
-    pub async fn send(&mut self, line: &[u8]) {
-        self.input.write_all(line).await.expect("an open input");
-        self.input.write_all(b"\n").await.expect("an open input");
+    pub async fn send(&mut self, line: &str) {
+        self.input
+            .write_all(format!("{line}\n").as_bytes())
+            .await
+            .expect("an open input");
     }
 
     pub async fn next(&mut self) -> Value {
@@ -77,7 +80,7 @@ impl Client {
     /// The answer to a request, with the notifications before it.
     pub async fn ask(&mut self, method: &str, params: Value) -> (Value, Vec<Value>) {
         let request = json!({ "jsonrpc": "2.0", "id": "q", "method": method, "params": params });
-        self.send(request.to_string().as_bytes()).await;
+        self.send(&request.to_string()).await;
         let mut before = Vec::new();
         loop {
             let message = self.next().await;
@@ -88,35 +91,45 @@ impl Client {
         }
     }
 
-    pub async fn tool(&mut self, name: &str, arguments: Value) -> Value {
-        let (answer, _) = self
-            .ask("tools/call", json!({ "name": name, "arguments": arguments }))
-            .await;
-        let result = &answer["result"];
-        let text = result["content"][0]["text"]
-            .as_str()
-            .unwrap_or_else(|| panic!("no text: {answer}"));
-        assert_eq!(
-            serde_json::from_str::<Value>(text).expect("JSON"),
-            result["structuredContent"]
-        );
-        assert_eq!(
-            result["isError"],
-            json!(result["structuredContent"].get("error").is_some())
-        );
-        result["structuredContent"].clone()
+    /// Shakes hands in the revision.
+    pub async fn initialize(&mut self, revision: &str) -> Value {
+        let client = json!({ "name": "test", "version": "1" });
+        let params = json!({ "protocolVersion": revision, "capabilities": {}, "clientInfo": client });
+        let (answer, _) = self.ask("initialize", params).await;
+        if answer.get("error").is_none() {
+            self.send(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#)
+                .await;
+        }
+        answer
     }
 
-    /// Closes the input; what is still written until the end.
-    pub async fn end(mut self) -> Vec<String> {
-        self.input.shutdown().await.expect("an open input");
+    /// Calls a tool in the revision without a handshake.
+    pub async fn tool(&mut self, name: &str, arguments: Value) -> Value {
+        let call = modern(json!({ "name": name, "arguments": arguments }));
+        let (answer, _) = self.ask("tools/call", call).await;
+        content(&answer)
+    }
+
+    /// Closes the input; what is still written until the end, and how the process ends.
+    pub async fn end(mut self) -> (Vec<String>, bool) {
+        drop(self.input);
         let mut rest = Vec::new();
         while let Some(line) = self.output.next_line().await.expect("an output") {
             rest.push(line);
         }
-        self.serving.await.expect("no panic").expect("a clean end");
-        rest
+        (rest, self.process.wait().await.expect("an end").success())
     }
+}
+
+/// The content of the answer to a call, which says the same in its text and its structure.
+pub fn content(answer: &Value) -> Value {
+    let result = &answer["result"];
+    let text = result["content"][0]["text"].as_str();
+    let text = text.unwrap_or_else(|| panic!("no text: {answer}"));
+    let content = &result["structuredContent"];
+    assert_eq!(serde_json::from_str::<Value>(text).expect("JSON"), *content);
+    assert_eq!(result["isError"], json!(content.get("error").is_some()));
+    content.clone()
 }
 
 /// A folder for plans, gone with this value.
@@ -154,12 +167,10 @@ impl Drop for Plans {
 
 /// Compares a saved file with what was said of it.
 pub fn check_saved(saved: &Value) {
-    let bytes = std::fs::read(
-        saved["saved_path"]
-            .as_str()
-            .unwrap_or_else(|| panic!("not saved: {saved}")),
-    )
-    .expect("a file");
+    let path = saved["saved_path"]
+        .as_str()
+        .unwrap_or_else(|| panic!("not saved: {saved}"));
+    let bytes = std::fs::read(path).expect("a file");
     assert_eq!(saved["download_size"], bytes.len());
     let hash: String = Sha256::digest(&bytes)
         .iter()
@@ -169,8 +180,7 @@ pub fn check_saved(saved: &Value) {
 }
 
 pub fn modern(mut params: Value) -> Value {
-    params["_meta"] = json!({
-        "io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}
-    });
+    params["_meta"]["io.modelcontextprotocol/protocolVersion"] = "2026-07-28".into();
+    params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = json!({});
     params
 }

@@ -46,12 +46,6 @@ impl Stage {
         balance.parse().expect("a number")
     }
 
-    /// How many rows a table has, perhaps with a condition.
-    pub async fn count(&self, table: &str) -> i64 {
-        let count = self.value(&format!("SELECT count(*)::text FROM {table}"), &[]).await;
-        count.expect("a count").parse().expect("a number")
-    }
-
     /// What must hold at any time: each task has its event, each task of a user its charge, each charge its task, and
     /// no balance has lost anything but its charges.
     pub async fn assert_books_balance(&self, price: i64) {

@@ -1,294 +1,255 @@
-//! `task_download`: the tool that only stdio has, since only here is the server on the user's machine.
+//! `task_download`, the tool that only stdio has: here the server's files can be saved on the user's machine. The demo
+//! saves in the same way.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use rmcp::RoleServer;
+use rmcp::model::{CallToolResult, JsonObject, ProgressNotificationParam};
+use rmcp::object;
+use rmcp::service::RequestContext;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use super::bridge::Bridge;
-use super::message::Request;
-use super::results::ToolAnswer;
-use super::save::{self, Target};
-use super::upstream::Failure;
+use super::client::Client;
+use super::failure::Failure;
+use super::save::{Target, save};
 
 /// The name of the tool.
 pub(super) const NAME: &str = "task_download";
+/// The tool as `tools/list` shows it.
+pub(super) const DEFINITION: &str = include_str!("task_download.json");
 /// What the server's instructions say beside their own words.
 pub(super) const INSTRUCTIONS: &str = " On this connection task_download saves a completed plan on the user's machine \
     and checks it: once state is completed, call it rather than task_file_info, and tell the user the saved_path.";
 
 /// The longest wait for a task's end, in seconds.
 const LONGEST_WAIT: u64 = 3600;
-/// Between two looks at a task: the first, and the longest.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
-/// This many failed looks in a row end the wait.
-const ATTEMPTS: u32 = 5;
+/// Between two looks at a task, at first.
+const PAUSE: Duration = Duration::from_millis(500);
+/// Between two looks of `task_download` at a task, later.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// Failed looks in a row that do not end the wait: a server that is away for a moment is not a reason to give up.
+const FAILURES: u32 = 5;
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Arguments {
     task_id: String,
-    #[serde(default)]
-    artifact: Artifact,
-    #[serde(default)]
-    wait_seconds: u64,
+    artifact: Option<Artifact>,
+    wait_seconds: Option<u64>,
 }
 
-#[derive(Default, Clone, Copy, Deserialize)]
+/// What can be saved of a task.
+#[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Artifact {
-    #[default]
+pub(crate) enum Artifact {
+    /// The plan as a page.
     Report,
+    /// All files of the run.
     Zip,
 }
 
-impl Artifact {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Report => "report",
-            Self::Zip => "zip",
+/// What `task_status` says.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Status {
+    pub(crate) state: String,
+    #[serde(default)]
+    pub(crate) progress_percentage: f64,
+    pub(crate) progress_message: Option<String>,
+}
+
+/// What `task_file_info` says of a file that is ready.
+#[derive(Deserialize)]
+struct FileInfo {
+    download_url: String,
+    content_type: Option<String>,
+    sha256: Option<String>,
+    download_size: Option<u64>,
+}
+
+/// A file of a plan on this machine, as `task_download` describes it.
+#[derive(Serialize)]
+pub(crate) struct Saved {
+    pub(crate) saved_path: PathBuf,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_type: Option<String>,
+    sha256: String,
+    pub(crate) download_size: u64,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    already_saved: bool,
+}
+
+/// Calls the tool.
+pub(super) async fn call(
+    client: &Client,
+    folder: Option<&str>,
+    arguments: Option<JsonObject>,
+    context: &RequestContext<RoleServer>,
+) -> Result<CallToolResult, Failure> {
+    let arguments = parse(arguments)?;
+    // It becomes part of file names.
+    let task = Uuid::try_parse(arguments.task_id.trim()).map_err(|_| {
+        let text = "No task has this task_id. Use the task_id that task_create returned, unchanged.";
+        Failure::new("TASK_NOT_FOUND", text)
+    })?;
+    let folder = find_folder(folder)?;
+    let mut told = -1.0;
+    if let Some(seconds) = arguments.wait_seconds.filter(|seconds| *seconds > 0) {
+        let mut watch = Watch::new(client, task, Duration::from_secs(seconds), LONGEST_PAUSE);
+        while let Some(status) = watch.next().await? {
+            // The protocol wants each value to be greater than the one before.
+            if status.progress_percentage > told {
+                told = status.progress_percentage;
+                tell(context, told, status.progress_message.unwrap_or_default()).await;
+            }
         }
     }
-}
-
-/// The tool as `tools/list` shows it. It has the icon of the others.
-pub(super) fn definition(icons: Option<Value>) -> Value {
-    let mut tool = json!({
-        "name": NAME,
-        "title": "Save the plan",
-        "description": "Saves a finished plan on the user's machine, in the folder PLANEXE_PATH: the HTML report, or \
-            with artifact zip all files of the run. Compares size and sha256, never overwrites a file, and returns \
-            saved_path: give it to the user. Call it once task_status says completed; before that it answers ready: \
-            false, or waits first with wait_seconds. Calling it again finds the file that is there. Free.",
-        "inputSchema": {
-            "type": "object",
-            "additionalProperties": false,
-            "properties": {
-                "task_id": { "type": "string", "description": "The `task_id` that `task_create` returned." },
-                "artifact": {
-                    "type": "string",
-                    "enum": ["report", "zip"],
-                    "default": "report",
-                    "description": "report: the plan as one HTML page. zip: every file of the run.",
-                },
-                "wait_seconds": {
-                    "type": "integer",
-                    "minimum": 0,
-                    "maximum": LONGEST_WAIT,
-                    "default": 0,
-                    "description": "How long to wait for the end of a task that is still being worked on. Only for \
-                        clients that wait that long for an answer; others ask task_status.",
-                },
-            },
-            "required": ["task_id"],
-        },
-        // Nothing is required, because clients check errors against it too.
-        "outputSchema": {
-            "type": "object",
-            "properties": {
-                "saved_path": { "type": "string", "description": "Where the file is, on the user's machine." },
-                "content_type": { "type": "string", "description": "Media type of the file." },
-                "sha256": { "type": "string", "description": "Hex SHA-256 of the file, compared." },
-                "download_size": { "type": "integer", "description": "Size of the file in bytes, compared." },
-                "already_saved": {
-                    "type": "boolean",
-                    "description": "Set when the same file was there before: nothing was written now.",
-                },
-                "ready": { "type": "boolean", "description": "false when there is no file yet; unset otherwise." },
-                "reason": { "type": "string", "description": "Why the file is not there." },
-                "state": { "type": "string", "description": "State of the task, as in `task_status`." },
-                "progress_percentage": { "type": "number", "description": "0 to 100." },
-                "error": {
-                    "type": "object",
-                    "description": "Set when the call failed; nothing else is set then.",
-                    "properties": {
-                        "code": { "type": "string", "description": "Stable code, for programs." },
-                        "message": { "type": "string", "description": "What happened and what to do." },
-                        "details": { "type": "object", "description": "What a program can make use of." },
-                    },
-                    "required": ["code", "message"],
-                },
-            },
-        },
-        "annotations": {
-            "readOnlyHint": false, "destructiveHint": false, "idempotentHint": true, "openWorldHint": false,
-        },
-    });
-    if let (Some(icons), Some(tool)) = (icons, tool.as_object_mut()) {
-        tool.insert("icons".to_owned(), icons);
-    }
-    tool
-}
-
-/// How a call ends that is no success.
-pub(super) enum End {
-    /// In an answer of the server, passed on as it is.
-    Passed(ToolAnswer),
-    /// In an error of our own.
-    Failed(Failure),
-}
-
-impl From<Failure> for End {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
-    }
-}
-
-/// Calls the tool; the server's own envelope around a result of ours.
-pub(super) async fn call(request: &Request, bridge: &Bridge) -> Result<ToolAnswer, End> {
-    let arguments = parse(request.params.arguments.as_ref())?;
-    // It becomes part of file names.
-    let Ok(id) = Uuid::try_parse(arguments.task_id.trim()) else {
-        let text = "No task has this task_id. Use the task_id that task_create returned, unchanged.";
-        return Err(Failure::new("TASK_NOT_FOUND", text).into());
+    let artifact = arguments.artifact.unwrap_or(Artifact::Report);
+    let content = match fetch(client, task, artifact, &folder).await? {
+        Ok(saved) => serde_json::to_value(saved).unwrap_or_default(),
+        Err(not_ready) => return Ok(CallToolResult::structured(not_ready)),
     };
-    let folder = folder(bridge.folder.as_deref())?;
-    let info = json!({ "task_id": id.to_string(), "artifact": arguments.artifact.name() });
-    let mut answer = bridge.call_tool(request, "task_file_info", &info).await?;
-    let mut told = -1.0;
-    if arguments.wait_seconds > 0 && is_on_its_way(&answer) {
-        let end = Instant::now() + Duration::from_secs(arguments.wait_seconds);
-        told = wait(id, end, request, bridge).await?;
-        answer = bridge.call_tool(request, "task_file_info", &info).await?;
+    if told < 100.0 {
+        tell(context, 100.0, "The plan is saved.".to_owned()).await;
     }
-    let word = |name: &str| answer.content.get(name).and_then(Value::as_str).map(ToOwned::to_owned);
-    let Some(url) = word("download_url") else {
-        return Err(End::Passed(answer));
+    Ok(CallToolResult::structured(content))
+}
+
+/// Tells the client how far the request is, if it wants to know.
+async fn tell(context: &RequestContext<RoleServer>, percentage: f64, message: String) {
+    if let Some(token) = context.meta.get_progress_token() {
+        let progress = ProgressNotificationParam::new(token, percentage);
+        let progress = progress.with_total(100.0).with_message(message);
+        // A client that has gone needs no progress.
+        _ = context.peer.notify_progress(progress).await;
+    }
+}
+
+/// Saves an artifact of a task in a folder, unless it is there already. The inner error is what the server says of a
+/// file that is not ready.
+///
+/// # Errors
+/// When the server cannot be asked, or the file cannot be saved as announced.
+pub(crate) async fn fetch(
+    client: &Client,
+    task: Uuid,
+    artifact: Artifact,
+    folder: &Path,
+) -> Result<Result<Saved, Value>, Failure> {
+    let (artifact, stem, end) = match artifact {
+        Artifact::Report => ("report", format!("{task}-030-report"), ".html"),
+        Artifact::Zip => ("zip", task.to_string(), ".zip"),
     };
-    // Also where the plan was there before anybody looked.
-    if let Some(token) = request.params.progress_token().filter(|_| told < 100.0) {
-        bridge.progress(&token, 100.0, "Saving the plan.").await;
-    }
-    let size = answer.content.get("download_size").and_then(Value::as_u64);
-    let (Some(sha256), Some(size)) = (word("sha256"), size) else {
+    let arguments = object!({ "task_id": task.to_string(), "artifact": artifact });
+    let info: Value = client.tool("task_file_info", arguments).await?;
+    let Ok(file) = FileInfo::deserialize(&info) else {
+        return Ok(Err(info));
+    };
+    let (Some(sha256), Some(size)) = (file.sha256, file.download_size) else {
         let text = "The server does not say size and SHA-256 of the file, so that it cannot be checked. Nothing was \
             saved: open the download_url of task_file_info instead.";
-        return Err(Failure::new("DOWNLOAD_UNCHECKED", text).into());
-    };
-    let (stem, end) = match arguments.artifact {
-        Artifact::Report => (format!("{id}-030-report"), ".html"),
-        Artifact::Zip => (id.to_string(), ".zip"),
+        return Err(Failure::new("DOWNLOAD_UNCHECKED", text));
     };
     let target = Target {
-        folder,
+        folder: folder.to_owned(),
         stem,
         end,
         size,
         sha256: sha256.to_ascii_lowercase(),
     };
-    let there = tokio::task::spawn_blocking({
-        let target = target.clone();
-        move || target.find()
-    });
-    let (path, already) = match there.await.ok().flatten() {
-        Some(path) => (path, true),
-        None => save::save(bridge.get(&url).await?, target.clone()).await?,
-    };
-    let mut saved = json!({
-        "saved_path": path.to_string_lossy(),
-        "content_type": word("content_type"),
-        "sha256": target.sha256,
-        "download_size": size,
-    });
-    if let Some(saved) = saved.as_object_mut() {
-        saved.retain(|_, value| !value.is_null());
-        if already {
-            saved.insert("already_saved".to_owned(), true.into());
-        }
-    }
-    Ok(answer.with(saved))
+    let (saved_path, already_saved) = save(client, &file.download_url, &target).await?;
+    Ok(Ok(Saved {
+        saved_path,
+        content_type: file.content_type,
+        sha256: target.sha256,
+        download_size: size,
+        already_saved,
+    }))
 }
 
-/// Reads the arguments, and says of a wrong one what it must be.
-fn parse(arguments: Option<&Value>) -> Result<Arguments, Failure> {
-    let wrong = |text: &str| Err(Failure::new("INVALID_ARGUMENT", text));
-    let mut arguments: Map<String, Value> = match arguments {
-        None | Some(Value::Null) => Map::new(),
-        Some(Value::Object(arguments)) => arguments.clone(),
-        Some(_) => return wrong("The arguments must be an object."),
+/// Reads the arguments, and says what is wrong with them.
+fn parse(arguments: Option<JsonObject>) -> Result<Arguments, Failure> {
+    let arguments = serde_json::from_value::<Arguments>(arguments.unwrap_or_default().into());
+    let why = match arguments {
+        Ok(arguments) if arguments.wait_seconds.is_none_or(|seconds| seconds <= LONGEST_WAIT) => return Ok(arguments),
+        Ok(_) => "wait_seconds is too large".to_owned(),
+        Err(error) => error.to_string(),
     };
-    // Models write null for what they leave out.
-    arguments.retain(|_, value| !value.is_null());
-    for (name, value) in &arguments {
-        let text = match name.as_str() {
-            "task_id" if !value.is_string() => "task_id must be a string.",
-            "artifact" if value != "report" && value != "zip" => "artifact must be one of \"report\", \"zip\".",
-            "wait_seconds" if value.as_u64().is_none_or(|seconds| seconds > LONGEST_WAIT) => {
-                "wait_seconds must be a whole number from 0 to 3600."
-            }
-            "task_id" | "artifact" | "wait_seconds" => continue,
-            _ => "One argument is unknown: allowed are artifact, task_id, wait_seconds.",
-        };
-        return wrong(text);
-    }
-    if !arguments.contains_key("task_id") {
-        return wrong("task_id is missing: it is required.");
-    }
-    serde_json::from_value(Value::Object(arguments))
-        .map_err(|error| Failure::new("INVALID_ARGUMENT", format!("The arguments do not fit: {error}.")))
+    let text = format!(
+        "The arguments do not fit: {why}. task_download takes task_id, a string; artifact, \"report\" or \"zip\"; and \
+         wait_seconds, a whole number from 0 to {LONGEST_WAIT}."
+    );
+    Err(Failure::new("INVALID_ARGUMENT", text))
 }
 
 /// The folder for plans.
-fn folder(configured: Option<&str>) -> Result<PathBuf, Failure> {
+fn find_folder(configured: Option<&str>) -> Result<PathBuf, Failure> {
     let advice = "in the environment that your client starts planexe-local with (\"env\" in most configurations), as \
         the full path of a folder that exists, and restart the client";
     let Some(configured) = configured.map(str::trim).filter(|path| !path.is_empty()) else {
         let text = format!("There is no folder to save to. Ask the user to set PLANEXE_PATH {advice}.");
         return Err(Failure::new("PLANEXE_PATH_UNSET", text));
     };
-    match std::fs::canonicalize(configured) {
-        Ok(folder) if folder.is_dir() => Ok(folder),
-        _ => {
-            let text = format!("PLANEXE_PATH is {configured:?}, which is no folder. Ask the user to set it {advice}.");
-            Err(Failure::new("PLANEXE_PATH_NO_FOLDER", text))
+    std::fs::canonicalize(configured)
+        .ok()
+        .filter(|folder| folder.is_dir())
+        .ok_or_else(|| {
+            let text =
+                format!("PLANEXE_PATH is {configured:?}, which is not a folder. Ask the user to set it {advice}.");
+            Failure::new("PLANEXE_PATH_NO_FOLDER", text)
+        })
+}
+
+/// Looks at a task again and again.
+pub(crate) struct Watch<'a> {
+    client: &'a Client,
+    task: Uuid,
+    end: Instant,
+    /// Before the next look.
+    pause: Duration,
+    longest_pause: Duration,
+    /// Failed looks that do not end the wait.
+    tolerance: u32,
+    is_over: bool,
+}
+
+impl<'a> Watch<'a> {
+    pub(crate) fn new(client: &'a Client, task: Uuid, limit: Duration, longest_pause: Duration) -> Self {
+        Self {
+            client,
+            task,
+            end: Instant::now() + limit,
+            pause: Duration::ZERO,
+            longest_pause,
+            tolerance: 0,
+            is_over: false,
         }
     }
-}
 
-/// Whether there is no file, but one is being made.
-fn is_on_its_way(answer: &ToolAnswer) -> bool {
-    let state = answer.content.get("state").and_then(Value::as_str);
-    !answer.is_error && !answer.content.contains_key("download_url") && !state.is_some_and(is_final)
-}
-
-fn is_final(state: &str) -> bool {
-    matches!(state, "stopping" | "stopped" | "completed" | "failed")
-}
-
-/// Waits until the task has ended or the time is over, and tells the client how far it is; the last percentage told.
-async fn wait(id: Uuid, end: Instant, request: &Request, bridge: &Bridge) -> Result<f64, End> {
-    let token = request.params.progress_token();
-    let (mut pause, mut told, mut failures) = (PAUSES.0, -1.0, 0);
-    loop {
-        let status = bridge
-            .call_tool(request, "task_status", &json!({ "task_id": id.to_string() }))
-            .await;
-        match status {
-            Ok(status) if !status.is_error => {
-                failures = 0;
-                let word = |name: &str| status.content.get(name).and_then(Value::as_str).unwrap_or_default();
-                let percentage = status.content.get("progress_percentage").and_then(Value::as_f64);
-                // The protocol wants each value to be greater than the one before.
-                if let (Some(token), Some(percentage)) = (&token, percentage.filter(|now| *now > told)) {
-                    told = percentage;
-                    bridge.progress(token, percentage, word("progress_message")).await;
+    /// The next look; `None` when the last one saw the task's end, or when the time is over.
+    ///
+    /// # Errors
+    /// When the first look fails, or later [`FAILURES`] and one more in a row.
+    pub(crate) async fn next(&mut self) -> Result<Option<Status>, Failure> {
+        while !self.is_over {
+            sleep(self.pause).await;
+            let left = self.end.saturating_duration_since(Instant::now());
+            self.pause = self.pause.mul_f32(1.5).clamp(PAUSE, self.longest_pause).min(left);
+            self.is_over = left.is_zero();
+            let arguments = object!({ "task_id": self.task.to_string() });
+            match self.client.tool::<Status>("task_status", arguments).await {
+                Ok(status) => {
+                    self.tolerance = FAILURES;
+                    self.is_over |= matches!(&*status.state, "stopping" | "stopped" | "completed" | "failed");
+                    return Ok(Some(status));
                 }
-                if is_final(word("state")) {
-                    return Ok(told);
-                }
+                Err(failure) if self.tolerance == 0 => return Err(failure),
+                Err(_) => self.tolerance -= 1,
             }
-            // A server that is away for a moment is no reason to give up a wait of many minutes.
-            _ if failures < ATTEMPTS => failures += 1,
-            Ok(status) => return Err(End::Passed(status)),
-            Err(end) => return Err(end),
         }
-        let left = end.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Ok(told);
-        }
-        sleep(pause.min(left)).await;
-        pause = pause.mul_f32(1.5).min(PAUSES.1);
+        Ok(None)
     }
 }

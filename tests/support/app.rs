@@ -1,64 +1,69 @@
-//! The stage of a test: a database, a worker and a host of its own, and the words to use them.
+//! The application of a test: a database, a worker, and a process of its own that serves it.
 
 use std::{
     collections::BTreeMap,
+    ffi::{OsStr, OsString},
+    io,
     net::SocketAddr,
+    os::unix::ffi::OsStrExt as _,
     path::PathBuf,
     sync::{
-        Arc, Mutex,
-        atomic::{AtomicU32, Ordering},
+        LazyLock,
+        atomic::{AtomicU32, Ordering::Relaxed},
     },
     time::Duration,
 };
 
 use bytes::Bytes;
-use http::{Method, Request, Response};
-use http_body_util::{BodyExt as _, Full};
+use futures::stream;
+use http::{Method, Request, Response, Uri, header::CONTENT_LENGTH};
+use http_body::Frame;
+use http_body_util::{BodyExt as _, Full, StreamBody, combinators::UnsyncBoxBody};
+use hyper_util::{
+    client::legacy::{Client, Error, connect::HttpConnector},
+    rt::TokioExecutor,
+};
 use planexe_local::{
     cluster::Cluster,
-    host::{Body, Environment, Host, HostOptions, Output, Reuse, VariableFault},
     worker::{Worker, WorkerOptions},
 };
 use serde_json::{Value, json};
 use tokio_postgres::{
-    Client, NoTls, Row,
+    NoTls, Row,
     types::{ToSql, Type},
 };
 
-use super::{cluster, component, manifest};
+use super::{
+    cluster, eventually,
+    process::{Process, runtime_config},
+};
 
-/// Sets a stage up.
-pub struct StageBuilder {
-    environment: BTreeMap<String, String>,
-    variable_faults: BTreeMap<String, VariableFault>,
-    reuse: Reuse,
+/// The body of a request or response. It streams.
+pub type Body = UnsyncBoxBody<Bytes, io::Error>;
+
+/// Sends each request on a connection of its own.
+static CLIENT: LazyLock<Client<HttpConnector, Body>> = LazyLock::new(|| {
+    let mut connector = HttpConnector::new();
+    // What a test does not read stays with the server.
+    connector.set_recv_buffer_size(Some(64 * 1024));
+    Client::builder(TokioExecutor::new())
+        .pool_max_idle_per_host(0)
+        .build(connector)
+});
+
+/// Starts an application.
+pub struct AppBuilder {
+    settings: BTreeMap<String, OsString>,
+    runtime_config: PathBuf,
+    options: Vec<String>,
     working: bool,
     serve: Option<PathBuf>,
-    postgres_port: Option<u16>,
 }
 
-impl StageBuilder {
-    /// The port at which the component finds Postgres: that of a proxy.
-    pub fn postgres_at(mut self, port: u16) -> Self {
-        self.postgres_port = Some(port);
-        self
-    }
-
+impl AppBuilder {
     /// Users have keys; the operator's is `secret`.
     pub fn with_users(self) -> Self {
         self.with_key().set("PLANEXE_MCP_REQUIRE_USER_KEY", "true")
-    }
-
-    /// An environment variable, as an operator sets it.
-    pub fn set(mut self, name: &str, value: &str) -> Self {
-        self.environment.insert(name.to_owned(), value.to_owned());
-        self
-    }
-
-    /// A variable that the component cannot read.
-    pub fn faulty(mut self, variable: &str, fault: VariableFault) -> Self {
-        self.variable_faults.insert(variable.to_owned(), fault);
-        self
     }
 
     /// The API key `secret`.
@@ -66,9 +71,28 @@ impl StageBuilder {
         self.set("PLANEXE_MCP_API_KEY", "secret")
     }
 
+    /// An environment variable, as an operator sets it.
+    pub fn set(mut self, name: &str, value: &str) -> Self {
+        self.settings.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// An environment variable that cannot be read: its value is no Unicode.
+    pub fn set_unreadable(mut self, name: &str) -> Self {
+        self.settings
+            .insert(name.to_owned(), OsStr::from_bytes(&[0xFF]).to_owned());
+        self
+    }
+
+    /// Another runtime configuration than that of the project.
+    pub fn runtime_config(mut self, file: PathBuf) -> Self {
+        self.runtime_config = file;
+        self
+    }
+
     /// A new instance for each request.
     pub fn without_reuse(mut self) -> Self {
-        self.reuse.max_requests = 1;
+        self.options = ["--max-instance-reuse-count", "1"].map(str::to_owned).to_vec();
         self
     }
 
@@ -78,25 +102,23 @@ impl StageBuilder {
         self
     }
 
-    /// The worker hands out a real run in place of a sample.
+    /// The worker serves a real run in place of a sample.
     pub fn serving(mut self, run: PathBuf) -> Self {
         self.serve = Some(run);
         self
     }
 
-    /// The stage, ready for requests.
-    pub async fn build(self) -> Stage {
+    /// Starts it.
+    pub async fn build(self) -> TestApp {
         self.on(cluster().await).await
     }
 
-    /// The stage with its database in a cluster of the test's own.
-    pub async fn on(mut self, cluster: &Cluster) -> Stage {
+    /// Starts it with its database in this cluster.
+    pub async fn on(mut self, cluster: &Cluster) -> TestApp {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let database = format!("test_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
-        cluster
-            .create_database(&database, Some("planexe_template"))
-            .await
-            .expect("a database");
+        let database = format!("test_{}", NUMBER.fetch_add(1, Relaxed));
+        let created = cluster.create_database(&database, Some("planexe_template")).await;
+        created.expect("a database");
         let url = cluster.url(&database);
         let mut options = WorkerOptions::new(&url);
         options.step = Duration::from_millis(5);
@@ -106,88 +128,106 @@ impl StageBuilder {
         let worker = Worker::start(options).await.expect("a worker");
         for (name, value) in [
             ("PLANEXE_POSTGRES_HOST", "127.0.0.1"),
-            (
-                "PLANEXE_POSTGRES_PORT",
-                &self.postgres_port.unwrap_or(cluster.port()).to_string(),
-            ),
+            ("PLANEXE_POSTGRES_PORT", &cluster.port().to_string()),
             ("PLANEXE_POSTGRES_DB", &database),
             ("PLANEXE_WORKER_PLAN_URL", &worker.url()),
             // Most tests create the same prompt more than once.
             ("PLANEXE_MCP_REPEAT_WINDOW_SECONDS", "0"),
         ] {
-            self.environment
-                .entry(name.to_owned())
-                .or_insert_with(|| value.to_owned());
+            self.settings.entry(name.to_owned()).or_insert_with(|| value.into());
         }
-        let log = Arc::new(Mutex::new(Vec::new()));
-        let options = HostOptions {
-            environment: Environment::Fixed(self.environment),
-            variable_faults: self.variable_faults,
-            reuse: self.reuse,
-            stderr: Output::Capture(Arc::clone(&log)),
-            ..HostOptions::default()
-        };
-        let host = Host::new(component(), manifest(), options).expect("a host");
-        let (client, connection) = tokio_postgres::connect(&url, NoTls).await.expect("a connection");
-        tokio::spawn(connection);
-        Stage {
-            host,
+        let start = move || Process::start(&self.settings, &self.runtime_config, &self.options);
+        let process = tokio::task::spawn_blocking(start).await.expect("a process");
+        TestApp {
             worker,
-            client,
+            process,
+            client: connect(&url).await.expect("a connection"),
             database,
-            log,
+            url,
+            empty_500: AtomicU32::new(0),
         }
     }
 }
 
-/// A running application for one test.
-pub struct Stage {
-    /// The host.
-    pub host: Host,
+async fn connect(url: &str) -> Option<tokio_postgres::Client> {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.ok()?;
+    tokio::spawn(connection);
+    Some(client)
+}
+
+/// A running application. At its end it must not have trapped.
+pub struct TestApp {
     /// The worker.
     pub worker: Worker,
-    client: Client,
+    /// The process that serves it.
+    pub process: Process,
+    client: tokio_postgres::Client,
     database: String,
-    log: Arc<Mutex<Vec<u8>>>,
+    url: String,
+    /// Responses with status 500 and no body: the host's own, after a trap.
+    empty_500: AtomicU32,
 }
 
-impl Stage {
-    /// A stage with the default settings.
-    pub fn builder() -> StageBuilder {
-        StageBuilder {
-            environment: BTreeMap::new(),
-            variable_faults: BTreeMap::new(),
-            reuse: Reuse::default(),
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        self.process.kill();
+        if !std::thread::panicking() {
+            let empty = self.empty_500.load(Relaxed);
+            assert!(
+                empty == 0,
+                "{empty} responses have status 500 and no body: {}",
+                self.log()
+            );
+            assert_eq!(self.process.crash(), None, "the component or the host has failed");
+        }
+    }
+}
+
+impl TestApp {
+    /// With the default settings.
+    pub fn builder() -> AppBuilder {
+        AppBuilder {
+            settings: BTreeMap::new(),
+            runtime_config: runtime_config(),
+            options: Vec::new(),
             working: false,
             serve: None,
-            postgres_port: None,
         }
     }
 
-    /// Sends a request and reads the whole answer.
+    /// Where it serves.
+    pub fn address(&self) -> SocketAddr {
+        self.process.address()
+    }
+
+    /// Sends a request and reads the whole response.
     pub async fn send(&self, request: Request<Bytes>) -> Answer {
-        let is_head = request.method() == Method::HEAD;
-        let (parts, body) = self.begin(request).await.into_parts();
-        if is_head {
-            // A server sends no body here, whatever the header says of its length.
-            return Answer {
-                parts,
-                body: Ok(Bytes::new()),
-            };
-        }
-        let body = body
-            .collect()
-            .await
-            .map(|body| body.to_bytes())
-            .map_err(|error| error.to_string());
-        Answer { parts, body }
+        self.try_send(request).await.expect("a response")
     }
 
-    /// Sends a request and returns as soon as the answer begins.
+    /// The same where the connection may break before the response.
+    pub async fn try_send(&self, request: Request<Bytes>) -> Result<Answer, Error> {
+        let (parts, body) = self.try_begin(streamed(request)).await?.into_parts();
+        let body = body.collect().await.map(|body| body.to_bytes());
+        if parts.status == 500 && body.as_ref().is_ok_and(Bytes::is_empty) {
+            self.empty_500.fetch_add(1, Relaxed);
+        }
+        let body = body.map_err(|error| error.to_string());
+        Ok(Answer { parts, body })
+    }
+
+    /// Sends a request and returns as soon as the response begins.
     pub async fn begin(&self, request: Request<Bytes>) -> Response<Body> {
-        let client = SocketAddr::from(([127, 0, 0, 1], 50_000));
-        let request = request.map(|bytes| Full::new(bytes).map_err(|never| match never {}).boxed_unsync());
-        self.host.handle(client, request).await
+        self.try_begin(streamed(request)).await.expect("a response")
+    }
+
+    /// The same with any body, where the connection may break before the response.
+    pub async fn try_begin(&self, mut request: Request<Body>) -> Result<Response<Body>, Error> {
+        let path = request.uri().path_and_query().expect("a path").clone();
+        let uri = Uri::builder().scheme("http").authority(self.address().to_string());
+        *request.uri_mut() = uri.path_and_query(path).build().expect("a URI");
+        let response = CLIENT.request(request).await?;
+        Ok(response.map(|body| body.map_err(io::Error::other).boxed_unsync()))
     }
 
     /// `GET` without a key.
@@ -229,23 +269,18 @@ impl Stage {
     /// Creates a task; its id.
     pub async fn create(&self, prompt: &str) -> String {
         let created = self.tool("task_create", json!({ "prompt": prompt })).await;
-        created["task_id"]
-            .as_str()
-            .unwrap_or_else(|| panic!("no task: {created}"))
-            .to_owned()
+        let id = created["task_id"].as_str();
+        id.unwrap_or_else(|| panic!("no task: {created}")).to_owned()
     }
 
     /// Waits until a task is in one of these database states.
     pub async fn wait_for(&self, id: &str, states: &[&str]) {
-        loop {
-            let state = self
-                .value("SELECT state::text FROM task_item WHERE id = $1::text::uuid", &[&id])
-                .await;
-            if states.iter().any(|wanted| state.as_deref() == Some(*wanted)) {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        let query = "SELECT state::text FROM task_item WHERE id = $1::text::uuid";
+        let is_reached = async || {
+            let state = self.value(query, &[&id]).await;
+            states.iter().any(|wanted| state.as_deref() == Some(*wanted))
+        };
+        eventually("the state of the task", is_reached).await;
     }
 
     /// A completed task that is not stored: the worker still has its files.
@@ -294,12 +329,15 @@ impl Stage {
         .await;
     }
 
+    /// One more connection to the database; none while it takes no more.
+    pub async fn connect(&self) -> Option<tokio_postgres::Client> {
+        connect(&self.url).await
+    }
+
     /// Runs statements that return nothing.
     pub async fn execute(&self, statement: &str, parameters: &[&(dyn ToSql + Sync)]) -> u64 {
-        self.client
-            .execute(statement, parameters)
-            .await
-            .expect("a valid statement")
+        let done = self.client.execute(statement, parameters).await;
+        done.expect("a valid statement")
     }
 
     /// The types of a statement's parameters.
@@ -316,11 +354,8 @@ impl Stage {
 
     /// The one text value of a query.
     pub async fn value(&self, statement: &str, parameters: &[&(dyn ToSql + Sync)]) -> Option<String> {
-        self.client
-            .query_one(statement, parameters)
-            .await
-            .expect("one row")
-            .get(0)
+        let row = self.client.query_one(statement, parameters).await;
+        row.expect("one row").get(0)
     }
 
     /// The rows of a query as a JSON array of objects.
@@ -329,9 +364,24 @@ impl Stage {
         serde_json::from_str(&self.value(&statement, &[]).await.expect("JSON")).expect("JSON")
     }
 
-    /// Forgets what has been written to the log.
-    pub fn forget_log(&self) {
-        *self.log.lock().expect("the log") = Vec::new();
+    /// How many rows a table has, perhaps with a condition.
+    pub async fn count(&self, table: &str) -> i64 {
+        let count = self.value(&format!("SELECT count(*)::text FROM {table}"), &[]).await;
+        count.expect("a count").parse().expect("a number")
+    }
+
+    /// How many connections the component has to the database, in these states of `pg_stat_activity`.
+    pub async fn connections(&self, condition: &str) -> i64 {
+        let connections = "pg_stat_activity WHERE datname = current_database() AND application_name = 'planexe-mcp'";
+        self.count(&format!("{connections} AND {condition}")).await
+    }
+
+    /// Waits until no statement of the component runs any more.
+    pub async fn until_idle(&self) {
+        eventually("all connections idle", async || {
+            self.connections("state <> 'idle'").await == 0
+        })
+        .await;
     }
 
     /// The name of the database.
@@ -339,9 +389,38 @@ impl Stage {
         &self.database
     }
 
-    /// What the component has written to its log.
+    /// What the component and its host have written to standard error.
     pub fn log(&self) -> String {
-        String::from_utf8_lossy(&self.log.lock().expect("the log")).into_owned()
+        self.process.log()
+    }
+
+    /// The log of the component, once it has so many lines. The line of a streamed response comes after its last byte.
+    pub async fn log_lines(&self, count: usize) -> Vec<Value> {
+        let lines = || {
+            self.log()
+                .lines()
+                .filter(|line| line.starts_with('{'))
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
+        eventually("the lines of the log", async || lines().len() >= count).await;
+        let lines = lines().into_iter();
+        lines
+            .map(|line| serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}")))
+            .collect()
+    }
+
+    /// The line of the log about a request.
+    pub async fn log_of(&self, answer: &Answer) -> Value {
+        let id = json!(answer.header("x-request-id"));
+        let mut count = 1;
+        loop {
+            let lines = self.log_lines(count).await;
+            count = lines.len() + 1;
+            if let Some(line) = lines.into_iter().find(|line| line["request_id"] == id) {
+                return line;
+            }
+        }
     }
 }
 
@@ -353,12 +432,21 @@ pub fn tool_call(key: &str, name: &str, arguments: &Value) -> Request<Bytes> {
     request(Method::POST, "/mcp", &headers, body.to_string().into())
 }
 
+/// The request as it is sent: in chunks where no length is announced.
+fn streamed(request: Request<Bytes>) -> Request<Body> {
+    let has_length = request.headers().contains_key(CONTENT_LENGTH);
+    request.map(|bytes| {
+        if has_length || bytes.is_empty() {
+            return Full::new(bytes).map_err(|never| match never {}).boxed_unsync();
+        }
+        StreamBody::new(stream::iter([Ok(Frame::data(bytes))])).boxed_unsync()
+    })
+}
+
 /// A request.
 pub fn request(method: Method, path: &str, headers: &[(&str, &str)], body: Bytes) -> Request<Bytes> {
-    let mut request = Request::builder()
-        .method(method)
-        .uri(path)
-        .header("host", "test.local:3000");
+    let mut request = Request::builder().method(method).uri(path);
+    request = request.header("host", "test.local:3000");
     if !body.is_empty() {
         request = request.header("content-length", body.len());
     }
@@ -368,7 +456,7 @@ pub fn request(method: Method, path: &str, headers: &[(&str, &str)], body: Bytes
     request.body(body).expect("a valid request")
 }
 
-/// An answer, read whole.
+/// A response, read whole.
 pub struct Answer {
     parts: http::response::Parts,
     /// The bytes, or why they ended early.
@@ -383,10 +471,8 @@ impl Answer {
 
     /// A header's value, blank when it is absent.
     pub fn header(&self, name: &str) -> &str {
-        self.parts
-            .headers
-            .get(name)
-            .map_or("", |value| value.to_str().expect("ASCII"))
+        let value = self.parts.headers.get(name);
+        value.map_or("", |value| value.to_str().expect("ASCII"))
     }
 
     /// Whether a header is there.

@@ -1,4 +1,5 @@
 //! The program `planexe-local` with the settings of a project: `.env`, blank variables, and what Spin gets of them.
+#![cfg(test)]
 
 use std::fs::{create_dir_all, read_to_string, write};
 use std::io::{Read as _, Write as _};
@@ -23,7 +24,7 @@ fn project(name: &str, dotenv: &str) -> PathBuf {
     create_dir_all(folder.join("target")).unwrap();
     write(
         folder.join("runtime-config.toml"),
-        include_str!("../../../runtime-config.toml"),
+        include_str!("../../runtime-config.toml"),
     )
     .unwrap();
     write(folder.join(".env"), dotenv).unwrap();
