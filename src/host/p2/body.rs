@@ -63,7 +63,7 @@ impl http_body::Body for Body {
     }
 }
 
-/// What the host says of an error of a stream.
+/// What the host says of an error of a stream; where it says nothing, the body broke off.
 fn code(error: &IoError) -> ErrorCode {
-    http_error_code(error).unwrap_or(ErrorCode::InternalError(None))
+    http_error_code(error).unwrap_or(ErrorCode::HttpProtocolError)
 }
