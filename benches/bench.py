@@ -64,6 +64,9 @@ def parse():
     parser.add_argument("--completed", metavar="TASK_ID", help="a completed task of those servers")
     parser.add_argument("--running", metavar="TASK_ID", help="a running task of those servers")
     parser.add_argument("--beside", action="store_true", help="measure our server and the floor beside those servers")
+    parser.add_argument(
+        "--wasi", choices=stage.COMPONENTS, default="0.3", help="which component to measure [default: 0.3, as the floor]"
+    )
     parser.add_argument("--connections", default="1,16,64", help="how many at once [default: 1,16,64]")
     parser.add_argument("--seconds", type=int, default=2, help="of each measurement [default: 2]")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each target [default: 5]")
@@ -81,6 +84,7 @@ def parse():
     options.only = set(options.only.split(",")) if options.only else names
     if not options.only <= names:
         parser.error(f"there is no operation {', '.join(options.only - names)}: choose from {', '.join(sorted(names))}")
+    stage.wasi = options.wasi
     options.connections = [int(number) for number in options.connections.split(",")]
     return options
 

@@ -57,8 +57,6 @@ def write(result, folder, chart_folder):
         target.mkdir(parents=True, exist_ok=True)
         if result.get("operations"):
             charts.append(operations_chart(result["operations"], target / "bench.svg"))
-        if result.get("growth"):
-            charts.append(growth_chart(result["growth"], target / "growth.svg"))
     print(f"bench: all figures are in {path}, charts in {', '.join(map(str, charts)) or 'none'}")
 
 
@@ -100,26 +98,6 @@ def operations_chart(rows, path):
     axes.set_xlabel(f"requests a second, {middle} connections (logarithmic)")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, 1.08), ncols=len(names))
-    return save(plt, figure, path)
-
-
-def growth_chart(plots, path):
-    """How cost grows: one plot for each thing that can become large."""
-    plt = pyplot()
-    figure, grid = plt.subplots(2, 2, figsize=(9, 6.5))
-    for axes, plot in zip(grid.flat, plots):
-        for number, (name, values) in enumerate(plot["lines"].items()):
-            axes.plot(plot["x"], values, marker="o", markersize=3, label=name, color=COLOURS[number % len(COLOURS)])
-        axes.set_xscale("log")
-        axes.set_yscale("log" if plot.get("log") else "linear")
-        if not plot.get("log"):
-            axes.set_ylim(bottom=0)
-        axes.set_title(plot["title"], fontsize=9)
-        axes.set_xlabel(plot["xlabel"])
-        axes.set_ylabel(plot["ylabel"])
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, fontsize=8)
-    figure.tight_layout()
     return save(plt, figure, path)
 
 

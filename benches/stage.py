@@ -20,6 +20,10 @@ import workload
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 HOST = ROOT / "target" / "host" / "planexe-local"
 KEY = "benchmark-key"
+# The component of each generation of WASI: its manifest, and its folder below target/wasm32-wasip2.
+COMPONENTS = {"0.2": ("spin.toml", "release"), "0.3": ("spin-p3.toml", "p3")}
+# The generation that is measured; bench.py sets it.
+wasi = "0.3"
 IDS = {
     "running": "10000000-0000-4000-8000-000000000001",
     "completed": "10000000-0000-4000-8000-000000000002",
@@ -188,10 +192,11 @@ class Stage:
 def link_project(folder):
     """A folder of the project's own files, so that the database of scripts/up is left alone."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("spin.toml", "runtime-config.toml", "prompts", "pages", "target"):
+    manifest, _ = COMPONENTS[wasi]
+    for name, source in [("spin.toml", manifest), *((name, name) for name in ("runtime-config.toml", "assets", "target"))]:
         link = folder / name
-        if not link.is_symlink():
-            link.symlink_to(ROOT / name)
+        link.unlink(missing_ok=True)
+        link.symlink_to(ROOT / source)
 
 
 def psql():

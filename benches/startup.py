@@ -47,8 +47,9 @@ def own_target(project):
     stage.link_project(project)
     target = project / "target"
     target.unlink()
-    (target / "wasm32-wasip2/release").mkdir(parents=True, exist_ok=True)
-    shutil.copy(stage.ROOT / "target/wasm32-wasip2/release/planexe_mcp.wasm", target / "wasm32-wasip2/release")
+    built = f"wasm32-wasip2/{stage.COMPONENTS[stage.wasi][1]}"
+    (target / built).mkdir(parents=True, exist_ok=True)
+    shutil.copy(stage.ROOT / "target" / built / "planexe_mcp.wasm", target / built)
 
 
 def once(local, name, project):

@@ -78,8 +78,8 @@ OPERATIONS = [
 ]
 
 
-def statement(*names):
-    return "".join((SQL / f"{name}.sql").read_text() for name in names)
+def statement(name):
+    return (SQL / f"{name}.sql").read_text()
 
 
 def floor(operation, stage):
@@ -90,18 +90,18 @@ def floor(operation, stage):
     event = {"sql": statement("find_event"), "parameters": [{"text": task_id}]}
     if operation.name == "task_create":
         parameters = ["new_id", "body", {"text": "ping_llm"}, "null", {"int": 1}, "null", {"float": 180.0}]
-        parameters += [{"text": "dev-api-key-secret"}, "null", {"text": "ping"}]
+        parameters += [{"text": "dev-api-key-secret"}, {"text": "ping"}]
         return {"statements": [{"sql": statement("create_task"), "parameters": parameters}]}
     if operation.name == "status_running":
-        status = {"sql": statement("caller", "find_status"), "parameters": [*asked, {"int": DIRECTORY}]}
+        status = {"sql": statement("find_status"), "parameters": [*asked, {"int": DIRECTORY}]}
         return {"statements": [status, event], "get": f"{stage.worker_url}/runs/{task_id}/files"}
     if operation.name == "status_completed":
         parameters = [*asked, {"int": DIRECTORY}]
-        return {"statements": [{"sql": statement("caller", "find_status"), "parameters": parameters}, event]}
+        return {"statements": [{"sql": statement("find_status"), "parameters": parameters}, event]}
     if operation.name in ("file_info", "report", "zip"):
         artifact = "zip" if operation.name == "zip" else "report"
         parameters = [*asked, {"text": artifact}, {"int": DIRECTORY}]
-        work = {"statements": [{"sql": statement("caller", "find_artifact"), "parameters": parameters}]}
+        work = {"statements": [{"sql": statement("find_artifact"), "parameters": parameters}]}
         if operation.name != "file_info":
             work["statements"].append(event)
             work["pieces"] = {

@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn our_catalogue_holds_five_prompts_worth_imitating() {
-        let examples = parse(include_str!("../prompts/prompts.jsonl")).expect("valid");
+        let examples = parse(include_str!("../assets/prompts/prompts.jsonl")).expect("valid");
         assert_eq!(examples.len(), 5);
         for prompt in examples {
             let words = prompt.split_whitespace().count();

@@ -252,9 +252,19 @@ pub fn optional_text(value: Option<impl Into<String>>) -> Parameter {
     value.map_or(Parameter::Null, text)
 }
 
+/// What to do where Spin does not trust the certificate that Postgres shows.
+pub const UNTRUSTED: &str = "Postgres offers TLS with a certificate that is not trusted here: install its authority on \
+    the machine of Spin, or end SQLALCHEMY_DATABASE_URI with ?sslmode=disable";
+
+/// Whether the host's text says that the certificate of Postgres does not hold.
+fn is_untrusted(text: &str) -> bool {
+    text.to_ascii_lowercase().contains("certificate")
+}
+
 /// What the host or Postgres reports. The texts are kept for the log only: they may carry host names.
 fn error(refusal: Refusal) -> Error {
     match refusal {
+        Refusal::Unconnected(text) if is_untrusted(&text) => Error::DatabaseUnavailable(format!("{UNTRUSTED}: {text}")),
         Refusal::Unconnected(text) => Error::DatabaseUnavailable(text),
         Refusal::State(code, message) if is_passing(&code) => Error::DatabaseUnavailable(format!("{code}: {message}")),
         // Which tables are missing is asked afterwards: the text of Postgres depends on its language.

@@ -172,8 +172,9 @@ errors! {
         #[error("pages missing: {0}")]
         PagesMissing(cause: String) => {
             code: "PAGES_MISSING", class: Ours, at: Page,
-            message: "This server was deployed without its pages. The operator puts the folder pages/ of the release \
-                beside the component and names it in files of spin.toml: { source = \"pages\", destination = \"/pages\" }.",
+            message: "This server was deployed without its pages. The operator puts the folder assets/pages of the \
+                release beside the component and names it in files of spin.toml: \
+                { source = \"assets/pages\", destination = \"/pages\" }.",
             samples: [PagesMissing(SECRET.to_owned())],
         }
         /// A setting that this call depends on cannot be used.

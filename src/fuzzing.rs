@@ -16,13 +16,13 @@ use crate::{
     auth::caller::Key,
     config,
     error::Error,
-    log,
     mcp::{
         Envelope, Fault,
         frame::{Incoming, answer, read, refusal},
         revision::{Era, decode_name, spoken},
     },
     plan::{RunFile, TaskId},
+    request,
     routes::download::{
         conditions::{Known, Wants, decide},
         described,

@@ -16,7 +16,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::support::{ANSWERED, Stage, request, run, tool_call};
+use crate::support::{ANSWERED, Stage, each_row, request, run, tool_call};
 
 /// What is sent at once of a large body.
 static PIECE: [u8; 64 * 1024] = [b' '; 64 * 1024];
@@ -46,7 +46,7 @@ fn metacharacters_are_characters() {
         let schema = "SELECT md5(string_agg(table_name || column_name, ',' ORDER BY table_name, column_name)) \
                       FROM information_schema.columns WHERE table_schema = 'public'";
         let before = stage.value(schema, &[]).await;
-        for text in NASTY {
+        each_row(NASTY, async |text| {
             let prompt = json!({ "prompt": text });
             let created = stage.tool_as(&user.key, "task_create", prompt).await;
             let id = created["task_id"]
@@ -62,42 +62,47 @@ fn metacharacters_are_characters() {
                 (&second["task_id"], &json!(true)),
                 "{text:?}"
             );
-            for (tool, arguments, code) in [
-                (
-                    "task_create",
-                    json!({ "prompt": "p", "user_api_key": text }),
-                    "INVALID_USER_API_KEY",
-                ),
-                (
-                    "task_create",
-                    json!({ "prompt": "p", "speed_vs_detail": text }),
-                    "INVALID_ARGUMENT",
-                ),
-                (
-                    "task_create",
-                    json!({ "prompt": "p", (text): text }),
-                    "INVALID_ARGUMENT",
-                ),
-                ("task_status", json!({ "task_id": text }), "TASK_NOT_FOUND"),
-                ("task_stop", json!({ "task_id": text }), "TASK_NOT_FOUND"),
-                ("task_file_info", json!({ "task_id": text }), "TASK_NOT_FOUND"),
-                (
-                    "task_file_info",
-                    json!({ "task_id": id, "artifact": text }),
-                    "INVALID_ARGUMENT",
-                ),
-            ] {
-                // Of some texts nothing is left once a key is normalised: then the connection's own key counts.
-                let answer = stage.tool_as(&user.key, tool, arguments.clone()).await;
-                let is_blank_key = code == "INVALID_USER_API_KEY" && answer.get("error").is_none();
-                assert!(is_blank_key || answer["error"]["code"] == code, "{arguments}: {answer}");
-            }
+            each_row(
+                [
+                    (
+                        "task_create",
+                        json!({ "prompt": "p", "user_api_key": text }),
+                        "INVALID_USER_API_KEY",
+                    ),
+                    (
+                        "task_create",
+                        json!({ "prompt": "p", "speed_vs_detail": text }),
+                        "INVALID_ARGUMENT",
+                    ),
+                    (
+                        "task_create",
+                        json!({ "prompt": "p", (text): text }),
+                        "INVALID_ARGUMENT",
+                    ),
+                    ("task_status", json!({ "task_id": text }), "TASK_NOT_FOUND"),
+                    ("task_stop", json!({ "task_id": text }), "TASK_NOT_FOUND"),
+                    ("task_file_info", json!({ "task_id": text }), "TASK_NOT_FOUND"),
+                    (
+                        "task_file_info",
+                        json!({ "task_id": id, "artifact": text }),
+                        "INVALID_ARGUMENT",
+                    ),
+                ],
+                async |(tool, arguments, code)| {
+                    // Of some texts nothing is left once a key is normalised: then the connection's own key counts.
+                    let answer = stage.tool_as(&user.key, tool, arguments.clone()).await;
+                    let is_blank_key = code == "INVALID_USER_API_KEY" && answer.get("error").is_none();
+                    assert!(is_blank_key || answer["error"]["code"] == code, "{arguments}: {answer}");
+                },
+            )
+            .await;
             let answer = stage.send(tool_call(&user.key, text, &json!({}))).await;
             assert_eq!(
                 (answer.status(), &answer.json()["error"]["code"]),
                 (200, &json!(-32602))
             );
-        }
+        })
+        .await;
         assert_eq!(stage.value(schema, &[]).await, before);
         stage.assert_books_balance(1).await;
     });
@@ -111,7 +116,7 @@ fn depth_and_length_end_in_an_answer() {
         let objects = |count: usize| format!("{}1{}", "{\"a\":".repeat(count), "}".repeat(count));
         let long_number = "9".repeat(200_000);
         let long_text = "x".repeat(500_000);
-        for (body, status) in [
+        each_row([
             (deep(400_000), 200),
             (objects(100_000), 400),
             ("[".repeat(1_000_000), 400),
@@ -161,7 +166,7 @@ fn depth_and_length_end_in_an_answer() {
                 ),
                 200,
             ),
-        ] {
+        ], async |(body, status)| {
             let begun = Instant::now();
             let answer = stage
                 .send(request(
@@ -176,7 +181,7 @@ fn depth_and_length_end_in_an_answer() {
             let raw = serde_json::from_slice::<&serde_json::value::RawValue>(answer.bytes());
             assert!(raw.is_ok(), "the answer is JSON");
             assert!(begun.elapsed() < ANSWERED);
-        }
+        }).await;
     });
 }
 
@@ -224,28 +229,32 @@ fn a_body_that_does_not_come_is_not_waited_for() {
 fn a_client_that_is_still_sending_gets_the_refusal() {
     run(async {
         let stage = Stage::builder().with_key().build().await;
-        for (content_type, key, size, pause, status) in [
-            ("application/json", "secret", 2 << 20, 0, 413),
-            ("application/json", "secret", 12 << 20, 0, 413),
-            ("application/json", "secret", 2 << 20, 20, 413),
-            ("text/plain", "secret", 2 << 20, 20, 415),
-            ("application/json", "wrong", 2 << 20, 20, 403),
-        ] {
-            let mut connection = TcpStream::connect(stage.address()).await.expect("a connection");
-            let head = format!(
-                "POST /mcp HTTP/1.1\r\nhost: x\r\nx-api-key: {key}\r\ncontent-type: {content_type}\r\n\
+        each_row(
+            [
+                ("application/json", "secret", 2 << 20, 0, 413),
+                ("application/json", "secret", 12 << 20, 0, 413),
+                ("application/json", "secret", 2 << 20, 20, 413),
+                ("text/plain", "secret", 2 << 20, 20, 415),
+                ("application/json", "wrong", 2 << 20, 20, 403),
+            ],
+            async |(content_type, key, size, pause, status)| {
+                let mut connection = TcpStream::connect(stage.address()).await.expect("a connection");
+                let head = format!(
+                    "POST /mcp HTTP/1.1\r\nhost: x\r\nx-api-key: {key}\r\ncontent-type: {content_type}\r\n\
                  content-length: {size}\r\nconnection: close\r\n\r\n"
-            );
-            connection.write_all(head.as_bytes()).await.expect("the head is taken");
-            for _ in 0..size / PIECE.len() {
-                let taken = connection.write_all(&PIECE).await;
-                taken.unwrap_or_else(|error| panic!("{status} of {size}: {error}"));
-                tokio::time::sleep(Duration::from_millis(pause)).await;
-            }
-            let mut answer = String::new();
-            connection.read_to_string(&mut answer).await.expect("an answer");
-            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
-        }
+                );
+                connection.write_all(head.as_bytes()).await.expect("the head is taken");
+                for _ in 0..size / PIECE.len() {
+                    let taken = connection.write_all(&PIECE).await;
+                    taken.unwrap_or_else(|error| panic!("{status} of {size}: {error}"));
+                    tokio::time::sleep(Duration::from_millis(pause)).await;
+                }
+                let mut answer = String::new();
+                connection.read_to_string(&mut answer).await.expect("an answer");
+                assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+            },
+        )
+        .await;
     });
 }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use futures::future::join_all;
 use serde_json::{Value, json};
 
-use crate::support::{Stage, run, run_for, size, tool_call};
+use crate::support::{Stage, each_row, run, run_for, size, tool_call};
 
 /// Sends calls at once; the results. As clients do, it calls again where the database was too busy to answer.
 async fn at_once(stage: &Stage, count: usize, key: &str, arguments: impl Fn(usize) -> Value) -> Vec<Value> {
@@ -103,7 +103,7 @@ fn a_refusal_tells_balance_and_price() {
             .set("PLANEXE_CREDITS_PER_PLAN", "3")
             .build()
             .await;
-        for balance in [2, 0, -4] {
+        each_row([2, 0, -4], async |balance| {
             let user = stage.user(&format!("u{balance}"), balance).await;
             let error = stage.tool_as(&user.key, "task_create", json!({ "prompt": "p" })).await["error"].clone();
             assert_eq!(error["code"], "INSUFFICIENT_CREDITS");
@@ -117,7 +117,8 @@ fn a_refusal_tells_balance_and_price() {
                 "{text}"
             );
             assert_eq!(stage.balance(&user).await, i64::from(balance));
-        }
+        })
+        .await;
         assert_eq!(stage.count("task_item").await, 0);
         assert_eq!(stage.count("nonces").await, 0);
     });
@@ -131,11 +132,12 @@ fn a_free_plan_costs_nothing_and_leaves_no_ledger() {
             .set("PLANEXE_CREDITS_PER_PLAN", "0")
             .build()
             .await;
-        for balance in [0, 5, -4] {
+        each_row([0, 5, -4], async |balance| {
             let user = stage.user(&format!("u{balance}"), balance).await;
             let created = stage.tool_as(&user.key, "task_create", json!({ "prompt": "p" })).await;
             assert_eq!(created["credits_balance"], balance);
-        }
+        })
+        .await;
         assert_eq!(stage.count("credit_history").await, 0);
     });
 }
@@ -285,37 +287,41 @@ fn only_a_live_task_is_repeated() {
             .build()
             .await;
         let user = stage.user("ann", 100).await;
-        for (change, live) in [
-            ("UPDATE task_item SET state = 'processing'", true),
-            ("UPDATE task_item SET state = 'completed'", true),
-            ("UPDATE task_item SET state = 'completed', stop_requested = true", true),
-            ("UPDATE task_item SET stop_requested = NULL", true),
-            ("UPDATE task_item SET stop_requested = true", false),
-            (
-                "UPDATE task_item SET state = 'processing', stop_requested = true",
-                false,
-            ),
-            ("UPDATE task_item SET state = 'failed'", false),
-            ("UPDATE task_item SET state = NULL", false),
-            ("DELETE FROM task_item", false),
-        ] {
-            // At once: all calls have seen the same end of the first task.
-            for calls in [1, 20] {
-                let create = || stage.tool_as(&user.key, "task_create", json!({ "prompt": "same" }));
-                let first = create().await;
-                assert_eq!(first.get("repeated"), None, "{change}");
-                stage.execute(change, &[]).await;
-                let all = at_once(&stage, calls, &user.key, |_| json!({ "prompt": "same" })).await;
-                let ids = ids(&all);
-                assert_eq!(ids.len(), 1, "{change}: one plan: {all:?}");
-                let is_first = ids.first().copied() == first["task_id"].as_str();
-                assert_eq!(is_first, live, "{change}: {all:?}");
-                let again = create().await;
-                assert_eq!(again["task_id"].as_str(), ids.first().copied(), "{change}");
-                stage.execute("DELETE FROM task_item", &[]).await;
-                stage.execute("DELETE FROM nonces", &[]).await;
-            }
-        }
+        each_row(
+            [
+                ("UPDATE task_item SET state = 'processing'", true),
+                ("UPDATE task_item SET state = 'completed'", true),
+                ("UPDATE task_item SET state = 'completed', stop_requested = true", true),
+                ("UPDATE task_item SET stop_requested = NULL", true),
+                ("UPDATE task_item SET stop_requested = true", false),
+                (
+                    "UPDATE task_item SET state = 'processing', stop_requested = true",
+                    false,
+                ),
+                ("UPDATE task_item SET state = 'failed'", false),
+                ("UPDATE task_item SET state = NULL", false),
+                ("DELETE FROM task_item", false),
+            ],
+            async |(change, live)| {
+                // At once: all calls have seen the same end of the first task.
+                for calls in [1, 20] {
+                    let create = || stage.tool_as(&user.key, "task_create", json!({ "prompt": "same" }));
+                    let first = create().await;
+                    assert_eq!(first.get("repeated"), None, "{change}");
+                    stage.execute(change, &[]).await;
+                    let all = at_once(&stage, calls, &user.key, |_| json!({ "prompt": "same" })).await;
+                    let ids = ids(&all);
+                    assert_eq!(ids.len(), 1, "{change}: one plan: {all:?}");
+                    let is_first = ids.first().copied() == first["task_id"].as_str();
+                    assert_eq!(is_first, live, "{change}: {all:?}");
+                    let again = create().await;
+                    assert_eq!(again["task_id"].as_str(), ids.first().copied(), "{change}");
+                    stage.execute("DELETE FROM task_item", &[]).await;
+                    stage.execute("DELETE FROM nonces", &[]).await;
+                }
+            },
+        )
+        .await;
     });
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Stage, run};
+use crate::support::{Stage, each_row, run};
 
 #[test]
 fn files_come_whole_with_their_headers() {
@@ -54,15 +54,19 @@ fn without_key_or_link_nothing_is_handed_out() {
         let url = info["download_url"].as_str().expect("a link");
         let query = url.split_once('?').expect("a query").1;
         assert_eq!(stage.get(&format!("{report}?{query}")).await.status(), 200);
-        for (path, query) in [
-            (format!("/download/{id}/run.zip"), query.to_owned()),
-            (report.clone(), query.replace("expires=", "expires=1")),
-            (report.clone(), query.replace("signature=", "signature=0")),
-            (report.clone(), changed_at_the_end(query)),
-        ] {
-            let answer = stage.get(&format!("{path}?{query}")).await;
-            assert_eq!(answer.status(), 403, "{path}?{query}: {}", answer.text());
-        }
+        each_row(
+            [
+                (format!("/download/{id}/run.zip"), query.to_owned()),
+                (report.clone(), query.replace("expires=", "expires=1")),
+                (report.clone(), query.replace("signature=", "signature=0")),
+                (report.clone(), changed_at_the_end(query)),
+            ],
+            async |(path, query)| {
+                let answer = stage.get(&format!("{path}?{query}")).await;
+                assert_eq!(answer.status(), 403, "{path}?{query}: {}", answer.text());
+            },
+        )
+        .await;
     });
 }
 
@@ -71,64 +75,68 @@ fn what_is_not_there_is_404_with_a_reason() {
     run(async {
         let stage = Stage::builder().build().await;
         let id = stage.create("p").await;
-        for (set, path, detail) in [
-            (
-                "state = 'pending'",
-                format!("/download/{id}/030-report.html"),
-                "the task is pending, at 0 %",
-            ),
-            (
-                "progress_percentage = 12.5",
-                format!("/download/{id}/run.zip"),
-                "the task is pending, at 12.5 %",
-            ),
-            (
-                "state = 'processing'",
-                format!("/download/{id}/030-report.html"),
-                "the task is running, at 12.5 %",
-            ),
-            (
-                "state = 'processing'",
-                format!("/download/{id}/run.zip"),
-                "the task is running, at 12.5 %",
-            ),
-            (
-                "state = 'processing'",
-                format!("/download/{id}/run.zip?partial=1"),
-                "the task is running, at 12.5 %",
-            ),
-            (
-                "stop_requested = true",
-                format!("/download/{id}/002-6-x.md"),
-                "It may still complete",
-            ),
-            (
-                "stop_requested = true, state = 'failed'",
-                format!("/download/{id}/030-report.html"),
-                "the task was stopped at 12.5 %",
-            ),
-            (
-                "progress_message = '14 of 111', stop_requested = false",
-                format!("/download/{id}/030-report.html"),
-                "The plan failed at 12.5 % (14 of 111).",
-            ),
-            (
-                "state = 'completed'",
-                "/download/no-uuid/030-report.html".to_owned(),
-                "No task has this task_id.",
-            ),
-            (
-                "state = 'completed'",
-                "/download/5e2b2a7c-8b49-4d2f-9b8f-6a3c1f05b9a1/run.zip".to_owned(),
-                "No task has this task_id.",
-            ),
-        ] {
-            stage.execute(&format!("UPDATE task_item SET {set}"), &[]).await;
-            let answer = stage.get(&path).await;
-            assert_eq!(answer.status(), 404, "{set} {path}");
-            let found = answer.json()["detail"].as_str().unwrap_or_default().to_owned();
-            assert!(found.contains(detail), "{set} {path}: {found}");
-        }
+        each_row(
+            [
+                (
+                    "state = 'pending'",
+                    format!("/download/{id}/030-report.html"),
+                    "the task is pending, at 0 %",
+                ),
+                (
+                    "progress_percentage = 12.5",
+                    format!("/download/{id}/run.zip"),
+                    "the task is pending, at 12.5 %",
+                ),
+                (
+                    "state = 'processing'",
+                    format!("/download/{id}/030-report.html"),
+                    "the task is running, at 12.5 %",
+                ),
+                (
+                    "state = 'processing'",
+                    format!("/download/{id}/run.zip"),
+                    "the task is running, at 12.5 %",
+                ),
+                (
+                    "state = 'processing'",
+                    format!("/download/{id}/run.zip?partial=1"),
+                    "the task is running, at 12.5 %",
+                ),
+                (
+                    "stop_requested = true",
+                    format!("/download/{id}/002-6-x.md"),
+                    "It may still complete",
+                ),
+                (
+                    "stop_requested = true, state = 'failed'",
+                    format!("/download/{id}/030-report.html"),
+                    "the task was stopped at 12.5 %",
+                ),
+                (
+                    "progress_message = '14 of 111', stop_requested = false",
+                    format!("/download/{id}/030-report.html"),
+                    "The plan failed at 12.5 % (14 of 111).",
+                ),
+                (
+                    "state = 'completed'",
+                    "/download/no-uuid/030-report.html".to_owned(),
+                    "No task has this task_id.",
+                ),
+                (
+                    "state = 'completed'",
+                    "/download/5e2b2a7c-8b49-4d2f-9b8f-6a3c1f05b9a1/run.zip".to_owned(),
+                    "No task has this task_id.",
+                ),
+            ],
+            async |(set, path, detail)| {
+                stage.execute(&format!("UPDATE task_item SET {set}"), &[]).await;
+                let answer = stage.get(&path).await;
+                assert_eq!(answer.status(), 404, "{set} {path}");
+                let found = answer.json()["detail"].as_str().unwrap_or_default().to_owned();
+                assert!(found.contains(detail), "{set} {path}: {found}");
+            },
+        )
+        .await;
     });
 }
 

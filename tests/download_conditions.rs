@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::{
     download_entries::noise,
-    support::{Proxy, Stage, cluster, request, run},
+    support::{Proxy, Stage, cluster, each_row, request, run},
 };
 
 /// A stage with a counting proxy in front of its database, with a completed task whose archive are these bytes.
@@ -14,7 +14,7 @@ async fn counted(bytes: &[u8]) -> (Stage, Proxy, String) {
     let proxy = Proxy::to(cluster().await.port()).await;
     let stage = Stage::builder()
         .with_key()
-        .set("PLANEXE_POSTGRES_PORT", &proxy.port().to_string())
+        .set("PLANEXE_POSTGRES_PORT", &proxy.port())
         .build()
         .await;
     let id = stage.create("p").await;
@@ -126,48 +126,52 @@ fn people_get_pages_and_programs_json() {
             "accept",
             "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
         );
-        for (path, key, status, words) in [
-            (changed.clone(), "", 403, "This link is not valid"),
-            (format!("/download/{id}/run.zip"), "", 401, "This file is not public"),
-            (
-                format!("/download/{id}/run.zip"),
-                "wrong",
-                403,
-                "This file is not public",
-            ),
-            (
-                format!("/download/{id}/none.md"),
-                "secret",
-                422,
-                "The file cannot be delivered",
-            ),
-            (
-                format!("/download/{pending}/none.md"),
-                "secret",
-                404,
-                "The plan is not ready yet",
-            ),
-            ("/download/x/run.zip".to_owned(), "secret", 404, "There is no such plan"),
-        ] {
-            let mut headers = vec![accept];
-            if !key.is_empty() {
-                headers.push(("x-api-key", key));
-            }
-            let page = stage.send(request(Method::GET, &path, &headers, Bytes::new())).await;
-            assert_eq!(page.status(), status, "{path}: {}", page.text());
-            assert_eq!(page.header("content-type"), "text/html; charset=utf-8", "{path}");
-            assert!(
-                page.text().contains(&format!("<h1>{words}</h1>")),
-                "{path}: {}",
-                page.text()
-            );
-            assert!(page.header("content-security-policy").starts_with("default-src 'none'"));
-            assert_eq!(page.header("x-content-type-options"), "nosniff");
-            headers[0] = ("accept", "application/json");
-            let json = stage.send(request(Method::GET, &path, &headers, Bytes::new())).await;
-            assert_eq!(json.status(), status);
-            assert!(json.json()["detail"].is_string());
-        }
+        each_row(
+            [
+                (changed.clone(), "", 403, "This link is not valid"),
+                (format!("/download/{id}/run.zip"), "", 401, "This file is not public"),
+                (
+                    format!("/download/{id}/run.zip"),
+                    "wrong",
+                    403,
+                    "This file is not public",
+                ),
+                (
+                    format!("/download/{id}/none.md"),
+                    "secret",
+                    422,
+                    "The file cannot be delivered",
+                ),
+                (
+                    format!("/download/{pending}/none.md"),
+                    "secret",
+                    404,
+                    "The plan is not ready yet",
+                ),
+                ("/download/x/run.zip".to_owned(), "secret", 404, "There is no such plan"),
+            ],
+            async |(path, key, status, words)| {
+                let mut headers = vec![accept];
+                if !key.is_empty() {
+                    headers.push(("x-api-key", key));
+                }
+                let page = stage.send(request(Method::GET, &path, &headers, Bytes::new())).await;
+                assert_eq!(page.status(), status, "{path}: {}", page.text());
+                assert_eq!(page.header("content-type"), "text/html; charset=utf-8", "{path}");
+                assert!(
+                    page.text().contains(&format!("<h1>{words}</h1>")),
+                    "{path}: {}",
+                    page.text()
+                );
+                assert!(page.header("content-security-policy").starts_with("default-src 'none'"));
+                assert_eq!(page.header("x-content-type-options"), "nosniff");
+                headers[0] = ("accept", "application/json");
+                let json = stage.send(request(Method::GET, &path, &headers, Bytes::new())).await;
+                assert_eq!(json.status(), status);
+                assert!(json.json()["detail"].is_string());
+            },
+        )
+        .await;
         // A browser that opens a link that holds gets the file, whatever it names first.
         let file = stage.send(request(Method::GET, link, &[accept], Bytes::new())).await;
         assert_eq!(file.text(), "no archive");

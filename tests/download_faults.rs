@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::{
     download_entries::noise,
     faults::WAITED_FOR,
-    support::{ANSWERED, Stage, Subject, is_skipped_on, own_cluster, request, run},
+    support::{ANSWERED, Stage, Subject, each_row, is_skipped_on, own_cluster, request, run},
 };
 
 /// A completed task whose files only the worker has, the files large enough to be cut.
@@ -43,40 +43,44 @@ fn a_failing_worker_is_told_of_and_nothing_looks_complete() {
                 .map_or(0, |entry| entry.data_start().unwrap_or_default())
         });
         // What does not come at all has a status; what has begun breaks off.
-        for (fault, arrives) in [
-            (Fault::Status(500), None),
-            (Fault::CutBody(0), Some(0)),
-            (Fault::CutBody(100_000), Some(100_000)),
-            (Fault::CutBody(350_000), Some(350_000)),
-            (Fault::WrongLength, Some(u64::MAX)),
-        ] {
-            stage.worker.faults().set(fault);
-            for (file, begins) in files.into_iter().zip(begins) {
-                let is_entry = file.ends_with(".bin");
-                let comes = arrives.is_some_and(|arrives| !is_entry || begins < arrives);
-                let status = if comes { 200 } else { 502 };
-                let answer = stage.get(&format!("/download/{id}/{file}")).await;
-                assert_eq!(answer.status(), status, "{fault:?} {file}");
-                if status == 200 {
-                    // Entries that came before the cut are right and complete.
-                    let complete = answer.body.as_ref().is_ok_and(|body| body.len() == 300_000);
-                    assert!(
-                        answer.body.is_err() || (is_entry && complete),
-                        "{fault:?} {file} looks complete"
-                    );
-                } else {
-                    let detail = answer.json()["detail"].as_str().expect("a detail").to_owned();
-                    assert!(
-                        detail.contains("service that keeps this file") || detail.contains("damaged"),
-                        "{detail}"
-                    );
+        each_row(
+            [
+                (Fault::Status(500), None),
+                (Fault::CutBody(0), Some(0)),
+                (Fault::CutBody(100_000), Some(100_000)),
+                (Fault::CutBody(350_000), Some(350_000)),
+                (Fault::WrongLength, Some(u64::MAX)),
+            ],
+            async |(fault, arrives)| {
+                stage.worker.faults().set(fault);
+                for (file, begins) in files.into_iter().zip(begins) {
+                    let is_entry = file.ends_with(".bin");
+                    let comes = arrives.is_some_and(|arrives| !is_entry || begins < arrives);
+                    let status = if comes { 200 } else { 502 };
+                    let answer = stage.get(&format!("/download/{id}/{file}")).await;
+                    assert_eq!(answer.status(), status, "{fault:?} {file}");
+                    if status == 200 {
+                        // Entries that came before the cut are right and complete.
+                        let complete = answer.body.as_ref().is_ok_and(|body| body.len() == 300_000);
+                        assert!(
+                            answer.body.is_err() || (is_entry && complete),
+                            "{fault:?} {file} looks complete"
+                        );
+                    } else {
+                        let detail = answer.json()["detail"].as_str().expect("a detail").to_owned();
+                        assert!(
+                            detail.contains("service that keeps this file") || detail.contains("damaged"),
+                            "{detail}"
+                        );
+                    }
                 }
-            }
-            let info = stage.tool("task_file_info", json!({ "task_id": id })).await;
-            assert_eq!(info["error"]["code"], "content_unavailable", "{fault:?}: {info}");
-            let status = stage.tool("task_status", json!({ "task_id": id })).await;
-            assert_eq!(status["state"], "completed", "{fault:?}: {status}");
-        }
+                let info = stage.tool("task_file_info", json!({ "task_id": id })).await;
+                assert_eq!(info["error"]["code"], "content_unavailable", "{fault:?}: {info}");
+                let status = stage.tool("task_status", json!({ "task_id": id })).await;
+                assert_eq!(status["state"], "completed", "{fault:?}: {status}");
+            },
+        )
+        .await;
     });
 }
 
@@ -118,35 +122,39 @@ fn a_worker_that_refuses_connections_is_reported_at_once() {
         let id = stage.create("p").await;
         let began = Instant::now();
         // While the plan is made, the file may be there later. Of a complete plan, worker_plan has nothing any more.
-        for (state, files, status, reason, retry) in [
-            (
-                "processing",
-                &["run.zip?partial=1", "001-first.bin"][..],
-                502,
-                "worker_unreachable",
-                "5",
-            ),
-            (
-                "completed",
-                &["030-report.html", "run.zip", "001-first.bin"],
-                410,
-                "not_stored",
-                "",
-            ),
-        ] {
-            stage
-                .execute("UPDATE task_item SET state = $1::text::taskstate", &[&state])
-                .await;
-            for file in files {
-                let answer = stage.get(&format!("/download/{id}/{file}")).await;
-                assert_eq!(
-                    (answer.status(), answer.header("retry-after")),
-                    (status, retry),
-                    "{file}"
-                );
-                assert_eq!(answer.json()["reason"], reason, "{file}");
-            }
-        }
+        each_row(
+            [
+                (
+                    "processing",
+                    &["run.zip?partial=1", "001-first.bin"][..],
+                    502,
+                    "worker_unreachable",
+                    "5",
+                ),
+                (
+                    "completed",
+                    &["030-report.html", "run.zip", "001-first.bin"],
+                    410,
+                    "not_stored",
+                    "",
+                ),
+            ],
+            async |(state, files, status, reason, retry)| {
+                stage
+                    .execute("UPDATE task_item SET state = $1::text::taskstate", &[&state])
+                    .await;
+                for file in files {
+                    let answer = stage.get(&format!("/download/{id}/{file}")).await;
+                    assert_eq!(
+                        (answer.status(), answer.header("retry-after")),
+                        (status, retry),
+                        "{file}"
+                    );
+                    assert_eq!(answer.json()["reason"], reason, "{file}");
+                }
+            },
+        )
+        .await;
         // What the database has needs no worker.
         stage
             .execute("UPDATE task_item SET generated_report_html = '<p>plan'", &[])

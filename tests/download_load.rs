@@ -52,12 +52,11 @@ fn eight_downloads_of_90_megabytes_take_little_memory() {
         for (file, bytes) in [("run.zip", &zip), ("a.bin", &content)] {
             let path = format!("/download/{id}/{file}");
             let (began, wanted) = (Instant::now(), bytes.len() / share);
-            let before = stage.process.memory();
-            stage.process.forget_peak_memory();
+            let before = stage.process.memory().1;
             let received = (0..8).map(|_| receive(&stage, &path, bytes, wanted));
             let received = futures::future::join_all(received).await;
             assert!(received.iter().all(|right| *right), "{file}: other bytes");
-            let grown = stage.process.peak_memory().saturating_sub(before);
+            let grown = stage.process.memory().1 - before;
             println!(
                 "8 × {wanted} bytes of {} of {file} in {:.1?}: {grown} bytes of memory",
                 bytes.len(),

@@ -9,7 +9,9 @@ use http::Method;
 use planexe_local::{cluster::Cluster, worker::Fault};
 use serde_json::{Value, json};
 
-use crate::support::{ANSWERED, Proxy, Stage, Subject, each_row, is_skipped_on, own_cluster, request, run, tool_call};
+use crate::support::{
+    ANSWERED, Faults, Proxy, Stage, Subject, connect, each_row, is_skipped_on, own_cluster, request, run, tool_call,
+};
 
 /// Why there is no answer on WASI 0.2.
 pub const WAITED_FOR: &str = "a Postgres that takes its time is waited for";
@@ -45,7 +47,7 @@ impl Setup {
         let stage = Stage::builder()
             .with_users()
             .set("PLANEXE_MCP_REPEAT_WINDOW_SECONDS", "60")
-            .set("PLANEXE_POSTGRES_PORT", &proxy.port().to_string())
+            .set("PLANEXE_POSTGRES_PORT", &proxy.port())
             .on(cluster)
             .await;
         Self {
@@ -63,17 +65,24 @@ impl Setup {
             DatabaseFault::Killed => self.cluster.kill(),
             DatabaseFault::Restarted => self.cluster.restart().await.expect("Postgres starts again"),
             DatabaseFault::Cut => self.proxy.cut(),
-            DatabaseFault::Slow => self.proxy.delay(Duration::from_secs(5)),
-            DatabaseFault::Throttled => {
-                self.proxy.throttle(8);
-                self.proxy.delay(Duration::from_millis(50));
-            }
+            DatabaseFault::Slow => self.proxy.inject(Faults {
+                delay: Duration::from_secs(5),
+                ..Faults::NONE
+            }),
+            DatabaseFault::Throttled => self.proxy.inject(Faults {
+                delay: Duration::from_millis(50),
+                piece: 8,
+                ..Faults::NONE
+            }),
             DatabaseFault::AnswersCut => {
                 self.proxy.cut();
-                self.proxy.cut_after(600);
+                self.proxy.inject(Faults {
+                    cut_after: 600,
+                    ..Faults::NONE
+                });
             }
             DatabaseFault::LockedTable => {
-                let locker = self.stage.connect().await.expect("a connection");
+                let locker = connect(&self.stage.url).await.expect("a connection");
                 let lock = "BEGIN; LOCK TABLE task_item IN ACCESS EXCLUSIVE MODE";
                 locker.batch_execute(lock).await.expect("a lock");
                 self.locker = Some(locker);
@@ -82,7 +91,7 @@ impl Setup {
                 self.proxy.cut();
                 // The component's own connections leave their places first.
                 tokio::time::sleep(Duration::from_millis(300)).await;
-                while let Some(client) = self.stage.connect().await {
+                while let Some(client) = connect(&self.stage.url).await {
                     self.crowd.push(client);
                 }
                 assert!(!self.crowd.is_empty());
@@ -91,7 +100,7 @@ impl Setup {
     }
 
     async fn end(&mut self, fault: DatabaseFault) {
-        self.proxy.restore();
+        self.proxy.inject(Faults::NONE);
         self.crowd.clear();
         self.locker = None;
         match fault {
@@ -225,7 +234,7 @@ fn every_fault_of_the_database_is_answered_in_time_and_passes() {
                 let answer = (status, code.as_str());
                 assert_eq!(answer, (200, "ok"), "afterwards: {route} in {took:?}: {}", stage.log());
             }
-            let again = stage.connect().await.expect("a connection");
+            let again = connect(&stage.url).await.expect("a connection");
             let count = "SELECT count(*)::text, (SELECT sum(delta)::text FROM credit_history) FROM task_item";
             let row = again.query_one(count, &[]).await.expect("counts");
             let counts: (String, String) = (row.get(0), row.get(1));
@@ -277,7 +286,7 @@ fn three_retries_over_a_connection_that_drops_the_answer_are_one_task() {
             let stage = Stage::builder()
                 .with_users()
                 .set("PLANEXE_MCP_REPEAT_WINDOW_SECONDS", "60")
-                .set("PLANEXE_POSTGRES_PORT", &proxy.port().to_string())
+                .set("PLANEXE_POSTGRES_PORT", &proxy.port())
                 .on(cluster)
                 .await;
             let user = stage.user("ann", 5).await;
@@ -285,7 +294,10 @@ fn three_retries_over_a_connection_that_drops_the_answer_are_one_task() {
             let mut executed = 0;
             for cut_after in (300..1_100).step_by(20) {
                 proxy.cut();
-                proxy.cut_after(cut_after);
+                proxy.inject(Faults {
+                    cut_after,
+                    ..Faults::NONE
+                });
                 for _ in 0..3 {
                     let answer = stage.tool_as(&user.key, "task_create", arguments.clone()).await;
                     if answer["error"]["code"] == "DATABASE_UNAVAILABLE" && stage.count("task_item").await == 1 {
@@ -295,8 +307,8 @@ fn three_retries_over_a_connection_that_drops_the_answer_are_one_task() {
                     }
                 }
             }
-            assert!(executed > 0, "no answer was ever dropped; cuts: {}", proxy.cuts());
-            proxy.restore();
+            assert!(executed > 0, "no answer was ever dropped");
+            proxy.inject(Faults::NONE);
             let last = stage.tool_as(&user.key, "task_create", arguments.clone()).await;
             assert_eq!(
                 (&last["repeated"], &last["credits_balance"]),
@@ -320,26 +332,30 @@ fn the_deep_healthcheck_says_which_neighbour_fails() {
             (&well.json()["database"], &well.json()["worker_plan"]),
             (&json!("ok"), &json!("ok"))
         );
-        for (fault, reason) in [
-            (Fault::Hang, "does not answer within 2 seconds"),
-            (Fault::Status(500), "reports an error"),
-        ] {
-            stage.worker.faults().set_health(fault);
-            let begun = Instant::now();
-            let answer = stage.get("/healthcheck?deep=1").await;
-            assert!(begun.elapsed() < ANSWERED);
-            assert_eq!((answer.status(), answer.header("retry-after")), (503, "5"));
-            let body = answer.json();
-            assert_eq!(
-                (&body["status"], &body["database"], &body["worker_plan"]),
-                (&json!("unhealthy"), &json!("ok"), &json!(reason))
-            );
-            assert_eq!(
-                stage.get("/healthcheck").await.status(),
-                200,
-                "the plain one asks no other service"
-            );
-        }
+        each_row(
+            [
+                (Fault::Hang, "does not answer within 2 seconds"),
+                (Fault::Status(500), "reports an error"),
+            ],
+            async |(fault, reason)| {
+                stage.worker.faults().set_health(fault);
+                let begun = Instant::now();
+                let answer = stage.get("/healthcheck?deep=1").await;
+                assert!(begun.elapsed() < ANSWERED);
+                assert_eq!((answer.status(), answer.header("retry-after")), (503, "5"));
+                let body = answer.json();
+                assert_eq!(
+                    (&body["status"], &body["database"], &body["worker_plan"]),
+                    (&json!("unhealthy"), &json!("ok"), &json!(reason))
+                );
+                assert_eq!(
+                    stage.get("/healthcheck").await.status(),
+                    200,
+                    "the plain one asks no other service"
+                );
+            },
+        )
+        .await;
         let stage = Stage::builder()
             .set("PLANEXE_POSTGRES_PORT", "1")
             .set("PLANEXE_WORKER_PLAN_URL", "http://127.0.0.1:1")
@@ -356,26 +372,30 @@ fn a_worker_that_fails_never_fails_a_status() {
     run(async {
         let stage = Stage::builder().build().await;
         let id = stage.completed_at_worker(&[("001-2-plan.txt", b"p")]).await;
-        for fault in [
-            Fault::Hang,
-            Fault::Status(500),
-            Fault::Status(302),
-            Fault::CutBody(10),
-            Fault::WrongLength,
-            Fault::SlowBody(Duration::from_secs(5)),
-        ] {
-            stage.worker.faults().set(fault);
-            let begun = Instant::now();
-            let status = stage.tool("task_status", json!({ "task_id": id })).await;
-            let took = begun.elapsed();
-            println!("| worker {fault:?} | task_status | 200 | ok | {} |", took.as_millis());
-            assert_eq!(
-                (&status["state"], &status["files"]),
-                (&json!("completed"), &json!([])),
-                "{fault:?}"
-            );
-            assert!(took < ANSWERED, "{fault:?}: {took:?}");
-        }
+        each_row(
+            [
+                Fault::Hang,
+                Fault::Status(500),
+                Fault::Status(302),
+                Fault::CutBody(10),
+                Fault::WrongLength,
+                Fault::SlowBody(Duration::from_secs(5)),
+            ],
+            async |fault| {
+                stage.worker.faults().set(fault);
+                let begun = Instant::now();
+                let status = stage.tool("task_status", json!({ "task_id": id })).await;
+                let took = begun.elapsed();
+                println!("| worker {fault:?} | task_status | 200 | ok | {} |", took.as_millis());
+                assert_eq!(
+                    (&status["state"], &status["files"]),
+                    (&json!("completed"), &json!([])),
+                    "{fault:?}"
+                );
+                assert!(took < ANSWERED, "{fault:?}: {took:?}");
+            },
+        )
+        .await;
         stage.worker.faults().set(Fault::Hang);
         // The messages of a batch share the time that the worker gets.
         let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call",

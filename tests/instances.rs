@@ -3,7 +3,7 @@
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::support::{Answer, Stage, Subject, run};
+use crate::support::{Answer, Stage, Subject, each_row, run};
 
 /// How many instances have served these requests, one after the other: each counts on from its first request's id.
 fn instances(answers: &[Answer]) -> usize {
@@ -39,13 +39,14 @@ fn a_new_instance_for_each_request_answers_the_same() {
 #[test]
 fn an_open_server_says_so_in_the_line_of_each_call() {
     run(async {
-        for (stage, access) in [
-            (Stage::builder().build().await, Some("open")),
-            (Stage::builder().with_key().build().await, None),
-        ] {
+        each_row([(false, Some("open")), (true, None)], async |(has_key, access)| {
+            let builder = Stage::builder();
+            let builder = if has_key { builder.with_key() } else { builder };
+            let stage = builder.build().await;
             let answer = stage.get_with_key("/mcp/tools").await;
             let line = stage.log_of(&answer).await;
             assert_eq!(line.get("access").and_then(|access| access.as_str()), access, "{line}");
-        }
+        })
+        .await;
     });
 }

@@ -3,11 +3,11 @@
 use std::{collections::BTreeSet, path::PathBuf};
 
 use wit_parser::{
-    Resolve,
+    Resolve, WorldId,
     decoding::{DecodedWasm, decode},
 };
 
-use crate::support::{names, project};
+use crate::support::project;
 
 /// A component.
 struct Component {
@@ -56,6 +56,14 @@ fn without_patch(names: &BTreeSet<String>) -> BTreeSet<String> {
         None => name.clone(),
     };
     names.iter().map(without).collect()
+}
+
+/// The names of what a world imports and exports.
+fn names(resolve: &Resolve, world: WorldId) -> (BTreeSet<String>, BTreeSet<String>) {
+    let world = &resolve.worlds[world];
+    let imports = world.imports.keys().map(|key| resolve.name_world_key(key));
+    let exports = world.exports.keys().map(|key| resolve.name_world_key(key));
+    (imports.collect(), exports.collect())
 }
 
 #[test]

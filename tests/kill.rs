@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::{
     soak::Random,
-    support::{Answer, Proxy, Stage, own_cluster, request, run_for, size, tool_call},
+    support::{Answer, Faults, Proxy, Stage, own_cluster, request, run_for, size, tool_call},
 };
 
 /// Calls of `task_create` that run side by side.
@@ -47,11 +47,14 @@ fn a_host_killed_in_the_middle_of_calls_leaves_the_books_in_order() {
         let cluster = own_cluster(&[]).await;
         let proxy = Proxy::to(cluster.port()).await;
         let builder = Stage::builder().with_users();
-        let builder = builder.set("PLANEXE_POSTGRES_PORT", &proxy.port().to_string());
+        let builder = builder.set("PLANEXE_POSTGRES_PORT", &proxy.port());
         let stage = builder.on(cluster).await;
         let user = stage.user("ann", 1_000_000).await;
         // Each statement is under way for a while, so that most moments are in the middle of some charge.
-        proxy.delay(Duration::from_millis(10));
+        proxy.inject(Faults {
+            delay: Duration::from_millis(10),
+            ..Faults::NONE
+        });
         // How long a round takes that is not disturbed, with a new host.
         let mut undisturbed = Duration::ZERO;
         for round in 0..2 {

@@ -49,6 +49,7 @@ mod task_create;
 mod task_file_info;
 mod task_status;
 mod task_stop;
+mod tls;
 mod tools_list;
 mod users;
 mod version;

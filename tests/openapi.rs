@@ -127,9 +127,9 @@ fn the_files_come_as_they_are_and_are_not_sent_twice() {
         // Neither needs the key.
         let stage = Stage::builder().with_key().build().await;
         for (path, file, content_type) in [
-            ("/openapi.json", "pages/openapi.json", "application/json"),
-            ("/docs", "pages/docs.html", "text/html; charset=utf-8"),
-            ("/docs/", "pages/docs.html", "text/html; charset=utf-8"),
+            ("/openapi.json", "assets/pages/openapi.json", "application/json"),
+            ("/docs", "assets/pages/docs.html", "text/html; charset=utf-8"),
+            ("/docs/", "assets/pages/docs.html", "text/html; charset=utf-8"),
         ] {
             let bytes = std::fs::read(project().join(file)).expect("the file");
             let answer = stage.get(path).await;

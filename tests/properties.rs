@@ -10,6 +10,11 @@ use crate::support::{Stage, block_on, project};
 /// Requests of each kind.
 const CASES: u32 = 300;
 
+/// The names of all tools.
+fn tools() -> Vec<&'static str> {
+    planexe_mcp::tools::ALL.iter().map(|tool| tool.name).collect()
+}
+
 /// JSON of any shape, with the words that the protocol gives a meaning to strewn in.
 fn any_json() -> impl Strategy<Value = Value> {
     let word = prop_oneof![
@@ -69,13 +74,7 @@ fn nearly_a_request() -> impl Strategy<Value = Value> {
         "prompts/get",
         "server/discover",
     ]);
-    let tool = prop::sample::select(vec![
-        "prompt_examples",
-        "task_create",
-        "task_status",
-        "task_stop",
-        "task_file_info",
-    ]);
+    let tool = prop::sample::select(tools());
     let meta = prop_oneof![
         2 => Just(json!({
             "io.modelcontextprotocol/protocolVersion": "2026-07-28",
@@ -191,13 +190,7 @@ fn nearly_requests() {
 
 #[test]
 fn nearly_calls_of_the_wrapper() {
-    let tool = prop::sample::select(vec![
-        "task_create",
-        "task_status",
-        "task_stop",
-        "task_file_info",
-        "nothing",
-    ]);
+    let tool = prop::sample::select([tools(), vec!["nothing"]].concat());
     let call = (tool, any_json()).prop_map(|(tool, arguments)| json!({ "tool": tool, "arguments": arguments }));
     never_fails(
         "/mcp/tools/call",

@@ -1,4 +1,4 @@
-//! What the documents say of routes, settings, clients and the errors of stdio is what there is.
+//! What the documents say of routes, settings and the errors of stdio is what there is.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{read_dir, read_to_string};
@@ -107,12 +107,4 @@ fn the_example_of_dotenv_has_every_setting_with_its_default() {
     assert_eq!(shown, settings);
     // A copy of it changes nothing.
     assert!(lines.iter().all(|line| line.is_empty() || line.starts_with('#')));
-}
-
-#[test]
-fn the_clients_are_those_that_were_run() {
-    let page = text("docs/clients.md");
-    let results = text("clients/RESULTS.md");
-    let run: Vec<&str> = results.lines().take_while(|line| line.starts_with('|')).collect();
-    assert_eq!(between(&page, "clients"), run.join("\n"));
 }

@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     client::walk,
-    support::{FixedWorker, Stage, run},
+    support::{Stage, http_double, run},
 };
 
 /// The archive of the run.
@@ -29,13 +29,10 @@ fn a_real_run_reaches_the_client_byte_for_byte() {
 fn every_file_of_a_real_run_comes_out_of_its_archive() {
     run(async move {
         let zip = std::fs::read(archive()).expect("a readable archive");
-        let worker = FixedWorker::start().await;
-        worker.put(zip.clone());
+        let served = zip.clone();
+        let worker = http_double(move |_| Some((200, served.clone()))).await;
         let stored = Stage::builder().build().await;
-        let at_worker = Stage::builder()
-            .set("PLANEXE_WORKER_PLAN_URL", &worker.url)
-            .build()
-            .await;
+        let at_worker = Stage::builder().set("PLANEXE_WORKER_PLAN_URL", &worker).build().await;
         let mut ids = Vec::new();
         for stage in [&stored, &at_worker] {
             ids.push(stage.create("p").await);

@@ -11,7 +11,7 @@ use tokio::{
 
 use crate::{
     download_entries::noise,
-    support::{Stage, request, run, zips},
+    support::{Stage, each_row, request, run, zips},
 };
 
 /// Sets columns of the one task.
@@ -21,6 +21,15 @@ async fn set(stage: &Stage, columns: &str) {
 
 async fn status(stage: &Stage, id: &str) -> Value {
     stage.tool("task_status", json!({ "task_id": id })).await
+}
+
+/// Writes the row of a worker that reported so many seconds ago.
+async fn heartbeat(stage: &Stage, worker: &str, task: Option<&str>, seconds_ago: f64) {
+    let report = "INSERT INTO workers (id, started_at, last_heartbeat_at, current_task_id) SELECT $1, at, at, $2 \
+                  FROM (SELECT now() AT TIME ZONE 'UTC' - make_interval(secs => $3) AS at) now \
+                  ON CONFLICT (id) DO UPDATE SET last_heartbeat_at = excluded.last_heartbeat_at, \
+                  current_task_id = excluded.current_task_id";
+    stage.execute(report, &[&worker, &task, &seconds_ago]).await;
 }
 
 async fn file_info(stage: &Stage, id: &str, artifact: &str) -> Value {
@@ -140,14 +149,14 @@ fn a_task_that_no_worker_has_gets_a_hint() {
         let hint = async || status(&stage, &id).await.get("hint").cloned();
         assert_eq!(hint().await, None);
         set(&stage, "timestamp_created = timestamp_created - interval '6 minutes'").await;
-        stage.heartbeat("a", None, 400.0).await;
+        heartbeat(&stage, "a", None, 400.0).await;
         let text = hint().await.expect("no worker is alive");
         assert!(
             text.as_str()
                 .is_some_and(|text| text.contains("No worker of PlanExe has reported")),
             "{text}"
         );
-        stage.heartbeat("b", Some("another-task"), 100.0).await;
+        heartbeat(&stage, "b", Some("another-task"), 100.0).await;
         assert_eq!(hint().await, None, "a worker is alive");
 
         // Claimed this moment: neither heartbeat nor event are written yet.
@@ -169,9 +178,9 @@ fn a_task_that_no_worker_has_gets_a_hint() {
                 .is_some_and(|text| text.contains("No worker has this plan any more")),
             "{text}"
         );
-        stage.heartbeat("a", Some(&id), 590.0).await;
+        heartbeat(&stage, "a", Some(&id), 590.0).await;
         assert_eq!(hint().await, None, "its worker is slow");
-        stage.heartbeat("a", Some(&id), 1300.0).await;
+        heartbeat(&stage, "a", Some(&id), 1300.0).await;
         let text = hint().await.expect("its worker is lost");
         assert!(
             text.as_str()
@@ -267,7 +276,7 @@ fn a_report_that_is_only_in_the_archive_is_handed_out() {
         stage
             .execute("UPDATE task_item SET run_zip_snapshot = $1", &[&zip])
             .await;
-        for state in ["completed", "failed"] {
+        each_row(["completed", "failed"], async |state| {
             set(&stage, &format!("state = '{state}'")).await;
             let info = file_info(&stage, &id, "report").await;
             assert_eq!(
@@ -283,7 +292,8 @@ fn a_report_that_is_only_in_the_archive_is_handed_out() {
                 "{state}"
             );
             assert_eq!(report.header("content-type"), "text/html; charset=utf-8");
-        }
+        })
+        .await;
     });
 }
 
@@ -319,7 +329,7 @@ fn the_archive_of_an_unfinished_plan_is_given_only_when_a_part_is_asked_for() {
         let id = stage.create("p").await;
         set(&stage, "state = 'processing'").await;
         stage.worker.add_files(&id, [("001-2-plan.txt", "p")]);
-        for stop in ["false", "true"] {
+        each_row(["false", "true"], async |stop| {
             set(&stage, &format!("stop_requested = {stop}")).await;
             assert_eq!(file_info(&stage, &id, "zip").await["ready"], false);
             let answer = stage.get(&format!("/download/{id}/run.zip")).await;
@@ -333,7 +343,8 @@ fn the_archive_of_an_unfinished_plan_is_given_only_when_a_part_is_asked_for() {
                 (404, &json!("not_ready")),
                 "not made yet"
             );
-        }
+        })
+        .await;
     });
 }
 
@@ -344,15 +355,19 @@ fn missing_tables_are_named_and_work_once_they_are_there() {
         let id = stage.create("p").await;
         stage.execute("ALTER TABLE events RENAME TO elsewhere", &[]).await;
         stage.execute("ALTER TABLE workers RENAME TO nowhere", &[]).await;
-        for (tool, arguments) in [
-            ("task_create", json!({ "prompt": "p" })),
-            ("task_status", json!({ "task_id": id })),
-        ] {
-            let answer = stage.tool(tool, arguments).await;
-            assert_eq!(answer["error"]["code"], "DATABASE_UNAVAILABLE", "{tool}: {answer}");
-            let message = answer["error"]["message"].as_str().expect("a message");
-            assert!(message.contains("lacks the tables events, workers"), "{message}");
-        }
+        each_row(
+            [
+                ("task_create", json!({ "prompt": "p" })),
+                ("task_status", json!({ "task_id": id })),
+            ],
+            async |(tool, arguments)| {
+                let answer = stage.tool(tool, arguments).await;
+                assert_eq!(answer["error"]["code"], "DATABASE_UNAVAILABLE", "{tool}: {answer}");
+                let message = answer["error"]["message"].as_str().expect("a message");
+                assert!(message.contains("lacks the tables events, workers"), "{message}");
+            },
+        )
+        .await;
         let health = stage.get("/healthcheck?deep=1").await;
         assert_eq!(health.status(), 503);
         let database = health.json()["database"].as_str().expect("a reason").to_owned();
@@ -372,10 +387,11 @@ fn rows_of_other_tasks_do_not_disturb() {
         // A user of the web frontend can send a parameter with U+0000, which Postgres cannot turn into text.
         set(&stage, r#"parameters = '{"a": "\u0000"}'"#).await;
         let unknown = "5e2b2a7c-8b49-4d2f-9b8f-6a3c1f05b9a1";
-        for tool in ["task_status", "task_stop", "task_file_info"] {
+        each_row(["task_status", "task_stop", "task_file_info"], async |tool| {
             let answer = stage.tool(tool, json!({ "task_id": unknown })).await;
             assert_eq!(answer["error"]["code"], "TASK_NOT_FOUND", "{tool}: {answer}");
-        }
+        })
+        .await;
         assert_eq!(status(&stage, &id).await["state"], "pending");
         // The schema allows a task without a state. No worker claims it.
         set(&stage, "state = NULL").await;
@@ -401,30 +417,34 @@ fn a_row_that_is_updated_breaks_no_download() {
         stage
             .execute("UPDATE task_item SET generated_report_html = $1", &[&report])
             .await;
-        for (file, expected) in [
-            ("run.zip", &zip[..]),
-            ("001-2-a.bin", &text),
-            ("002-1-b.bin", &text),
-            ("030-report.html", report.as_bytes()),
-        ] {
-            let path = format!("/download/{id}/{file}");
-            let answer = stage.begin(request(Method::GET, &path, &[], Bytes::new())).await;
-            let etag = answer.headers()["etag"].clone();
-            let mut body = answer.into_body();
-            let first = body
-                .frame()
-                .await
-                .expect("a frame")
-                .expect("bytes")
-                .into_data()
-                .expect("data");
-            // What the web frontend does whenever a browser asks for the progress.
-            set(&stage, "last_seen_timestamp = now() AT TIME ZONE 'UTC'").await;
-            let rest = body.collect().await.expect("the rest").to_bytes();
-            assert!([&first[..], &rest].concat() == expected, "{file}: other bytes");
-            let again = stage.send(request(Method::HEAD, &path, &[], Bytes::new())).await;
-            assert_eq!(again.header("etag"), etag, "{file}");
-        }
+        each_row(
+            [
+                ("run.zip", &zip[..]),
+                ("001-2-a.bin", &text),
+                ("002-1-b.bin", &text),
+                ("030-report.html", report.as_bytes()),
+            ],
+            async |(file, expected)| {
+                let path = format!("/download/{id}/{file}");
+                let answer = stage.begin(request(Method::GET, &path, &[], Bytes::new())).await;
+                let etag = answer.headers()["etag"].clone();
+                let mut body = answer.into_body();
+                let first = body
+                    .frame()
+                    .await
+                    .expect("a frame")
+                    .expect("bytes")
+                    .into_data()
+                    .expect("data");
+                // What the web frontend does whenever a browser asks for the progress.
+                set(&stage, "last_seen_timestamp = now() AT TIME ZONE 'UTC'").await;
+                let rest = body.collect().await.expect("the rest").to_bytes();
+                assert!([&first[..], &rest].concat() == expected, "{file}: other bytes");
+                let again = stage.send(request(Method::HEAD, &path, &[], Bytes::new())).await;
+                assert_eq!(again.header("etag"), etag, "{file}");
+            },
+        )
+        .await;
     });
 }
 
@@ -436,7 +456,7 @@ fn the_list_of_a_running_plan_survives_its_end() {
         let stage = Stage::builder().set("PLANEXE_WORKER_PLAN_URL", &url).build().await;
         let id = stage.create("p").await;
         set(&stage, "state = 'processing'").await;
-        stage.heartbeat("a", Some(&id), 1.0).await;
+        heartbeat(&stage, "a", Some(&id), 1.0).await;
         let zip = zips::archive(&[zips::deflated("001-2-plan.txt", b"p")]);
         // Between the reading of the row and the list, PlanExe's worker stores the archive and deletes its folder.
         let worker = async {
@@ -509,20 +529,24 @@ fn results_without_mcp_have_only_what_mcp_local_allows() {
             assert_eq!(text, body["structuredContent"]);
             (text, body["error"].clone())
         };
-        for (state, code) in [
-            ("pending", "NOT_READY"),
-            ("processing", "NOT_READY"),
-            ("failed", "generation_failed"),
-        ] {
-            set(&stage, &format!("state = '{state}'")).await;
-            let (result, error) = call("task_file_info", json!({ "task_id": id })).await;
-            assert_eq!(error["code"], code, "{state}");
-            assert_eq!(result["error"], error, "{state}");
-            assert!(
-                error["message"].as_str().is_some_and(|text| text.ends_with('.')),
-                "{error}"
-            );
-        }
+        each_row(
+            [
+                ("pending", "NOT_READY"),
+                ("processing", "NOT_READY"),
+                ("failed", "generation_failed"),
+            ],
+            async |(state, code)| {
+                set(&stage, &format!("state = '{state}'")).await;
+                let (result, error) = call("task_file_info", json!({ "task_id": id })).await;
+                assert_eq!(error["code"], code, "{state}");
+                assert_eq!(result["error"], error, "{state}");
+                assert!(
+                    error["message"].as_str().is_some_and(|text| text.ends_with('.')),
+                    "{error}"
+                );
+            },
+        )
+        .await;
         set(&stage, "state = 'processing'").await;
         stage.worker.add_files(&id, [("001-2-plan.txt", "p")]);
         let (running, _) = call("task_status", json!({ "task_id": id })).await;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Stage, run};
+use crate::support::{Stage, each_row, run};
 
 /// The content blocks of a call in a revision.
 async fn content(stage: &Stage, version: &str, tool: &str, id: &str) -> Value {
@@ -32,26 +32,30 @@ fn a_finished_plan_links_to_its_report() {
         let id = stage.create("Open a bakery in Lyon").await;
         stage.wait_for(&id, &["completed"]).await;
         for tool in ["task_file_info", "task_status"] {
-            for (version, linked) in [
-                ("", false),
-                ("2025-03-26", false),
-                ("2025-06-18", true),
-                ("2025-11-25", true),
-                ("2026-07-28", true),
-            ] {
-                let content = content(&stage, version, tool, &id).await;
-                assert_eq!(content[0]["type"], "text", "{tool} {version}");
-                assert_eq!(
-                    content.as_array().map(Vec::len),
-                    Some(if linked { 2 } else { 1 }),
-                    "{tool} {version}"
-                );
-                if linked {
-                    assert_eq!(content[1]["type"], "resource_link");
-                    assert_eq!(content[1]["uri"], format!("planexe://task/{id}/030-report.html"));
-                    assert_eq!(content[1]["mimeType"], "text/html; charset=utf-8");
-                }
-            }
+            each_row(
+                [
+                    ("", false),
+                    ("2025-03-26", false),
+                    ("2025-06-18", true),
+                    ("2025-11-25", true),
+                    ("2026-07-28", true),
+                ],
+                async |(version, linked)| {
+                    let content = content(&stage, version, tool, &id).await;
+                    assert_eq!(content[0]["type"], "text", "{tool} {version}");
+                    assert_eq!(
+                        content.as_array().map(Vec::len),
+                        Some(if linked { 2 } else { 1 }),
+                        "{tool} {version}"
+                    );
+                    if linked {
+                        assert_eq!(content[1]["type"], "resource_link");
+                        assert_eq!(content[1]["uri"], format!("planexe://task/{id}/030-report.html"));
+                        assert_eq!(content[1]["mimeType"], "text/html; charset=utf-8");
+                    }
+                },
+            )
+            .await;
         }
     });
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     download_entries::noise,
     support::{
-        Stage, request, run,
+        Stage, each_row, request, run,
         zips::{archive, deflated},
     },
 };
@@ -53,52 +53,56 @@ fn text_comes_as_text_and_all_else_as_base64() {
         stage
             .execute("UPDATE task_item SET generated_report_html = '<h1>Plan</h1>'", &[])
             .await;
-        for (file, mime_type, size, body) in [
-            (
-                "030-report.html",
-                "text/html; charset=utf-8",
-                13,
-                json!({ "text": "<h1>Plan</h1>" }),
-            ),
-            (
-                "a%20b.md",
-                "text/markdown; charset=utf-8",
-                7,
-                json!({ "text": "# Über" }),
-            ),
-            (
-                "x.bin",
-                "application/octet-stream",
-                3000,
-                json!({ "blob": Base64::encode_string(&binary) }),
-            ),
-            (
-                "latin1.txt",
-                "text/plain; charset=utf-8",
-                4,
-                json!({ "blob": "3GJlcg==" }),
-            ),
-            (
-                "bytes.bin",
-                "application/octet-stream",
-                5,
-                json!({ "blob": "cGxhaW4=" }),
-            ),
-        ] {
-            let uri = format!("planexe://task/{id}/{file}");
-            let mut expected = json!({ "uri": uri, "mimeType": mime_type, "size": size });
-            expected
-                .as_object_mut()
-                .expect("an object")
-                .extend(body.as_object().expect("an object").clone());
-            let legacy = read(&stage, "2025-11-25", &uri).await;
-            assert_eq!(legacy["result"], json!({ "contents": [expected] }));
-            let modern = read(&stage, "2026-07-28", &uri).await;
-            assert_eq!(modern["result"]["contents"], json!([expected]));
-            assert_eq!(modern["result"]["cacheScope"], "private");
-            assert_eq!(modern["result"]["ttlMs"], 3_600_000);
-            assert_eq!(modern["result"]["resultType"], "complete");
-        }
+        each_row(
+            [
+                (
+                    "030-report.html",
+                    "text/html; charset=utf-8",
+                    13,
+                    json!({ "text": "<h1>Plan</h1>" }),
+                ),
+                (
+                    "a%20b.md",
+                    "text/markdown; charset=utf-8",
+                    7,
+                    json!({ "text": "# Über" }),
+                ),
+                (
+                    "x.bin",
+                    "application/octet-stream",
+                    3000,
+                    json!({ "blob": Base64::encode_string(&binary) }),
+                ),
+                (
+                    "latin1.txt",
+                    "text/plain; charset=utf-8",
+                    4,
+                    json!({ "blob": "3GJlcg==" }),
+                ),
+                (
+                    "bytes.bin",
+                    "application/octet-stream",
+                    5,
+                    json!({ "blob": "cGxhaW4=" }),
+                ),
+            ],
+            async |(file, mime_type, size, body)| {
+                let uri = format!("planexe://task/{id}/{file}");
+                let mut expected = json!({ "uri": uri, "mimeType": mime_type, "size": size });
+                expected
+                    .as_object_mut()
+                    .expect("an object")
+                    .extend(body.as_object().expect("an object").clone());
+                let legacy = read(&stage, "2025-11-25", &uri).await;
+                assert_eq!(legacy["result"], json!({ "contents": [expected] }));
+                let modern = read(&stage, "2026-07-28", &uri).await;
+                assert_eq!(modern["result"]["contents"], json!([expected]));
+                assert_eq!(modern["result"]["cacheScope"], "private");
+                assert_eq!(modern["result"]["ttlMs"], 3_600_000);
+                assert_eq!(modern["result"]["resultType"], "complete");
+            },
+        )
+        .await;
     });
 }
 
@@ -115,7 +119,7 @@ fn a_large_file_is_named_by_a_link_that_works() {
                 deflated("b.md", b""),
             ]))
             .await;
-        for version in ["2025-11-25", "2026-07-28"] {
+        each_row(["2025-11-25", "2026-07-28"], async |version| {
             let fits = read(&stage, version, &format!("planexe://task/{id}/fits.json")).await;
             assert_eq!(fits["result"]["contents"][0]["size"], 1 << 20);
             let uri = format!("planexe://task/{id}/a%2Flarge%20%C3%BC.json");
@@ -136,7 +140,8 @@ fn a_large_file_is_named_by_a_link_that_works() {
             let file = stage.get(path).await;
             assert_eq!(file.status(), 200, "{path}");
             assert!(*file.bytes() == large, "other bytes");
-        }
+        })
+        .await;
     });
 }
 
@@ -149,12 +154,16 @@ fn what_is_not_there_yet_is_not_found_with_its_state() {
             .execute("UPDATE task_item SET progress_percentage = 12.5", &[])
             .await;
         let uri = format!("planexe://task/{id}/030-report.html");
-        for (version, code) in [("2025-11-25", -32002), ("2026-07-28", -32602)] {
-            let error = read(&stage, version, &uri).await["error"].clone();
-            assert_eq!(error["code"], code, "{error}");
-            let data = json!({ "uri": uri, "state": "pending", "progress_percentage": 12.5 });
-            assert_eq!(error["data"], data);
-        }
+        each_row(
+            [("2025-11-25", -32002), ("2026-07-28", -32602)],
+            async |(version, code)| {
+                let error = read(&stage, version, &uri).await["error"].clone();
+                assert_eq!(error["code"], code, "{error}");
+                let data = json!({ "uri": uri, "state": "pending", "progress_percentage": 12.5 });
+                assert_eq!(error["data"], data);
+            },
+        )
+        .await;
         stage.execute("UPDATE task_item SET state = 'processing'", &[]).await;
         stage.worker.add_files(&id, [("001-2-plan.txt", "the prompt")]);
         let uri = format!("planexe://task/{id}/001-2-plan.txt");

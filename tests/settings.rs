@@ -1,19 +1,19 @@
 //! Settings that are blank, padded, wrong or out of reach: what still works, what is refused, and what the log says.
 
-use std::{path::PathBuf, time::Instant};
+use std::{
+    ffi::OsString,
+    os::unix::ffi::OsStringExt as _,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use http::Method;
 use serde_json::{Value, json};
 
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpListener,
-};
-
 use crate::support::{
-    ANSWERED, Answer, Stage, Subject, each_row, eventually, is_skipped_on, project, request, run, tool_call, variables,
-    with,
+    ANSWERED, Answer, Stage, Subject, each_row, eventually, http_double, is_skipped_on, project, request, run, run_for,
+    tool_call, variables,
 };
 
 /// Settings of which a test needs its own values to have a database and a worker.
@@ -47,7 +47,7 @@ async fn log_names(stage: &Stage, setting: &str) {
 #[test]
 fn a_blank_setting_is_its_default() {
     run(async {
-        for blank in ["", " \t "] {
+        each_row(["", " \t "], async |blank| {
             let mut builder = Stage::builder();
             for variable in variables().keys() {
                 if !OF_THE_STAGE.contains(&variable.as_str()) {
@@ -78,7 +78,8 @@ fn a_blank_setting_is_its_default() {
             let info = json!({ "task_id": created["task_id"] });
             assert_eq!(stage.tool("task_status", info).await["state"], "pending");
             assert!(!stage.log().contains("\"level\":\"error\""), "{}", stage.log());
-        }
+        })
+        .await;
         let stage = Stage::builder().set("PLANEXE_POSTGRES_DB", " ").build().await;
         stage.get("/healthcheck?deep=1").await;
         log_names(&stage, "database \\\"planexe\\\" does not exist").await;
@@ -137,20 +138,22 @@ fn spaces_around_a_setting_are_dropped() {
 #[test]
 fn a_wrong_limit_is_the_default_and_named_in_the_log() {
     run(async {
-        for value in ["1 MB", "-1", "1e6", "18446744073709551616"] {
+        each_row(["1 MB", "-1", "1e6", "18446744073709551616"], async |value| {
             let stage = Stage::builder().set("PLANEXE_MCP_MAX_BODY_BYTES", value).build().await;
             assert_eq!(post(&stage, &[], ping()).await.status(), 200, "{value}");
             let large = post(&stage, &[], vec![b' '; 1_048_577].into()).await;
             assert_eq!(large.status(), 413, "{value}");
             assert_eq!(stage.get("/healthcheck").await.status(), 200, "{value}");
             log_names(&stage, "PLANEXE_MCP_MAX_BODY_BYTES must be a whole number").await;
-        }
+        })
+        .await;
     });
 }
 
 /// A call of `task_create`: its HTTP status, and the code of its error.
 async fn create(stage: &Stage, key: &str, more: Value) -> (u16, Value) {
-    let arguments = with(json!({ "prompt": "p" }), &more);
+    let mut arguments = more;
+    arguments["prompt"] = json!("p");
     let answer = stage.send(tool_call(key, "task_create", &arguments)).await;
     let body: Value = serde_json::from_slice(answer.bytes()).unwrap_or_default();
     let code = body["result"]["structuredContent"]["error"]["code"].clone();
@@ -165,25 +168,29 @@ async fn create(stage: &Stage, key: &str, more: Value) -> (u16, Value) {
 fn a_wrong_setting_refuses_the_calls_that_depend_on_it() {
     const REFUSED: &str = "SERVER_MISCONFIGURED";
     run(async {
-        for (name, values) in [
-            ("PLANEXE_CREDITS_PER_PLAN", &["one", "-1", "1.5", "3000000000"][..]),
-            ("PLANEXE_MCP_REPEAT_WINDOW_SECONDS", &["soon", "-1", "604801"]),
-        ] {
-            for value in values {
-                let stage = Stage::builder().with_key().set(name, value).build().await;
-                let user = stage.user("ann", 5).await;
-                let with_id = json!({ "client_request_id": "a" });
-                let by_user = json!({ "user_api_key": user.key });
-                let by_user_with_id = json!({ "user_api_key": user.key, "client_request_id": "a" });
-                for more in [json!({}), with_id, by_user, by_user_with_id] {
-                    let refused = create(&stage, "secret", more.clone()).await;
-                    assert_eq!(refused, (503, json!(REFUSED)), "{name}={value}: {more}");
+        each_row(
+            [
+                ("PLANEXE_CREDITS_PER_PLAN", &["one", "-1", "1.5", "3000000000"][..]),
+                ("PLANEXE_MCP_REPEAT_WINDOW_SECONDS", &["soon", "-1", "604801"]),
+            ],
+            async |(name, values)| {
+                for value in values {
+                    let stage = Stage::builder().with_key().set(name, value).build().await;
+                    let user = stage.user("ann", 5).await;
+                    let with_id = json!({ "client_request_id": "a" });
+                    let by_user = json!({ "user_api_key": user.key });
+                    let by_user_with_id = json!({ "user_api_key": user.key, "client_request_id": "a" });
+                    for more in [json!({}), with_id, by_user, by_user_with_id] {
+                        let refused = create(&stage, "secret", more.clone()).await;
+                        assert_eq!(refused, (503, json!(REFUSED)), "{name}={value}: {more}");
+                    }
+                    assert_eq!(stage.count("task_item").await, 0);
+                    assert_eq!(stage.get("/healthcheck").await.status(), 200);
+                    log_names(&stage, name).await;
                 }
-                assert_eq!(stage.count("task_item").await, 0);
-                assert_eq!(stage.get("/healthcheck").await.status(), 200);
-                log_names(&stage, name).await;
-            }
-        }
+            },
+        )
+        .await;
         // With an API key, only its holder is known without the setting.
         let stage = Stage::builder()
             .with_key()
@@ -235,7 +242,9 @@ fn a_setting_that_cannot_be_resolved_counts_as_wrong() {
     run(async {
         each_row(variables().into_keys(), async |variable| {
             let setting = environment_name(&variable);
-            let stage = Stage::builder().with_users().set_unreadable(&setting).build().await;
+            let mut builder = Stage::builder().with_users();
+            builder.settings.insert(setting.clone(), OsString::from_vec(vec![0xFF]));
+            let stage = builder.build().await;
             let user = stage.user("ann", 5).await;
             // The host reads all variables before it lets the component reach the database: one failure fails them all.
             let unreached = (200, json!("INTERNAL_ERROR"));
@@ -244,11 +253,11 @@ fn a_setting_that_cannot_be_resolved_counts_as_wrong() {
             let health = stage.get("/healthcheck").await;
             let configured = &health.json()["api_key_configured"];
             assert_eq!((health.status(), configured), (200, &json!(true)));
-            // Whether it is a user's key cannot be known without the first three, nor without the database.
+            // Whether it is a user's key, and what an unknown caller may see, cannot be known without the first four, nor
+            // without the database.
             let expected = match variable.as_str() {
-                "mcp_api_key" | "mcp_require_user_key" | "api_key_secret" => &shut,
+                "mcp_api_key" | "mcp_require_user_key" | "mcp_open_lists" | "api_key_secret" => &shut,
                 name if DATABASE.contains(&name) => &shut,
-                "mcp_repeat_window_seconds" | "credits_per_plan" => &(500, Value::Null),
                 _ => &unreached,
             };
             assert_eq!(create(&stage, &user.key, json!({})).await, *expected);
@@ -281,31 +290,16 @@ fn a_setting_that_cannot_be_resolved_counts_as_wrong() {
     });
 }
 
-/// A runtime configuration with a Vault that answers nothing about these variables, and has no others.
+/// A runtime configuration with a Vault that never answers about these variables, and does not have the others.
 async fn hanging_vault(variables: &'static [&'static str]) -> PathBuf {
-    let vault = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = vault.local_addr().expect("an address");
+    let hangs = |path: &str| variables.iter().any(|name| path.ends_with(&format!("/{name}")));
+    let vault = http_double(move |path| (!hangs(path)).then(|| (404, b"{\"errors\":[]}".to_vec()))).await;
     let config = format!(
-        "[[variables_provider]]\ntype = \"vault\"\nurl = \"http://{address}\"\ntoken = \"t\"\nmount = \"secret\"\n\
+        "[[variables_provider]]\ntype = \"vault\"\nurl = \"{vault}\"\ntoken = \"t\"\nmount = \"secret\"\n\
          [[variables_provider]]\ntype = \"env\"\nprefix = \"PLANEXE\"\n"
     );
-    let file = project().join(format!("target/test-vault-{}.toml", address.port()));
+    let file = project().join(format!("target/test-vault-{}.toml", variables.len()));
     std::fs::write(&file, config).expect("a writable folder");
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = vault.accept().await {
-            tokio::spawn(async move {
-                let mut request = vec![0; 4096];
-                let length = stream.read(&mut request).await.unwrap_or_default();
-                let head = String::from_utf8_lossy(&request[..length]);
-                let path = head.split([' ', '?']).nth(1).unwrap_or_default();
-                if variables.iter().any(|name| path.ends_with(&format!("/{name}"))) {
-                    std::future::pending().await
-                }
-                let answer = "HTTP/1.1 404 Not Found\r\ncontent-length: 13\r\nconnection: close\r\n\r\n{\"errors\":[]}";
-                stream.write_all(answer.as_bytes()).await
-            });
-        }
-    });
     file
 }
 
@@ -317,7 +311,8 @@ fn a_setting_that_does_not_come_is_waited_for_two_seconds() {
     {
         return;
     }
-    run(async {
+    // Spin makes an HTTP client for each variable.
+    run_for(Duration::from_secs(300), async {
         let rows = [
             (&["mcp_max_body_bytes"][..], (200, json!("DATABASE_UNAVAILABLE"))),
             (&["credits_per_plan"], (503, json!("SERVER_MISCONFIGURED"))),
@@ -333,7 +328,9 @@ fn a_setting_that_does_not_come_is_waited_for_two_seconds() {
         ];
         each_row(rows, async |(variables, expected)| {
             let config = hanging_vault(variables).await;
-            let stage = Stage::builder().with_users().runtime_config(config).build().await;
+            let mut builder = Stage::builder().with_users();
+            builder.runtime_config = config;
+            let stage = builder.build().await;
             let user = stage.user("ann", 5).await;
             let begun = Instant::now();
             assert_eq!(stage.get("/healthcheck").await.status(), 200);

@@ -107,7 +107,7 @@ fn a_random_mix_leaves_nothing_behind() {
         ];
         let mut random = Random(0x5eed_1234_abcd);
         let (gone, busy, done) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
-        let (mut sizes, begun) = (vec![stage.process.memory()], Instant::now());
+        let (mut sizes, begun) = (vec![stage.process.memory().0], Instant::now());
         for part in 0..10 {
             let requests: Vec<_> = (0..count / 10)
                 .map(|_| {
@@ -138,7 +138,7 @@ fn a_random_mix_leaves_nothing_behind() {
                     }
                 })
                 .await;
-            let memory = stage.process.memory();
+            let memory = stage.process.memory().0;
             sizes.push(memory);
             println!("{} requests, {} MB", (part + 1) * count / 10, memory >> 20);
         }

@@ -28,7 +28,13 @@ fn every_statement_returns_a_row_whatever_it_finds() {
         assert!(all.len() > 7, "{}", all.len());
         let mut wrong = Vec::new();
         for (name, statement) in all {
-            let types = stage.parameter_types(&statement).await;
+            let types = stage
+                .sql
+                .prepare(&statement)
+                .await
+                .expect("a valid statement")
+                .params()
+                .to_vec();
             for id in [&known, &unknown] {
                 for other in [None, Some("nothing".to_owned())] {
                     for window in [0.0, 60.0] {
@@ -43,7 +49,7 @@ fn every_statement_returns_a_row_whatever_it_finds() {
                         };
                         let values: Vec<_> = types.iter().enumerate().map(value).collect();
                         let values: Vec<_> = values.iter().map(|value| &**value as _).collect();
-                        let rows = stage.query(&statement, &values).await.len();
+                        let rows = stage.sql.query(&statement, &values).await.expect("rows").len();
                         if rows != 1 {
                             wrong.push(format!("{name}: {rows} rows for {id}, {other:?}, {window}"));
                         }
@@ -64,7 +70,9 @@ fn columns_of_one_name_are_alike() {
         let mut texts = BTreeMap::new();
         let mut wrong = Vec::new();
         for (name, statement) in statements() {
-            for (column, kind) in stage.columns(&statement).await {
+            let prepared = stage.sql.prepare(&statement).await.expect("a valid statement");
+            for column in prepared.columns() {
+                let (column, kind) = (column.name().to_owned(), column.type_().clone());
                 assert!(
                     [Type::BOOL, Type::INT8, Type::FLOAT8, Type::TEXT, Type::BYTEA].contains(&kind),
                     "{name}: the component does not read {column}, which is {kind}"

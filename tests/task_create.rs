@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Stage, run};
+use crate::support::{Stage, each_row, run};
 
 #[test]
 fn a_task_has_every_column_that_workers_read() {
@@ -72,30 +72,34 @@ fn a_task_has_its_event() {
 fn each_detail_level_is_stored_under_its_name() {
     run(async {
         let stage = Stage::builder().build().await;
-        for (given, stored) in [
-            (json!({ "prompt": "p" }), "ping_llm"),
-            (json!({ "prompt": "p", "speed_vs_detail": null }), "ping_llm"),
-            (json!({ "prompt": "p", "speed_vs_detail": "ping" }), "ping_llm"),
-            (
-                json!({ "prompt": "p", "speed_vs_detail": "fast" }),
-                "fast_but_skip_details",
-            ),
-            (
-                json!({ "prompt": "p", "speed_vs_detail": "all" }),
-                "all_details_but_slow",
-            ),
-        ] {
-            let created = stage.tool("task_create", given.clone()).await;
-            let query = "SELECT parameters ->> 'speed_vs_detail' FROM task_item WHERE id = $1::text::uuid";
-            let value = stage.value(query, &[&created["task_id"].as_str()]).await;
-            assert_eq!(value.as_deref(), Some(stored), "{given}");
-            let alias = given["speed_vs_detail"].as_str().unwrap_or("ping");
-            let query = "SELECT context #>> '{config,speed_vs_detail}' FROM events";
-            assert_eq!(stage.value(query, &[]).await.as_deref(), Some(alias), "{given}");
-            stage.execute("DELETE FROM events", &[]).await;
-            stage.execute("DELETE FROM task_item", &[]).await;
-            stage.execute("DELETE FROM nonces", &[]).await;
-        }
+        each_row(
+            [
+                (json!({ "prompt": "p" }), "ping_llm"),
+                (json!({ "prompt": "p", "speed_vs_detail": null }), "ping_llm"),
+                (json!({ "prompt": "p", "speed_vs_detail": "ping" }), "ping_llm"),
+                (
+                    json!({ "prompt": "p", "speed_vs_detail": "fast" }),
+                    "fast_but_skip_details",
+                ),
+                (
+                    json!({ "prompt": "p", "speed_vs_detail": "all" }),
+                    "all_details_but_slow",
+                ),
+            ],
+            async |(given, stored)| {
+                let created = stage.tool("task_create", given.clone()).await;
+                let query = "SELECT parameters ->> 'speed_vs_detail' FROM task_item WHERE id = $1::text::uuid";
+                let value = stage.value(query, &[&created["task_id"].as_str()]).await;
+                assert_eq!(value.as_deref(), Some(stored), "{given}");
+                let alias = given["speed_vs_detail"].as_str().unwrap_or("ping");
+                let query = "SELECT context #>> '{config,speed_vs_detail}' FROM events";
+                assert_eq!(stage.value(query, &[]).await.as_deref(), Some(alias), "{given}");
+                stage.execute("DELETE FROM events", &[]).await;
+                stage.execute("DELETE FROM task_item", &[]).await;
+                stage.execute("DELETE FROM nonces", &[]).await;
+            },
+        )
+        .await;
     });
 }
 
@@ -103,16 +107,20 @@ fn each_detail_level_is_stored_under_its_name() {
 fn prompts_are_stored_as_they_are() {
     run(async {
         let stage = Stage::builder().build().await;
-        for prompt in [
-            "'; DROP TABLE task_item; --",
-            "Zürich — 東京 🚲 \u{2028}",
-            "$1 {{ mcp_api_key }} %s \\x",
-            "  padded\r\n",
-        ] {
-            let id = stage.create(prompt).await;
-            let query = "SELECT prompt FROM task_item WHERE id = $1::text::uuid";
-            assert_eq!(stage.value(query, &[&id]).await.as_deref(), Some(prompt));
-        }
+        each_row(
+            [
+                "'; DROP TABLE task_item; --",
+                "Zürich — 東京 🚲 \u{2028}",
+                "$1 {{ mcp_api_key }} %s \\x",
+                "  padded\r\n",
+            ],
+            async |prompt| {
+                let id = stage.create(prompt).await;
+                let query = "SELECT prompt FROM task_item WHERE id = $1::text::uuid";
+                assert_eq!(stage.value(query, &[&id]).await.as_deref(), Some(prompt));
+            },
+        )
+        .await;
     });
 }
 
@@ -155,36 +163,40 @@ fn a_request_id_is_refused_for_another_plan() {
         let stage = Stage::builder().build().await;
         let first = json!({ "prompt": "SECRETPLAN", "speed_vs_detail": "fast", "client_request_id": "plan-1" });
         let created = stage.tool("task_create", first.clone()).await;
-        for (prompt, detail, differs, same) in [
-            ("Open a café", "fast", "prompt differs", (false, true)),
-            ("SECRETPLAN", "ping", "speed_vs_detail differs", (true, false)),
-            (
-                "Open a café",
-                "all",
-                "prompt and speed_vs_detail differ",
-                (false, false),
-            ),
-        ] {
-            let other = json!({ "prompt": prompt, "speed_vs_detail": detail, "client_request_id": "plan-1" });
-            let answer = stage.tool("task_create", other).await;
-            let error = &answer["error"];
-            assert_eq!(error["code"], "CLIENT_REQUEST_ID_REUSED", "{answer}");
-            let message = error["message"].as_str().expect("a message");
-            assert!(message.contains(&format!(": {differs}.")), "{message}");
-            assert!(message.contains("Choose a new client_request_id"), "{message}");
-            assert_eq!(
-                error["details"],
-                json!({ "same_prompt": same.0, "same_speed_vs_detail": same.1 })
-            );
-            assert!(
-                !answer.to_string().contains("SECRETPLAN") || prompt == "SECRETPLAN",
-                "{answer}"
-            );
-            assert!(
-                !answer.to_string().contains(created["task_id"].as_str().expect("an id")),
-                "{answer}"
-            );
-        }
+        each_row(
+            [
+                ("Open a café", "fast", "prompt differs", (false, true)),
+                ("SECRETPLAN", "ping", "speed_vs_detail differs", (true, false)),
+                (
+                    "Open a café",
+                    "all",
+                    "prompt and speed_vs_detail differ",
+                    (false, false),
+                ),
+            ],
+            async |(prompt, detail, differs, same)| {
+                let other = json!({ "prompt": prompt, "speed_vs_detail": detail, "client_request_id": "plan-1" });
+                let answer = stage.tool("task_create", other).await;
+                let error = &answer["error"];
+                assert_eq!(error["code"], "CLIENT_REQUEST_ID_REUSED", "{answer}");
+                let message = error["message"].as_str().expect("a message");
+                assert!(message.contains(&format!(": {differs}.")), "{message}");
+                assert!(message.contains("Choose a new client_request_id"), "{message}");
+                assert_eq!(
+                    error["details"],
+                    json!({ "same_prompt": same.0, "same_speed_vs_detail": same.1 })
+                );
+                assert!(
+                    !answer.to_string().contains("SECRETPLAN") || prompt == "SECRETPLAN",
+                    "{answer}"
+                );
+                assert!(
+                    !answer.to_string().contains(created["task_id"].as_str().expect("an id")),
+                    "{answer}"
+                );
+            },
+        )
+        .await;
         assert_eq!(stage.count("task_item").await, 1);
         assert_eq!(stage.count("events").await, 1);
         let again = stage.tool("task_create", first).await;
@@ -239,18 +251,22 @@ fn a_refused_request_id_costs_nothing() {
 fn wrong_arguments_create_nothing() {
     run(async {
         let stage = Stage::builder().build().await;
-        for arguments in [
-            json!({}),
-            json!({ "prompt": "" }),
-            json!({ "prompt": " \n\t" }),
-            json!({ "prompt": 7 }),
-            json!({ "prompt": "p", "speed_vs_detail": "slow" }),
-            json!({ "prompt": "p", "colour": "red" }),
-            json!({ "prompt": "a\u{0}b" }),
-        ] {
-            let answer = stage.tool("task_create", arguments.clone()).await;
-            assert_eq!(answer["error"]["code"], "INVALID_ARGUMENT", "{arguments}");
-        }
+        each_row(
+            [
+                json!({}),
+                json!({ "prompt": "" }),
+                json!({ "prompt": " \n\t" }),
+                json!({ "prompt": 7 }),
+                json!({ "prompt": "p", "speed_vs_detail": "slow" }),
+                json!({ "prompt": "p", "colour": "red" }),
+                json!({ "prompt": "a\u{0}b" }),
+            ],
+            async |arguments| {
+                let answer = stage.tool("task_create", arguments.clone()).await;
+                assert_eq!(answer["error"]["code"], "INVALID_ARGUMENT", "{arguments}");
+            },
+        )
+        .await;
         assert_eq!(
             stage.rows("SELECT count(*) FROM task_item").await,
             json!([{ "count": 0 }])

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::support::{Stage, run};
+use crate::support::{Stage, each_row, run};
 
 fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
@@ -22,7 +22,7 @@ fn path(info: &Value) -> String {
 #[test]
 fn a_finished_plan_has_links_that_need_no_key() {
     run(async {
-        for is_stored in [true, false] {
+        each_row([true, false], async |is_stored| {
             let stage = Stage::builder().with_key();
             let stage = if is_stored { stage.working() } else { stage }.build().await;
             let id = if is_stored {
@@ -51,7 +51,8 @@ fn a_finished_plan_has_links_that_need_no_key() {
                     assert_eq!(sha256(file.bytes()), info["sha256"], "{artifact}");
                 }
             }
-        }
+        })
+        .await;
     });
 }
 
@@ -60,26 +61,30 @@ fn a_plan_that_is_not_there_says_why() {
     run(async {
         let stage = Stage::builder().build().await;
         let id = stage.create("p").await;
-        for (set, state, percentage) in [
-            ("state = 'pending'", "pending", 0.0),
-            ("state = 'processing', progress_percentage = 47.2", "running", 47.2),
-            ("stop_requested = true", "stopping", 47.2),
-            ("state = 'failed'", "stopped", 47.2),
-        ] {
-            stage.execute(&format!("UPDATE task_item SET {set}"), &[]).await;
-            for artifact in ["report", "zip"] {
-                let info = stage
-                    .tool("task_file_info", json!({ "task_id": id, "artifact": artifact }))
-                    .await;
-                assert_eq!(info["ready"], false, "{info}");
-                assert_eq!(info["state"], state);
-                assert_eq!(info["progress_percentage"], percentage);
-                assert!(
-                    info["reason"].as_str().is_some_and(|reason| reason.ends_with('.')),
-                    "{info}"
-                );
-            }
-        }
+        each_row(
+            [
+                ("state = 'pending'", "pending", 0.0),
+                ("state = 'processing', progress_percentage = 47.2", "running", 47.2),
+                ("stop_requested = true", "stopping", 47.2),
+                ("state = 'failed'", "stopped", 47.2),
+            ],
+            async |(set, state, percentage)| {
+                stage.execute(&format!("UPDATE task_item SET {set}"), &[]).await;
+                for artifact in ["report", "zip"] {
+                    let info = stage
+                        .tool("task_file_info", json!({ "task_id": id, "artifact": artifact }))
+                        .await;
+                    assert_eq!(info["ready"], false, "{info}");
+                    assert_eq!(info["state"], state);
+                    assert_eq!(info["progress_percentage"], percentage);
+                    assert!(
+                        info["reason"].as_str().is_some_and(|reason| reason.ends_with('.')),
+                        "{info}"
+                    );
+                }
+            },
+        )
+        .await;
     });
 }
 

@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Stage, run};
+use crate::support::{Stage, each_row, run};
 
 #[test]
 fn every_state_of_the_database_has_its_public_one() {
     run(async {
         let stage = Stage::builder().build().await;
-        for (state, stop, public, percentage) in [
+        each_row([
             ("pending", Some(false), "pending", 42.5),
             ("pending", None, "pending", 42.5),
             ("pending", Some(true), "stopped", 42.5),
@@ -18,7 +18,7 @@ fn every_state_of_the_database_has_its_public_one() {
             ("completed", Some(true), "completed", 100.0),
             ("failed", Some(false), "failed", 42.5),
             ("failed", Some(true), "stopped", 42.5),
-        ] {
+        ], async |(state, stop, public, percentage)| {
             let id = stage.create("p").await;
             stage
                 .execute(
@@ -41,7 +41,7 @@ fn every_state_of_the_database_has_its_public_one() {
             };
             assert_eq!(status["progress_message"], message);
             assert_eq!(status["task_id"], id.as_str());
-        }
+        }).await;
     });
 }
 
@@ -128,7 +128,7 @@ fn a_running_plan_shows_the_files_of_the_worker() {
 fn unknown_tasks_are_not_found() {
     run(async {
         let stage = Stage::builder().build().await;
-        for tool in ["task_status", "task_stop", "task_file_info"] {
+        each_row(["task_status", "task_stop", "task_file_info"], async |tool| {
             for id in [
                 "5e2b2a7c-8b49-4d2f-9b8f-6a3c1f05b9a1",
                 "",
@@ -141,6 +141,7 @@ fn unknown_tasks_are_not_found() {
             }
             let answer = stage.tool(tool, json!({})).await;
             assert_eq!(answer["error"]["code"], "INVALID_ARGUMENT", "{tool}");
-        }
+        })
+        .await;
     });
 }

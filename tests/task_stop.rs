@@ -2,13 +2,13 @@
 
 use serde_json::json;
 
-use crate::support::{Stage, run};
+use crate::support::{Stage, each_row, run};
 
 #[test]
 fn a_task_that_has_not_ended_is_asked_to_stop() {
     run(async {
         let stage = Stage::builder().build().await;
-        for (state, public) in [("pending", "stopped"), ("processing", "stopping")] {
+        each_row([("pending", "stopped"), ("processing", "stopping")], async |(state, public)| {
             let id = stage.create("p").await;
             stage
                 .execute("UPDATE task_item SET state = $1::text::taskstate", &[&state])
@@ -36,7 +36,7 @@ fn a_task_that_has_not_ended_is_asked_to_stop() {
                 .await;
             assert_eq!(time.as_deref(), Some("2026-01-01 00:00:00"));
             stage.execute("DELETE FROM task_item", &[]).await;
-        }
+        }).await;
     });
 }
 
@@ -44,22 +44,26 @@ fn a_task_that_has_not_ended_is_asked_to_stop() {
 fn a_task_that_has_ended_stays_as_it_is() {
     run(async {
         let stage = Stage::builder().build().await;
-        for (state, public) in [("completed", "completed"), ("failed", "failed")] {
-            let id = stage.create("p").await;
-            stage
-                .execute(
-                    "UPDATE task_item SET state = $1::text::taskstate, progress_message = 'end'",
-                    &[&state],
-                )
-                .await;
-            let before = stage.rows("SELECT * FROM task_item").await;
-            assert_eq!(
-                stage.tool("task_stop", json!({ "task_id": id })).await,
-                json!({ "state": public })
-            );
-            assert_eq!(stage.rows("SELECT * FROM task_item").await, before);
-            stage.execute("DELETE FROM task_item", &[]).await;
-        }
+        each_row(
+            [("completed", "completed"), ("failed", "failed")],
+            async |(state, public)| {
+                let id = stage.create("p").await;
+                stage
+                    .execute(
+                        "UPDATE task_item SET state = $1::text::taskstate, progress_message = 'end'",
+                        &[&state],
+                    )
+                    .await;
+                let before = stage.rows("SELECT * FROM task_item").await;
+                assert_eq!(
+                    stage.tool("task_stop", json!({ "task_id": id })).await,
+                    json!({ "state": public })
+                );
+                assert_eq!(stage.rows("SELECT * FROM task_item").await, before);
+                stage.execute("DELETE FROM task_item", &[]).await;
+            },
+        )
+        .await;
     });
 }
 

@@ -5,7 +5,7 @@ use http::Method;
 use planexe_mcp::auth::LinkKey;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Stage, request, run, tool_call};
+use crate::support::{Answer, Stage, each_row, request, run, tool_call};
 
 #[test]
 fn a_user_key_opens_the_door_where_users_are_required() {
@@ -21,15 +21,19 @@ fn a_user_key_opens_the_door_where_users_are_required() {
             .value("SELECT user_id FROM task_item WHERE id = $1::text::uuid", &[&id])
             .await;
         assert_eq!(owner.as_deref(), Some(user.id.as_str()));
-        for (path, headers) in [
-            ("/mcp/tools", [("authorization", format!("Bearer {}", user.key))]),
-            ("/mcp/tools", [("x-api-key", format!("\"{}\"", user.key))]),
-            ("/mcp/tools", [("api_key", format!("Bearer '{}'", user.key))]),
-        ] {
-            let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-            let answer = stage.send(request(Method::GET, path, &headers, Bytes::new())).await;
-            assert_eq!(answer.status(), 200, "{headers:?}");
-        }
+        each_row(
+            [
+                ("/mcp/tools", [("authorization", format!("Bearer {}", user.key))]),
+                ("/mcp/tools", [("x-api-key", format!("\"{}\"", user.key))]),
+                ("/mcp/tools", [("api_key", format!("Bearer '{}'", user.key))]),
+            ],
+            async |(path, headers)| {
+                let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+                let answer = stage.send(request(Method::GET, path, &headers, Bytes::new())).await;
+                assert_eq!(answer.status(), 200, "{headers:?}");
+            },
+        )
+        .await;
         let used = stage.value("SELECT last_used_at::text FROM user_api_key", &[]).await;
         assert!(used.is_some(), "a use is noted");
     });
@@ -48,7 +52,7 @@ fn keys_that_are_none_stay_outside() {
             )
             .await;
         let task = stage.tool_as(&user.key, "task_create", json!({ "prompt": "p" })).await["task_id"].clone();
-        for key in ["wrong", gone.key.as_str(), "pex_ann'--", "%", "NULL"] {
+        each_row(["wrong", gone.key.as_str(), "pex_ann'--", "%", "NULL"], async |key| {
             for (name, arguments) in [
                 ("prompt_examples", json!({})),
                 ("task_create", json!({ "prompt": "p" })),
@@ -76,7 +80,8 @@ fn keys_that_are_none_stay_outside() {
                     .await;
                 assert_eq!(answer.status(), 403, "{key} {path}");
             }
-        }
+        })
+        .await;
         for (method, status) in [("tools/list", 200), ("tools/call", 401)] {
             let params = json!({ "name": "prompt_examples" });
             let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }).to_string();
@@ -118,7 +123,7 @@ fn tasks_of_others_do_not_exist() {
             )
             .await;
         let nobodys = "00000000-0000-4000-8000-000000000000";
-        for tool in ["task_status", "task_stop", "task_file_info"] {
+        each_row(["task_status", "task_stop", "task_file_info"], async |tool| {
             let of = |key: &str, id: &str| stage.send(tool_call(key, tool, &json!({ "task_id": id })));
             let unknown = of(&bob.key, nobodys).await.text();
             assert!(unknown.contains("TASK_NOT_FOUND"), "{unknown}");
@@ -140,7 +145,8 @@ fn tasks_of_others_do_not_exist() {
                 !of("secret", id).await.text().contains("error\""),
                 "{tool}: the operator sees all"
             );
-        }
+        })
+        .await;
         for file in ["030-report.html", "run.zip"] {
             let of = |key: String| {
                 let path = format!("/download/{id}/{file}");
@@ -246,16 +252,20 @@ fn without_an_api_key_tasks_are_for_users_alone() {
         assert_eq!(answer.status(), 401);
         assert_eq!(stage.balance(&ann).await, 3);
         let path = format!("/download/{id}/030-report.html");
-        for (key, status) in [
-            (None, 401),
-            (Some(&ann.key), 200),
-            (Some(&bob.key), 404),
-            (Some(&"x".to_owned()), 403),
-        ] {
-            let headers: Vec<_> = key.iter().map(|key| ("x-api-key", key.as_str())).collect();
-            let answer = stage.send(request(Method::GET, &path, &headers, Bytes::new())).await;
-            assert_eq!(answer.status(), status, "{key:?}");
-        }
+        each_row(
+            [
+                (None, 401),
+                (Some(&ann.key), 200),
+                (Some(&bob.key), 404),
+                (Some(&"x".to_owned()), 403),
+            ],
+            async |(key, status)| {
+                let headers: Vec<_> = key.iter().map(|key| ("x-api-key", key.as_str())).collect();
+                let answer = stage.send(request(Method::GET, &path, &headers, Bytes::new())).await;
+                assert_eq!(answer.status(), status, "{key:?}");
+            },
+        )
+        .await;
         let info = stage.tool_as(&ann.key, "task_file_info", status).await;
         let link = info["download_url"].as_str().and_then(|url| url.split_once("3000"));
         assert_eq!(stage.get(link.expect("a link").1).await.status(), 200);
@@ -348,7 +358,7 @@ fn a_users_key_is_checked_once_where_no_call_needs_it() {
     run(async {
         let stage = Stage::builder().with_users().build().await;
         let ann = stage.user("ann", 5).await;
-        for (key, status) in [(ann.key.as_str(), 200), ("pex_unknown", 403)] {
+        each_row([(ann.key.as_str(), 200), ("pex_unknown", 403)], async |(key, status)| {
             let body = json!([{ "jsonrpc": "2.0", "id": 1, "method": "tools/list" }, { "jsonrpc": "2.0", "id": 2, "method": "ping" }]);
             let headers = [("content-type", "application/json"), ("x-api-key", key)];
             let answer = stage
@@ -357,7 +367,7 @@ fn a_users_key_is_checked_once_where_no_call_needs_it() {
             assert_eq!(answer.status(), status);
             let line = stage.log_of(&answer).await;
             assert_eq!(line["statements"], 1, "{line}");
-        }
+        }).await;
     });
 }
 

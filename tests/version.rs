@@ -1,8 +1,8 @@
-//! The version is that of Cargo.toml wherever it is said. What no server says is compared by checks/version.py.
+//! The version is that of Cargo.toml wherever it is said. What no server says is compared by scripts/lib/version.py.
 
 use serde_json::{Value, json};
 
-use crate::support::{Stage, run};
+use crate::support::{Stage, each_row, run};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -23,13 +23,14 @@ fn places() -> [(&'static str, Option<Value>, &'static str); 4] {
 fn it_is_the_same_everywhere() {
     run(async {
         let stage = Stage::builder().build().await;
-        for (path, body, pointer) in places() {
+        each_row(places(), async |(path, body, pointer)| {
             let reply = match body {
                 Some(body) => stage.post(path, &body).await,
                 None => stage.get(path).await,
             };
             let answer = reply.json();
             assert_eq!(answer.pointer(pointer), Some(&json!(VERSION)), "{path}: {answer}");
-        }
+        })
+        .await;
     });
 }

@@ -153,7 +153,9 @@ pub fn broken(code: &BodyError) -> Broken {
         ErrorCode::ConnectionTimeout | ErrorCode::ConnectionReadTimeout | ErrorCode::HttpResponseTimeout => {
             Broken::Timeout
         }
-        ErrorCode::HttpResponseIncomplete | ErrorCode::HttpProtocolError => Broken::Protocol,
+        ErrorCode::HttpResponseIncomplete | ErrorCode::HttpProtocolError | ErrorCode::ConnectionTerminated => {
+            Broken::Protocol
+        }
         _ => Broken::Unreachable,
     }
 }

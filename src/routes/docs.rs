@@ -1,5 +1,5 @@
-//! `GET /openapi.json` and `GET /docs`: the files of `pages/`, which `spin.toml` mounts beside the component as it does
-//! the prompt catalogue. In the component itself they would be loaded by every instance, for requests that are rare.
+//! `GET /openapi.json` and `GET /docs`: the files of `assets/pages/`, which `spin.toml` mounts beside the component as it
+//! does the prompt catalogue. In the component itself they would be loaded by every instance, for requests that are rare.
 
 use std::{path::Path, sync::OnceLock};
 
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn our_page_has_no_code_or_style_that_the_policy_blocks() {
-        let html = include_str!("../../pages/docs.html");
+        let html = include_str!("../../assets/pages/docs.html");
         let (_, body) = html.split_once("<body>").expect("a body");
         let (markup, _) = body.split_once("<script>").expect("a script");
         for forbidden in [" style=", " onclick=", " onload=", " src=", "javascript:"] {

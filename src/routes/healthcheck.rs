@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::{
     config::Access,
-    db::Database,
+    db::{Database, UNTRUSTED},
     error::{Error, RETRY_AFTER, Unavailable},
     json,
     render::{self, Response},
@@ -111,7 +111,9 @@ async fn database(cx: &Rc<request::Context>) -> Answer {
     Err(if let Error::TablesMissing(tables) = failed {
         format!("lacks the tables {tables}, which PlanExe's web frontend creates when it starts").into()
     } else if let Error::DatabaseUnavailable(cause) = failed {
-        if cause.ends_with("in time") {
+        if cause.starts_with(UNTRUSTED) {
+            "offers TLS with a certificate that is not trusted".into()
+        } else if cause.ends_with("in time") {
             "does not answer within 2 seconds".into()
         } else {
             "refuses connections or statements".into()

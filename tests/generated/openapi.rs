@@ -1,6 +1,6 @@
-//! The OpenAPI document of the routes, `pages/openapi.json`. What is to be said of a route is in `openapi.json` beside
-//! this file, in short forms: a name stands for a component, `schema` for a body of JSON. All else is made of the table of
-//! routes, the types of the bodies, the tools and the errors.
+//! The OpenAPI document of the routes, `assets/pages/openapi.json`. What is to be said of a route is in `openapi.json`
+//! beside this file, in short forms: a name stands for a component, `schema` for a body of JSON. All else is made of the
+//! table of routes, the types of the bodies, the tools and the errors.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -326,7 +326,7 @@ fn examples(schema: &str) -> Value {
 
 #[test]
 fn the_document_is_as_the_code_has_it() {
-    assert_file("pages/openapi.json", &format!("{:#}\n", document()));
+    assert_file("assets/pages/openapi.json", &format!("{:#}\n", document()));
 }
 
 #[test]

@@ -4,12 +4,12 @@
 //! same tests run on the local host and on Spin, with any manifest.
 
 mod app;
-mod fixed_worker;
 mod process;
 mod proxy;
+mod requests;
+mod sql;
 pub mod stdio;
 mod subject;
-mod users;
 pub mod zips;
 
 use std::{
@@ -24,13 +24,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use app::{Answer, TestApp as Stage, request, tool_call};
-pub use fixed_worker::FixedWorker;
+pub use app::{TestApp, TestApp as Stage};
 use futures::FutureExt as _;
 use planexe_local::cluster::{Cluster, ClusterOptions};
-pub use proxy::Proxy;
-use serde_json::Value;
-pub use subject::{Subject, is_skipped_on, manifest, names, variables};
+pub use proxy::{Faults, Proxy};
+pub use requests::{Answer, http_double, request, tool_call};
+pub use sql::connect;
+pub use subject::{Subject, is_skipped_on, manifest_file, variables};
 use tokio::{runtime, sync::OnceCell, time};
 
 /// Longer than any test may take.
@@ -82,7 +82,7 @@ pub async fn eventually(what: &str, is_so: impl AsyncFn() -> bool) {
 pub async fn each_row<R: Debug>(rows: impl IntoIterator<Item = R>, mut check: impl AsyncFnMut(R)) {
     let mut failures = Vec::new();
     for row in rows {
-        let name = format!("{row:.200?}");
+        let name: String = format!("{row:?}").chars().take(200).collect();
         if let Err(panic) = AssertUnwindSafe(check(row)).catch_unwind().await {
             let reason = panic.downcast_ref::<String>().map(String::as_str);
             let reason = reason.or(panic.downcast_ref::<&str>().copied()).unwrap_or("a panic");
@@ -95,13 +95,6 @@ pub async fn each_row<R: Debug>(rows: impl IntoIterator<Item = R>, mut check: im
         "{count} rows do not hold:\n{}",
         failures.join("\n")
     );
-}
-
-/// Adds the members of an object to another one.
-pub fn with(mut object: Value, more: &Value) -> Value {
-    let members = object.as_object_mut().expect("an object");
-    members.extend(more.as_object().expect("an object").clone());
-    object
 }
 
 /// The folder of the project.

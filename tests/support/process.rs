@@ -19,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Subject, manifest, project};
+use super::{Subject, manifest_file, project};
 
 /// For the first start, which compiles the component.
 const START_LIMIT: Duration = Duration::from_secs(300);
@@ -27,15 +27,6 @@ const START_LIMIT: Duration = Duration::from_secs(300);
 /// A shell that ends its whole process group when the program ends, or when its own standard input does. So nothing is
 /// left of the program and its children, however the tests end.
 const GUARD: &str = r#"("$@" </dev/null; kill -9 0) & read -r _; kill -9 0"#;
-
-/// Words on the standard error of either host when the component has trapped, or the host has failed.
-const CRASHES: [&str; 5] = [
-    "worker failed",
-    "rror processing request",
-    "panicked at",
-    "guest invocation failed",
-    "Component error",
-];
 
 /// Builds the host and has it compile the component, once for the test binary.
 pub fn prepare() {
@@ -48,35 +39,18 @@ pub fn prepare() {
                 .args(["build", "--quiet", "--locked", "--workspace"])
                 .current_dir(project());
             // What Cargo says to this program would make it compile again.
-            for (name, _) in env::vars_os() {
-                if name.to_string_lossy().starts_with("CARGO_PKG_") || name == "CARGO_MANIFEST_DIR" {
-                    cargo.env_remove(name);
-                }
+            let names = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+            for name in names.filter(|name| name.starts_with("CARGO_PKG_") || name == "CARGO_MANIFEST_DIR") {
+                cargo.env_remove(name);
             }
             assert!(
                 cargo.status().expect("cargo").success(),
                 "the local host does not build"
             );
         }
-        Process::start(&BTreeMap::new(), &runtime_config(), &[]);
+        let runtime_config = project().join("runtime-config.toml");
+        Process::start(&BTreeMap::new(), &runtime_config, &[]);
     });
-}
-
-/// The runtime configuration of the project.
-pub fn runtime_config() -> PathBuf {
-    project().join("runtime-config.toml")
-}
-
-/// The program with its arguments up to those that both hosts have.
-fn program() -> Vec<String> {
-    if Subject::Spin.is_tested() {
-        let spin = env::var("SPIN").unwrap_or_else(|_| "spin".to_owned());
-        // What the component writes goes to a file and to standard error.
-        return [&spin, "up", "--log-dir", ".", "--state-dir", "."]
-            .map(str::to_owned)
-            .to_vec();
-    }
-    vec![planexe_local().display().to_string(), "serve".to_owned()]
 }
 
 /// The path of `planexe-local`.
@@ -102,33 +76,37 @@ struct Running {
 
 impl Process {
     /// Starts it with these settings in its environment, and further options. Returns when it serves.
-    pub fn start(settings: &BTreeMap<String, OsString>, runtime_config: &Path, options: &[String]) -> Self {
+    pub fn start(settings: &BTreeMap<String, OsString>, runtime_config: &Path, options: &[&str]) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Relaxed);
-        // For temporary files and state. There is no `.env` in it.
+        // For logs, state and temporary files. There is no `.env` in it.
         let folder = project().join(format!("target/test-apps/{}-{number}", std::process::id()));
         fs::create_dir_all(&folder).expect("a folder");
         let mut command = Command::new("/bin/sh");
+        command.args(["-c", GUARD, "guard"]);
+        if Subject::Spin.is_tested() {
+            command.arg(env::var_os("SPIN").unwrap_or_else(|| "spin".into()));
+            // What the component writes goes to a file and to standard error.
+            command.args(["up", "--log-dir", ".", "--state-dir", "."]);
+        } else {
+            command.arg(planexe_local()).arg("serve");
+        }
         command
-            .args(["-c", GUARD, "guard"])
-            .args(program())
             .arg("--from")
-            .arg(manifest());
-        command
-            .args(["--listen", "127.0.0.1:0", "--runtime-config-file"])
-            .arg(runtime_config)
-            .args(options);
+            .arg(manifest_file())
+            .args(["--listen", "127.0.0.1:0"]);
+        command.arg("--runtime-config-file").arg(runtime_config).args(options);
         let inherited = ["PATH", "HOME"].map(|name| (name, env::var_os(name).unwrap_or_default()));
         command
             .env_clear()
             .envs(inherited)
             .env("TMPDIR", &folder)
             .envs(settings);
-        command.current_dir(&folder).process_group(0);
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        command.current_dir(&folder).process_group(0);
         let process = Self {
             command: Mutex::new(command),
             folder,
@@ -143,25 +121,21 @@ impl Process {
     pub fn restart(&self) {
         let mut command = self.command.lock().expect("the command");
         let mut guard = command.spawn().expect("a shell");
-        let (mut stderr, stdout) = (
-            guard.stderr.take().expect("a pipe"),
-            guard.stdout.take().expect("a pipe"),
-        );
+        let (stdout, stderr) = (guard.stdout.take(), guard.stderr.take());
         let log = Arc::clone(&self.log);
         let log = thread::spawn(move || {
-            let mut buffer = [0; 4096];
+            let (mut stderr, mut buffer) = (stderr.expect("a pipe"), [0; 4096]);
             while let Ok(length @ 1..) = stderr.read(&mut buffer) {
                 log.lock().expect("the log").extend(&buffer[..length]);
             }
         });
         let (sender, address) = mpsc::channel();
         thread::spawn(move || {
-            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                let address = line
-                    .split_once("Serving http://")
-                    .map(|(_, address)| address.trim().parse());
-                // Only the first is waited for.
-                _ = address.map(|address| sender.send(address));
+            for line in BufReader::new(stdout.expect("a pipe")).lines().map_while(Result::ok) {
+                if let Some((_, address)) = line.split_once("Serving http://") {
+                    // Only the first is waited for.
+                    _ = sender.send(address.trim().parse());
+                }
             }
         });
         let address = address.recv_timeout(START_LIMIT);
@@ -192,61 +166,32 @@ impl Process {
         String::from_utf8_lossy(&self.log.lock().expect("the log")).into_owned()
     }
 
-    /// The first line of its standard error that tells of a trap of the component or a failure of the host.
-    pub fn crash(&self) -> Option<String> {
-        let log = self.log();
-        let mut lines = log.lines().enumerate();
-        let (number, _) = lines.find(|(_, line)| CRASHES.iter().any(|words| line.contains(words)))?;
-        // With the backtrace.
-        Some(log.lines().skip(number).take(20).collect::<Vec<_>>().join("\n"))
-    }
-
-    /// The bytes of memory that it takes now; 0 on systems without /proc.
-    pub fn memory(&self) -> usize {
-        self.status("VmRSS:")
-    }
-
-    /// The most bytes of memory that it has taken since [`Process::forget_peak_memory`]; 0 on systems without /proc.
-    pub fn peak_memory(&self) -> usize {
-        self.status("VmHWM:")
-    }
-
-    /// Has the peak counted from now on.
-    pub fn forget_peak_memory(&self) {
-        for process in self.group() {
-            fs::write(process.join("clear_refs"), "5").expect("a process of this user");
-        }
-    }
-
-    /// The sum of a line of `status` over the processes.
-    fn status(&self, name: &str) -> usize {
-        let status = self
-            .group()
-            .into_iter()
-            .filter_map(|process| fs::read_to_string(process.join("status")).ok());
-        let kilobytes = status.filter_map(|status| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-            line.trim().trim_end_matches(" kB").parse::<usize>().ok()
-        });
-        kilobytes.sum::<usize>() * 1024
-    }
-
-    /// The folders in /proc of the processes in its group.
-    fn group(&self) -> Vec<PathBuf> {
+    /// The bytes of memory that it takes now, and the most that it has taken. Zeros on systems without /proc.
+    pub fn memory(&self) -> (usize, usize) {
         let running = self.running.lock().expect("the process");
-        let leader = running.as_ref().map(|running| running.guard.id().to_string());
-        let processes = fs::read_dir("/proc")
-            .into_iter()
-            .flatten()
-            .flatten()
-            .map(|entry| entry.path());
-        let is_member = |process: &PathBuf| {
-            let stat = fs::read_to_string(process.join("stat")).unwrap_or_default();
+        let guard = running.as_ref().expect("it runs").guard.id().to_string();
+        let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let (mut now, mut most) = (0, 0);
+        for process in processes.map(|entry| entry.path()) {
+            let read = |file| fs::read_to_string(process.join(file)).unwrap_or_default();
             // After the name: the state, the parent, the group.
-            let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-            leader.is_some() && rest.split_whitespace().nth(2) == leader.as_deref()
-        };
-        processes.filter(is_member).collect()
+            let stat = read("stat");
+            let group = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(2));
+            if group == Some(&guard) {
+                let status = read("status");
+                let bytes = |name: &str| {
+                    let line = status
+                        .lines()
+                        .find_map(|line| line.strip_prefix(name)?.strip_suffix(" kB"));
+                    line.and_then(|line| line.trim().parse::<usize>().ok())
+                        .unwrap_or_default()
+                        * 1024
+                };
+                now += bytes("VmRSS:");
+                most += bytes("VmHWM:");
+            }
+        }
+        (now, most)
     }
 }
 

@@ -2,10 +2,7 @@
 
 use std::{
     io,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
-    },
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
 
@@ -20,94 +17,73 @@ use tokio::{
 };
 
 /// A proxy in front of a port of this machine. It ends with the test binary.
-#[derive(Clone)]
-pub struct Proxy(Arc<State>);
+#[derive(Clone, Copy)]
+pub struct Proxy(&'static State);
 
 struct State {
     port: u16,
     faults: watch::Sender<Faults>,
     received: AtomicU64,
-    cuts: AtomicUsize,
 }
 
-/// What the proxy does to the connections.
+/// What the proxy does to connections.
 #[derive(Clone, Copy)]
-struct Faults {
+pub struct Faults {
     /// How long each piece waits, both ways.
-    delay: Duration,
+    pub delay: Duration,
     /// The largest piece in bytes: with a delay, it makes a slow connection.
-    piece: usize,
+    pub piece: usize,
     /// Bytes of answers after which a connection is cut.
-    cut_after: usize,
+    pub cut_after: usize,
     /// Counted up to cut the connections that exist.
-    generation: u32,
+    pub generation: u32,
 }
 
-const NO_FAULTS: Faults = Faults {
-    delay: Duration::ZERO,
-    piece: 16 * 1024,
-    cut_after: usize::MAX,
-    generation: 0,
-};
+impl Faults {
+    /// Nothing.
+    pub const NONE: Self = Self {
+        delay: Duration::ZERO,
+        piece: 16 * 1024,
+        cut_after: usize::MAX,
+        generation: 0,
+    };
+}
 
 impl Proxy {
     /// A proxy without faults yet.
     pub async fn to(target: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let proxy = Self(Arc::new(State {
+        let state: &'static State = Box::leak(Box::new(State {
             port: listener.local_addr().expect("an address").port(),
-            faults: watch::Sender::new(NO_FAULTS),
+            faults: watch::Sender::new(Faults::NONE),
             received: AtomicU64::new(0),
-            cuts: AtomicUsize::new(0),
         }));
-        let state = Arc::clone(&proxy.0);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(connect(stream, target, Arc::clone(&state)));
+                tokio::spawn(connect(stream, target, state));
             }
         });
-        proxy
+        Self(state)
     }
 
-    /// The port to connect to.
-    pub fn port(&self) -> u16 {
-        self.0.port
+    /// The port to connect to, as a setting has it.
+    pub fn port(&self) -> String {
+        self.0.port.to_string()
     }
 
-    /// Makes each piece wait.
-    pub fn delay(&self, time: Duration) {
-        self.0.faults.send_modify(|faults| faults.delay = time);
-    }
-
-    /// Limits the size of pieces.
-    pub fn throttle(&self, piece: usize) {
-        self.0.faults.send_modify(|faults| faults.piece = piece);
+    /// From now on the proxy does this.
+    pub fn inject(&self, faults: Faults) {
+        self.0.faults.send_modify(|current| {
+            *current = Faults {
+                generation: current.generation,
+                ..faults
+            };
+        });
     }
 
     /// Cuts every connection that exists now.
     pub fn cut(&self) {
         self.0.faults.send_modify(|faults| faults.generation += 1);
-    }
-
-    /// Lets requests through and cuts connections when more than so many bytes of answers have passed on one.
-    pub fn cut_after(&self, bytes: usize) {
-        self.0.faults.send_modify(|faults| faults.cut_after = bytes);
-    }
-
-    /// Ends delays, throttling and cuts.
-    pub fn restore(&self) {
-        let modify = |faults: &mut Faults| {
-            *faults = Faults {
-                generation: faults.generation,
-                ..NO_FAULTS
-            };
-        };
-        self.0.faults.send_modify(modify);
-    }
-
-    /// How many connections [`Proxy::cut_after`] has cut.
-    pub fn cuts(&self) -> usize {
-        self.0.cuts.load(Relaxed)
     }
 
     /// Bytes of answers so far.
@@ -116,7 +92,7 @@ impl Proxy {
     }
 }
 
-async fn connect(client: TcpStream, target: u16, state: Arc<State>) -> io::Result<()> {
+async fn connect(client: TcpStream, target: u16, state: &State) -> io::Result<()> {
     let mut faults = state.faults.subscribe();
     let generation = faults.borrow().generation;
     let server = TcpStream::connect(("127.0.0.1", target)).await?;
@@ -125,13 +101,13 @@ async fn connect(client: TcpStream, target: u16, state: Arc<State>) -> io::Resul
     let ((client_in, client_out), (server_in, server_out)) = (client.into_split(), server.into_split());
     tokio::select! {
         _ = faults.wait_for(|faults| faults.generation != generation) => Ok(()),
-        done = pump(client_in, server_out, &state, false) => done,
-        done = pump(server_in, client_out, &state, true) => done,
+        done = pump(client_in, server_out, state, false) => done,
+        done = pump(server_in, client_out, state, true) => done,
     }
 }
 
 async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, state: &State, answers: bool) -> io::Result<()> {
-    let mut buffer = vec![0; NO_FAULTS.piece];
+    let mut buffer = vec![0; Faults::NONE.piece];
     let mut passed = 0;
     loop {
         let piece = state.faults.borrow().piece;
@@ -147,7 +123,6 @@ async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, state: &State, an
         if answers {
             state.received.fetch_add(read as u64, Relaxed);
             if passed > cut_after {
-                state.cuts.fetch_add(1, Relaxed);
                 return Ok(());
             }
         }

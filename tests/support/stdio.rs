@@ -39,7 +39,7 @@ impl Client {
         let mut variables = vec![
             ("PLANEXE_POSTGRES_HOST", "127.0.0.1"),
             ("PLANEXE_POSTGRES_PORT", &port),
-            ("PLANEXE_POSTGRES_DB", stage.database()),
+            ("PLANEXE_POSTGRES_DB", &stage.database),
             ("PLANEXE_MCP_REPEAT_WINDOW_SECONDS", "0"),
             ("PLANEXE_WORKER_PLAN_URL", &worker),
         ];

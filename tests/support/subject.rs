@@ -3,18 +3,9 @@
 //! - `PLANEXE_TEST_HOST`: `local` (the default), or `spin` for the `spin` on PATH or the one that `SPIN` names
 //! - `PLANEXE_TEST_MANIFEST`: the manifest (default: `spin.toml`), relative to the project
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    io::Write as _,
-    path::PathBuf,
-    sync::LazyLock,
-};
+use std::{collections::BTreeMap, env, fs, io::Write as _, path::PathBuf, sync::LazyLock};
 
 use toml::Table;
-use wit_parser::{
-    Resolve, WorldId,
-    decoding::{DecodedWasm, decode},
-};
 
 use super::project;
 
@@ -32,8 +23,20 @@ pub enum Subject {
 impl Subject {
     /// Whether what is tested now has the property.
     pub fn is_tested(self) -> bool {
-        match (self, std::env::var("PLANEXE_TEST_HOST").as_deref()) {
-            (Self::Wasi02, _) => interfaces().1.iter().any(|name| name.contains("incoming-handler")),
+        static IS_WASI_02: LazyLock<bool> = LazyLock::new(|| {
+            let manifest = contents();
+            let component = manifest["component"].as_table().and_then(|all| all.values().next());
+            let source = component
+                .and_then(|component| component["source"].as_str())
+                .expect("a file");
+            let file = manifest_file().with_file_name(source);
+            let component =
+                fs::read(&file).unwrap_or_else(|_| panic!("{} is missing: run scripts/build", file.display()));
+            let export = b"wasi:http/incoming-handler@0.2";
+            component.windows(export.len()).any(|bytes| bytes == export)
+        });
+        match (self, env::var("PLANEXE_TEST_HOST").as_deref()) {
+            (Self::Wasi02, _) => *IS_WASI_02,
             (Self::Spin, Ok("spin")) | (Self::LocalHost, Ok("local" | "") | Err(_)) => true,
             (Self::Spin, Ok("local" | "") | Err(_)) | (Self::LocalHost, Ok("spin")) => false,
             (_, Ok(other)) => panic!("PLANEXE_TEST_HOST must be local or spin, not {other}"),
@@ -53,51 +56,20 @@ pub fn is_skipped_on(subject: Subject, reason: &str) -> bool {
 }
 
 /// The path of the manifest.
-pub fn manifest() -> PathBuf {
-    let file = std::env::var("PLANEXE_TEST_MANIFEST").ok();
-    let file = file.filter(|file| !file.is_empty());
+pub fn manifest_file() -> PathBuf {
+    let file = env::var("PLANEXE_TEST_MANIFEST").ok().filter(|file| !file.is_empty());
     project().join(file.as_deref().unwrap_or("spin.toml"))
 }
 
 fn contents() -> Table {
-    let text = std::fs::read_to_string(manifest()).expect("a manifest");
+    let text = fs::read_to_string(manifest_file()).expect("a manifest");
     text.parse().expect("TOML")
 }
 
 /// The names of the application's variables, with their defaults.
 pub fn variables() -> BTreeMap<String, String> {
     let manifest = contents();
-    let variables = manifest["variables"].as_table().expect("a table");
+    let variables = manifest["variables"].as_table().expect("a table").iter();
     let default = |value: &toml::Value| value["default"].as_str().expect("a default").to_owned();
-    variables
-        .iter()
-        .map(|(name, value)| (name.clone(), default(value)))
-        .collect()
-}
-
-/// The names of the interfaces that the built component imports and exports.
-fn interfaces() -> &'static (BTreeSet<String>, BTreeSet<String>) {
-    static INTERFACES: LazyLock<(BTreeSet<String>, BTreeSet<String>)> = LazyLock::new(|| {
-        let manifest = contents();
-        let mut components = manifest["component"].as_table().expect("a table").values();
-        let source = components.next().expect("a component")["source"]
-            .as_str()
-            .expect("a file")
-            .to_owned();
-        let file = self::manifest().with_file_name(source);
-        let bytes = std::fs::read(&file).unwrap_or_else(|_| panic!("{} is missing: run scripts/build", file.display()));
-        match decode(&bytes).expect("a component") {
-            DecodedWasm::Component(resolve, world) => names(&resolve, world),
-            DecodedWasm::WitPackage(..) => panic!("{} is no component", file.display()),
-        }
-    });
-    &INTERFACES
-}
-
-/// The names of what a world imports and exports.
-pub fn names(resolve: &Resolve, world: WorldId) -> (BTreeSet<String>, BTreeSet<String>) {
-    let world = &resolve.worlds[world];
-    let imports = world.imports.keys().map(|key| resolve.name_world_key(key));
-    let exports = world.exports.keys().map(|key| resolve.name_world_key(key));
-    (imports.collect(), exports.collect())
+    variables.map(|(name, value)| (name.clone(), default(value))).collect()
 }

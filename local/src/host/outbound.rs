@@ -39,11 +39,8 @@ impl Server {
             let uri: Option<Uri> = text
                 .parse()
                 .ok()
-                .filter(|uri: &Uri| uri.path() == "/" && uri.query().is_none());
-            let server = uri
-                .as_ref()
-                .and_then(Self::of)
-                .filter(|server| !server.host.contains('*'));
+                .filter(|uri: &Uri| uri.path() == "/" && uri.query().is_none() && !text.contains('*'));
+            let server = uri.as_ref().and_then(Self::of);
             server.ok_or_else(|| format!("{text:?} is not scheme://host:port, which is all that the local host knows"))
         };
         entries.iter().map(server).collect()

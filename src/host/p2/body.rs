@@ -63,7 +63,7 @@ impl http_body::Body for Body {
     }
 }
 
-/// What the host says of an error of a stream; where it says nothing, the body broke off.
+/// What the host says of an error of a stream. Whatever it is, the body is cut short.
 fn code(error: &IoError) -> ErrorCode {
-    http_error_code(error).unwrap_or(ErrorCode::HttpProtocolError)
+    http_error_code(error).unwrap_or(ErrorCode::HttpResponseIncomplete)
 }

@@ -1,4 +1,4 @@
-"""What every client in Python is put through: the same steps as in steps.mjs and examples/rmcp_client.rs.
+"""What every client in Python is put through: the same steps as in steps.mjs and rmcp_client.rs.
 
 Each step prints one line of JSON.
 """
@@ -25,7 +25,7 @@ MODE = _GIVEN if WAY == "http" else _GIVEN.removeprefix(WAY).removeprefix("-")
 LIMIT = 120
 # How often a client asks for the state of a task, in seconds.
 POLL = 0.1
-TOOLS = {tool["name"] for tool in json.loads((Path(__file__).parent.parent / "src/tools/list.json").read_text())}
+TOOLS = {tool["name"] for tool in json.loads((Path(__file__).resolve().parents[2] / "src/tools/list.json").read_text())}
 
 
 def command() -> dict[str, Any]:

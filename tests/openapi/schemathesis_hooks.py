@@ -8,7 +8,7 @@ from pathlib import Path
 import jsonschema_rs
 import schemathesis
 
-DOCUMENT = json.loads((Path(__file__).resolve().parent.parent / "pages/openapi.json").read_text())
+DOCUMENT = json.loads((Path(__file__).resolve().parents[2] / "assets/pages/openapi.json").read_text())
 CALLS = jsonschema_rs.Draft202012Validator(DOCUMENT["components"]["schemas"]["ToolCall"])
 
 

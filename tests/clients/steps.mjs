@@ -1,4 +1,4 @@
-// What every client in JavaScript is put through: the same steps as in steps.py and examples/rmcp_client.rs.
+// What every client in JavaScript is put through: the same steps as in steps.py and rmcp_client.rs.
 // Each step prints one line of JSON.
 
 import { createHash, randomUUID } from "node:crypto";

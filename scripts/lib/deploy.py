@@ -18,14 +18,19 @@ import proxies
 import yaml
 from problem import Problem, run
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 KUBERNETES = "1.37"
 # Of systemd-analyze security, 0 to 100: the unit is at 14; without its hardening it would be at 92.
 EXPOSURE = 20
 SCRIPTS = [
     "local/src/cluster/find.sh",
-    *sorted(str(path.relative_to(ROOT)) for folder in (".ci", "scripts") for path in (ROOT / folder).iterdir()),
+    *sorted(
+        str(path.relative_to(ROOT))
+        for pattern in (".ci/*", "scripts/*", "scripts/lib/*.sh")
+        for path in ROOT.glob(pattern)
+        if path.is_file()
+    ),
 ]
 
 
@@ -62,10 +67,10 @@ def documents(folder: Path) -> list[tuple[Path, dict]]:
 
 
 def check_kubernetes() -> None:
-    """Kubernetes' own kinds against its schemas, the others against theirs in checks/schemas."""
+    """Kubernetes' own kinds against its schemas, the others against theirs in deploy/spinkube/schemas."""
     for path, document in documents(DEPLOY / "spinkube"):
         try:
-            schema = ROOT / f"checks/schemas/{document['kind']}.json"
+            schema = ROOT / f"deploy/spinkube/schemas/{document['kind']}.json"
             if schema.exists():
                 jsonschema.validate(document, json.loads(schema.read_text()))
             else:

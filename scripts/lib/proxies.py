@@ -20,7 +20,7 @@ from pathlib import Path
 import trustme
 from problem import Problem, run
 
-SERVER = Path(__file__).resolve().parent.parent / "deploy/server"
+SERVER = Path(__file__).resolve().parents[2] / "deploy/server"
 HOST = "planexe.example.com"
 LARGEST = 100_000_000
 BODY_BOUND = 1_048_576

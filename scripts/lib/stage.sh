@@ -118,7 +118,7 @@ start_server() {
   : >"$log"
   folder=$(cd "$folder" && pwd)
   # The folder of a project, so that the database of scripts/up is left alone.
-  for file in spin.toml runtime-config.toml prompts pages target; do ln -sfn "$PWD/$file" "$folder/$file"; done
+  for file in spin.toml runtime-config.toml assets target; do ln -sfn "$PWD/$file" "$folder/$file"; done
   (
     while read -r name; do
       case $name in PLANEXE_* | SPIN_* | SQLALCHEMY_DATABASE_URI | PORT) unset "$name" ;; esac

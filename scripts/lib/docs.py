@@ -30,7 +30,7 @@ from urllib.parse import unquote, urlsplit
 
 from markdown_it import MarkdownIt
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 SHELLS = {"sh", "bash", "shell", "console"}
 PARSERS = {"json": json.loads, "toml": tomllib.loads}
 LIMIT = 600

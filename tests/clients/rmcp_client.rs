@@ -1,4 +1,4 @@
-//! The official Rust SDK, put through the same steps as the clients in `clients/`; `scripts/clients` runs it:
+//! The official Rust SDK, put through the same steps as the other clients here; `scripts/clients` runs it:
 //! `rmcp_client URL initialize|auto|discover`, with the server's key in `MCP_KEY`. Each step prints one line of JSON.
 
 #![expect(clippy::print_stdout, reason = "its lines are what it is for")]

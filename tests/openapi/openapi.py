@@ -26,17 +26,15 @@ def ask(path: str, body: object = None) -> object:
 
 def examples(document: dict):
     """Every example of a body with its schema, and where it stands."""
+    bodies = list(document["components"]["responses"].items())
     for path, item in document["paths"].items():
         for method, operation in item.items():
-            bodies = [("request", operation.get("requestBody", {}))]
-            bodies += operation["responses"].items()
-            for name, body in bodies:
-                for media in body.get("content", {}).values():
-                    shown = {key: one["value"] for key, one in media.get("examples", {}).items()}
-                    if "example" in media:
-                        shown["example"] = media["example"]
-                    for key, value in shown.items():
-                        yield f"{method} {path} {name} {key}", media["schema"], value
+            bodies.append((f"{method} {path} request", operation.get("requestBody", {})))
+            bodies += [(f"{method} {path} {status}", body) for status, body in operation["responses"].items()]
+    for name, body in bodies:
+        for media in body.get("content", {}).values():
+            for key, example in media.get("examples", {}).items():
+                yield f"{name} {key}", media["schema"], example["value"]
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Writes seeds of the fuzz targets into a folder: requests of tests/cases, examples of the tools, zip archives, links,
-headers. scripts/fuzz runs it. What fuzzing has found is in fuzz/seeds.
+headers. scripts/fuzz runs it. What fuzzing has found is in tests/fuzz/seeds.
 
     seeds.py FOLDER
 """
@@ -15,9 +15,9 @@ import zipfile
 import zlib
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 TOOLS = [tool["name"] for tool in json.loads((ROOT / "src/tools/list.json").read_text())]
-OPENAPI = json.loads((ROOT / "pages/openapi.json").read_text())
+OPENAPI = json.loads((ROOT / "assets/pages/openapi.json").read_text())
 TASK = "5e2b2a7c-8b49-4d2f-9b8f-6a3c1f05b9a1"
 # Longer inputs are only slower.
 LONGEST = 4096

@@ -9,7 +9,7 @@ import sys
 import tomllib
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def toml(name: str) -> dict:
@@ -21,7 +21,7 @@ VERSION = toml("Cargo.toml")["workspace"]["package"]["version"]
 # A further file that repeats the version is one line here.
 REPEATED = {
     "spin.toml": toml("spin.toml")["application"]["version"],
-    "pages/openapi.json": json.loads((ROOT / "pages/openapi.json").read_text())["info"]["version"],
+    "assets/pages/openapi.json": json.loads((ROOT / "assets/pages/openapi.json").read_text())["info"]["version"],
     "server.json": json.loads((ROOT / "server.json").read_text())["version"],
 }
 # And what the deployment pages tell to copy or to push.
