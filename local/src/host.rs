@@ -44,8 +44,8 @@ use server::Server;
 /// The body of a request or response. It streams.
 type Body = UnsyncBoxBody<Bytes, wasmtime_wasi_http::Error>;
 
-/// Instances that there may be at a time.
-const MAX_INSTANCES: u32 = 1000;
+/// What a component of WASI 0.2 exports, without the patch version.
+const EXPORT_OF_P2: &str = "wasi:http/incoming-handler@0.2";
 
 /// How often a busy instance gives way to others.
 const TICK: Duration = Duration::from_millis(10);
@@ -60,7 +60,7 @@ pub(crate) struct HostOptions {
     /// The environment from which the application's variables get their values.
     pub(crate) environment: BTreeMap<OsString, OsString>,
     /// Requests that an instance of WASI 0.3 serves before it is replaced. The default is Spin's.
-    pub(crate) max_reuse: Option<usize>,
+    pub(crate) max_requests: Option<usize>,
 }
 
 /// An application that can answer requests. A clone is the same application.
@@ -76,9 +76,8 @@ impl Host {
     /// # Errors
     /// When a file is missing, or has what this host does not serve; the error names it.
     pub(crate) async fn load(options: HostOptions) -> Result<Self> {
-        spawn_blocking(|| Self::load_now(options))
-            .await
-            .context("the compilation was interrupted")?
+        let loaded = spawn_blocking(|| Self::load_now(options)).await;
+        loaded.context("the compilation was interrupted")?
     }
 
     fn load_now(options: HostOptions) -> Result<Self> {
@@ -91,11 +90,13 @@ impl Host {
         tick(&engine)?;
         let pre = link(&engine, &source).with_context(|| format!("cannot load {}", source.display()))?;
         let component = Arc::new(Component::new(manifest, options.environment));
-        let instances = Instances::new(engine, pre, component.clone(), options.max_reuse);
-        Ok(Self {
-            component,
-            handler: ProxyHandler::new(instances),
-        })
+        let handler = ProxyHandler::new(Instances {
+            engine,
+            pre,
+            component: component.clone(),
+            max_requests: options.max_requests,
+        });
+        Ok(Self { component, handler })
     }
 
     /// Serves at an address until `shutdown` completes.
@@ -155,20 +156,16 @@ fn link(engine: &Engine, source: &Path) -> Result<ProxyPre<InstanceState>> {
     bindings::add_to_linker(&mut linker)?;
     let component = Wasm::from_file(engine, source)?;
     let pre = linker.instantiate_pre(&component)?;
-    let exports = component.component_type();
-    Ok(
-        if exports
-            .exports(engine)
-            .any(|(name, _)| name.starts_with("wasi:http/incoming-handler@0.2"))
-        {
-            ProxyPre::P2(http_p2::bindings::ProxyPre::new(pre)?)
-        } else {
-            ProxyPre::P3(http_p3::bindings::ServicePre::new(pre)?)
-        },
-    )
+    let types = component.component_type();
+    let is_p2 = types.exports(engine).any(|(name, _)| name.starts_with(EXPORT_OF_P2));
+    Ok(if is_p2 {
+        ProxyPre::P2(http_p2::bindings::ProxyPre::new(pre)?)
+    } else {
+        ProxyPre::P3(http_p3::bindings::ServicePre::new(pre)?)
+    })
 }
 
-/// An engine that keeps memories and stacks ready for instances to come, as Spin's does. That takes terabytes of address
+/// An engine that keeps memories and stacks ready for 1,000 instances, as Spin's does. That takes terabytes of address
 /// space: on a machine that has less, each instance gets its own when it is made, as in Spin.
 fn engine(cache_folder: &Path) -> Result<Engine> {
     std::fs::create_dir_all(cache_folder).with_context(|| format!("cannot make {}", cache_folder.display()))?;
@@ -181,18 +178,10 @@ fn engine(cache_folder: &Path) -> Result<Engine> {
     if std::env::var_os("PLANEXE_LOCAL_PERF_MAP").is_some() {
         config.profiler(ProfilingStrategy::PerfMap);
     }
+    // The component has two tables and three core modules, of which two are adapters.
     let mut pool = PoolingAllocationConfig::default();
-    pool.total_component_instances(MAX_INSTANCES)
-        .total_memories(MAX_INSTANCES)
-        .total_tables(2 * MAX_INSTANCES)
-        .total_stacks(MAX_INSTANCES)
-        .total_core_instances(4 * MAX_INSTANCES)
-        .table_elements(100_000)
-        .max_component_instance_size(10 << 20)
-        .max_core_instance_size(10 << 20)
-        .max_tables_per_module(2)
-        .max_memories_per_module(2)
-        .max_memory_size(4 << 30)
+    pool.total_tables(2_000)
+        .total_core_instances(4_000)
         .linear_memory_keep_resident(2 << 20)
         .table_keep_resident(1 << 19);
     let alone = config.clone();

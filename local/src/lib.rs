@@ -16,8 +16,9 @@
 //! - To clients HTTP/1.1 without TLS. No time limit of a request.
 //! - Outbound HTTP makes a connection for each request, trusts the authorities of Mozilla, and blocks no network.
 //! - Postgres: parameters are text, int4, int8, float8 and NULL; results text, int4, int8, float8, bool, bytea and NULL.
-//!   Any other parameter is refused, any other result `unsupported`. All rows of a result are there when the component
-//!   gets the first one, and they may be of any size. Of an error only severity, code, message and detail are given.
+//!   Any other parameter is refused, any other result `unsupported`. The type of a column is not told. All rows of a
+//!   result are there when the component gets the first one, and they may be of any size. Of an error only severity,
+//!   code, message and detail are given.
 //! - TLS to Postgres is rustls: the text of its errors is not OpenSSL's, and a certificate needs a `subjectAltName`.
 //! - The component's standard output and error go to those of this process.
 //!

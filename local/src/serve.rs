@@ -38,7 +38,7 @@ pub async fn run(options: ServeOptions) -> Result<()> {
         manifest: options.from,
         runtime_config: options.runtime_config_file,
         environment: std::env::vars_os().collect(),
-        max_reuse: options.max_instance_reuse_count,
+        max_requests: options.max_instance_reuse_count,
     };
     let host = Host::load(options_of_host).await?;
     let server = Server::bind(options.listen).await?;

@@ -97,7 +97,7 @@ pub(crate) async fn load(project: &Path, variables: &Variables) -> Result<Host> 
             .iter()
             .map(|(name, value)| (name.into(), value.into()))
             .collect(),
-        max_reuse: None,
+        max_requests: None,
     };
     Host::load(options).await
 }

@@ -18,14 +18,6 @@ pub(super) struct Component {
     allowed: Result<Vec<Server>, String>,
 }
 
-/// Why the component gets no value of a variable.
-pub(super) enum VariableError {
-    /// The manifest gives it no variable of this name.
-    Undefined(String),
-    /// No provider has a value.
-    Provider(String),
-}
-
 impl Component {
     pub(super) fn new(manifest: Manifest, environment: BTreeMap<OsString, OsString>) -> Self {
         let variables = Variables {
@@ -41,12 +33,10 @@ impl Component {
         }
     }
 
-    /// The value of one of the component's variables.
-    pub(super) fn variable(&self, name: &str) -> Result<String, VariableError> {
-        let template = self.manifest.component.variables.get(name);
-        let undefined = || VariableError::Undefined(format!("no variable for {:?}.{name:?}", self.manifest.id));
-        let value = self.variables.fill(template.ok_or_else(undefined)?);
-        value.map_err(VariableError::Provider)
+    /// The value of one of the component's variables, or why it has none; `None` when the manifest does not name it.
+    pub(super) fn variable(&self, name: &str) -> Option<Result<String, String>> {
+        let template = self.manifest.component.variables.get(name)?;
+        Some(self.variables.fill(template))
     }
 
     /// Whether the component may reach a server.

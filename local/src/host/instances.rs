@@ -25,9 +25,9 @@ use super::report;
 
 /// How long an instance without requests is kept: Spin's default, as the next two.
 const IDLE: Duration = Duration::from_secs(1);
-/// Requests that an instance of WASI 0.3 serves before it is replaced.
+/// Requests that an instance serves before it is replaced.
 const MAX_REQUESTS: usize = 128;
-/// Requests that an instance of WASI 0.3 serves at a time.
+/// Requests that an instance serves at a time.
 const MAX_CONCURRENT: usize = 16;
 
 /// What an instance owns: the data of its store.
@@ -96,31 +96,11 @@ impl WasiHttpView for InstanceState {
 
 /// Makes the instances of the component.
 pub(super) struct Instances {
-    engine: Engine,
-    pre: ProxyPre<InstanceState>,
-    component: Arc<Component>,
-    worker: Worker,
-}
-
-impl Instances {
-    /// `max_requests` is for WASI 0.3: how many requests an instance serves, if not Spin's default.
-    pub(super) fn new(
-        engine: Engine,
-        pre: ProxyPre<InstanceState>,
-        component: Arc<Component>,
-        max_requests: Option<usize>,
-    ) -> Self {
-        let max_requests = match pre {
-            ProxyPre::P2(_) => 1,
-            ProxyPre::P3(_) => max_requests.unwrap_or(MAX_REQUESTS),
-        };
-        Self {
-            engine,
-            pre,
-            component,
-            worker: Worker { max_requests },
-        }
-    }
+    pub(super) engine: Engine,
+    pub(super) pre: ProxyPre<InstanceState>,
+    pub(super) component: Arc<Component>,
+    /// Requests that an instance of WASI 0.3 serves before it is replaced, if not Spin's default.
+    pub(super) max_requests: Option<usize>,
 }
 
 impl HandlerState for Instances {
@@ -139,7 +119,12 @@ impl HandlerState for Instances {
             proxy,
             view: InstanceState::incoming,
             expiration: Expiration(Box::pin(sleep(Duration::MAX))),
-            state: self.worker,
+            state: Worker {
+                max_requests: match self.pre {
+                    ProxyPre::P2(_) => 1,
+                    ProxyPre::P3(_) => self.max_requests.unwrap_or(MAX_REQUESTS),
+                },
+            },
         })
     }
 }
@@ -161,7 +146,6 @@ impl WorkerExpiration for Expiration {
 }
 
 /// What one instance accepts, and the report of its end.
-#[derive(Clone, Copy)]
 pub(super) struct Worker {
     max_requests: usize,
 }

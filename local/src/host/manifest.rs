@@ -16,9 +16,8 @@ use super::variables::{Template, check_name};
 pub(super) struct Manifest {
     pub(super) name: String,
     pub(super) version: Option<String>,
-    pub(super) variables: BTreeMap<String, Variable>,
-    /// The component's name.
-    pub(super) id: String,
+    /// The default of each variable; `None` for a required one.
+    pub(super) variables: BTreeMap<String, Option<String>>,
     pub(super) component: Component,
     /// The folder of the manifest, absolute.
     pub(super) folder: PathBuf,
@@ -37,21 +36,15 @@ pub(super) struct Component {
     pub(super) files: Vec<Mount>,
     #[serde(default)]
     pub(super) allowed_outbound_hosts: Vec<Template>,
-    #[serde(default, rename = "description")]
-    _description: IgnoredAny,
-    #[serde(default, rename = "targets")]
-    _targets: IgnoredAny,
     #[serde(default, rename = "build")]
     _build: IgnoredAny,
 }
 
-/// A folder that the component may read.
+/// A folder of this machine that the component may read, and where it sees it.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Mount {
-    /// The folder on this machine.
     pub(super) source: PathBuf,
-    /// Where the component sees it.
     pub(super) destination: String,
 }
 
@@ -60,7 +53,6 @@ pub(super) struct Mount {
 struct SpinToml {
     spin_manifest_version: u32,
     application: Application,
-    #[serde(default)]
     variables: BTreeMap<String, Variable>,
     trigger: Triggers,
     component: BTreeMap<String, Component>,
@@ -73,24 +65,18 @@ struct Application {
     version: Option<String>,
     #[serde(default, rename = "description")]
     _description: IgnoredAny,
-    #[serde(default, rename = "authors")]
-    _authors: IgnoredAny,
     #[serde(default, rename = "targets")]
     _targets: IgnoredAny,
 }
 
-/// A variable of the application.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Variable {
+struct Variable {
     #[serde(default)]
-    pub(super) required: bool,
-    /// The value when no provider has one. `None` for a required variable.
-    pub(super) default: Option<String>,
+    required: bool,
+    default: Option<String>,
     #[serde(default, rename = "secret")]
-    pub(super) _secret: IgnoredAny,
-    #[serde(default, rename = "description")]
-    pub(super) _description: IgnoredAny,
+    _secret: bool,
 }
 
 #[derive(Deserialize)]
@@ -107,14 +93,14 @@ struct HttpTrigger {
 }
 
 /// The runtime configuration.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RuntimeConfig {
     #[serde(default)]
     variables_provider: Vec<Provider>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
 enum Provider {
     Env {
@@ -131,15 +117,12 @@ impl Manifest {
     pub(super) fn load(spin_toml: &Path, runtime_config: Option<&Path>) -> Result<Self> {
         let spin_toml = std::path::absolute(spin_toml)?;
         let folder = spin_toml.parent().context("the manifest has no folder")?;
-        let runtime = runtime_config.map(RuntimeConfig::load).transpose()?.unwrap_or_default();
-        let manifest = Self::new(read(&spin_toml)?, folder).with_context(|| format!("in {}", spin_toml.display()))?;
-        Ok(Self {
-            env_prefixes: runtime.env_prefixes(),
-            ..manifest
-        })
+        let runtime = runtime_config.map(RuntimeConfig::load).transpose()?;
+        let manifest = Self::new(read(&spin_toml)?, runtime.unwrap_or_default(), folder);
+        manifest.with_context(|| format!("in {}", spin_toml.display()))
     }
 
-    fn new(mut toml: SpinToml, folder: &Path) -> Result<Self> {
+    fn new(mut toml: SpinToml, runtime: RuntimeConfig, folder: &Path) -> Result<Self> {
         ensure!(toml.spin_manifest_version == 2, "spin_manifest_version must be 2");
         let [HttpTrigger { component: id, route }] = toml.trigger.http.as_slice() else {
             bail!("the local host serves exactly one [[trigger.http]]");
@@ -158,10 +141,8 @@ impl Manifest {
         component.variables.keys().try_for_each(|name| check_name(name))?;
         let templates = component.variables.values().chain(&component.allowed_outbound_hosts);
         for name in templates.flat_map(Template::variables) {
-            ensure!(
-                toml.variables.contains_key(name),
-                "a template names the unknown variable {name:?}"
-            );
+            let is_known = toml.variables.contains_key(name);
+            ensure!(is_known, "a template names the unknown variable {name:?}");
         }
         component.source = folder.join(&component.source);
         for mount in &mut component.files {
@@ -169,14 +150,15 @@ impl Manifest {
             let source = mount.source.display();
             ensure!(mount.source.is_dir(), "files: {source} is not a folder");
         }
+        let providers = runtime.variables_provider.into_iter();
+        let defaults = toml.variables.into_iter();
         Ok(Self {
-            id: id.clone(),
             name: toml.application.name,
             version: toml.application.version,
-            variables: toml.variables,
+            variables: defaults.map(|(name, variable)| (name, variable.default)).collect(),
             component,
             folder: folder.to_owned(),
-            env_prefixes: Vec::new(),
+            env_prefixes: providers.filter_map(|Provider::Env { prefix, .. }| prefix).collect(),
         })
     }
 }
@@ -187,21 +169,12 @@ impl RuntimeConfig {
         read(path)
     }
 
-    fn env_prefixes(&self) -> Vec<String> {
-        let prefixes = self
-            .variables_provider
-            .iter()
-            .filter_map(|Provider::Env { prefix, .. }| prefix.clone());
-        prefixes.collect()
-    }
-
     /// Files for what the environment leaves out. Spin reads them; here [`crate::settings`] does.
     pub(crate) fn dotenv_paths(self) -> Vec<PathBuf> {
-        let paths = self
-            .variables_provider
-            .into_iter()
-            .filter_map(|Provider::Env { dotenv_path, .. }| dotenv_path);
-        paths.collect()
+        let providers = self.variables_provider.into_iter();
+        providers
+            .filter_map(|Provider::Env { dotenv_path, .. }| dotenv_path)
+            .collect()
     }
 }
 
@@ -227,13 +200,16 @@ mod tests {
         allowed_outbound_hosts = ["http://localhost:{{ port }}"]
     "#;
 
-    fn parse(text: &str) -> Result<Manifest> {
-        Manifest::new(toml::from_str(text)?, Path::new("/app"))
-    }
-
     #[test]
     fn what_is_not_served_is_an_error() {
-        assert_eq!(parse(SPIN_TOML).unwrap().component.source, Path::new("/app/c.wasm"));
+        let parse = |text: &str, runtime: &str| {
+            Manifest::new(toml::from_str(text)?, toml::from_str(runtime)?, Path::new("/app"))
+        };
+        let runtime = "[[variables_provider]]\ntype = \"env\"\nprefix = \"A\"\ndotenv_path = \".env\"";
+        let manifest = parse(SPIN_TOML, runtime).unwrap();
+        assert_eq!(manifest.component.source, Path::new("/app/c.wasm"));
+        assert_eq!(manifest.env_prefixes, ["A"]);
+        assert!(parse(SPIN_TOML, &runtime.replace("env", "vault")).is_err());
         for (from, to, reason) in [
             ("source =", "ai_models = []\nsource =", "ai_models"),
             ("= 2", "= 1", "version"),
@@ -243,32 +219,14 @@ mod tests {
             ("{{ port }}", "{{ host }}", "\"host\""),
             ("{ required = true }", "{}", "\"key\""),
             ("port = {", "por__t = {", "\"por__t\""),
-            ("[component.c]", "files = [\"*\"]\n[component.c]", "files"),
             (
                 "\"c.wasm\"",
                 "\"c.wasm\"\nfiles = [{ source = \"none\", destination = \"/\" }]",
                 "/app/none",
             ),
-            (
-                "[component.c]",
-                "[component.d]\nsource = \"\"\n[component.c]",
-                "one component",
-            ),
         ] {
-            let error = format!("{:#}", parse(&SPIN_TOML.replace(from, to)).unwrap_err());
-            assert!(error.contains(reason), "{to}: {error}");
+            let error = parse(&SPIN_TOML.replace(from, to), "").unwrap_err();
+            assert!(format!("{error:#}").contains(reason), "{to}: {error:#}");
         }
-    }
-
-    #[test]
-    fn providers() {
-        let parse = |text: &str| toml::from_str::<RuntimeConfig>(text);
-        let config = parse("[[variables_provider]]\ntype = \"env\"\nprefix = \"A\"\ndotenv_path = \".env\"").unwrap();
-        assert_eq!(config.env_prefixes(), ["A"]);
-        assert_eq!(config.dotenv_paths(), [Path::new(".env")]);
-        let error = parse("[[variables_provider]]\ntype = \"vault\"")
-            .unwrap_err()
-            .to_string();
-        assert!(error.contains("vault"), "{error}");
     }
 }

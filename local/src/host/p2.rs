@@ -7,15 +7,15 @@ use super::bindings::SpinView;
 use super::bindings::fermyon::spin::rdbms_types::{self, Column, DbDataType, DbValue, Error, ParameterValue, RowSet};
 use super::bindings::fermyon::spin::{postgres, variables};
 use super::bindings::spin::postgres::postgres as v4;
-use super::component::VariableError;
 use super::postgres::{Connection, open};
 
 impl variables::Host for SpinView<'_> {
     async fn get(&mut self, name: String) -> Result<String, variables::Error> {
-        self.component.variable(&name).map_err(|error| match error {
-            VariableError::Undefined(text) => variables::Error::Undefined(text),
-            VariableError::Provider(text) => variables::Error::Provider(text),
-        })
+        let value = self
+            .component
+            .variable(&name)
+            .ok_or(variables::Error::Undefined(name))?;
+        value.map_err(variables::Error::Provider)
     }
 }
 
@@ -26,9 +26,7 @@ impl postgres::Host for SpinView<'_> {}
 impl postgres::HostConnection for SpinView<'_> {
     async fn open(&mut self, address: String) -> Result<Resource<Connection>, Error> {
         let connection = open(self.component, &address).await?;
-        self.table
-            .push(connection)
-            .map_err(|error| Error::ConnectionFailed(error.to_string()))
+        Ok(self.keep(connection)?)
     }
 
     /// Never returns when there is no row, as in Spin 4.0.0 to 4.0.2.
@@ -38,20 +36,22 @@ impl postgres::HostConnection for SpinView<'_> {
         statement: String,
         params: Vec<ParameterValue>,
     ) -> Result<RowSet, Error> {
-        let result = self
-            .connection(&connection)?
-            .query(&statement, &parameters(params)?)
-            .await?;
-        // Spin gives an error that comes this late as the text of its own error.
-        result
-            .outcome
-            .map_err(|error| Error::QueryFailed(format!("{error:?}")))?;
+        let params = params.into_iter().map(parameter).collect::<Result<Vec<_>, _>>()?;
+        let result = self.connection(&connection)?.query(&statement, &params).await?;
+        if let Err(error) = result.outcome {
+            // Spin gives an error that comes this late as the text of its own error.
+            return Err(Error::QueryFailed(format!("{error:?}")));
+        }
         if result.rows.is_empty() {
             std::future::pending::<()>().await;
         }
-        let row = |row: Vec<v4::DbValue>| row.into_iter().map(DbValue::from).collect();
+        let column = |column: v4::Column| Column {
+            name: column.name,
+            data_type: DbDataType::Other,
+        };
+        let row = |row: v4::Row| row.into_iter().map(value).collect();
         Ok(RowSet {
-            columns: result.columns.into_iter().map(Column::from).collect(),
+            columns: result.columns.into_iter().map(column).collect(),
             rows: result.rows.into_iter().map(row).collect(),
         })
     }
@@ -62,56 +62,27 @@ impl postgres::HostConnection for SpinView<'_> {
     }
 }
 
-impl SpinView<'_> {
-    fn connection(&self, connection: &Resource<Connection>) -> Result<Connection, Error> {
-        let connection = self.table.get(connection).cloned();
-        connection.map_err(|error| Error::ConnectionFailed(error.to_string()))
-    }
+fn parameter(parameter: ParameterValue) -> Result<v4::ParameterValue, Error> {
+    Ok(match parameter {
+        ParameterValue::Str(text) => v4::ParameterValue::Str(text),
+        ParameterValue::Int32(number) => v4::ParameterValue::Int32(number),
+        ParameterValue::Int64(number) => v4::ParameterValue::Int64(number),
+        ParameterValue::Floating64(number) => v4::ParameterValue::Floating64(number),
+        ParameterValue::DbNull => v4::ParameterValue::DbNull,
+        other => return Err(Error::BadParameter(format!("the local host does not bind {other:?}"))),
+    })
 }
 
-fn parameters(params: Vec<ParameterValue>) -> Result<Vec<v4::ParameterValue>, Error> {
-    let parameter = |value| {
-        Ok(match value {
-            ParameterValue::Str(text) => v4::ParameterValue::Str(text),
-            ParameterValue::Int32(number) => v4::ParameterValue::Int32(number),
-            ParameterValue::Int64(number) => v4::ParameterValue::Int64(number),
-            ParameterValue::Floating64(number) => v4::ParameterValue::Floating64(number),
-            ParameterValue::DbNull => v4::ParameterValue::DbNull,
-            other => return Err(Error::BadParameter(format!("the local host does not bind {other:?}"))),
-        })
-    };
-    params.into_iter().map(parameter).collect()
-}
-
-impl From<v4::DbValue> for DbValue {
-    fn from(value: v4::DbValue) -> Self {
-        match value {
-            v4::DbValue::Boolean(value) => Self::Boolean(value),
-            v4::DbValue::Binary(bytes) => Self::Binary(bytes),
-            v4::DbValue::Floating64(number) => Self::Floating64(number),
-            v4::DbValue::Int32(number) => Self::Int32(number),
-            v4::DbValue::Int64(number) => Self::Int64(number),
-            v4::DbValue::Str(text) => Self::Str(text),
-            v4::DbValue::DbNull => Self::DbNull,
-            _ => Self::Unsupported,
-        }
-    }
-}
-
-impl From<v4::Column> for Column {
-    fn from(column: v4::Column) -> Self {
-        Self {
-            name: column.name,
-            data_type: match column.data_type {
-                v4::DbDataType::Boolean => DbDataType::Boolean,
-                v4::DbDataType::Binary => DbDataType::Binary,
-                v4::DbDataType::Floating64 => DbDataType::Floating64,
-                v4::DbDataType::Int32 => DbDataType::Int32,
-                v4::DbDataType::Int64 => DbDataType::Int64,
-                v4::DbDataType::Str => DbDataType::Str,
-                _ => DbDataType::Other,
-            },
-        }
+fn value(value: v4::DbValue) -> DbValue {
+    match value {
+        v4::DbValue::Boolean(value) => DbValue::Boolean(value),
+        v4::DbValue::Binary(bytes) => DbValue::Binary(bytes),
+        v4::DbValue::Floating64(number) => DbValue::Floating64(number),
+        v4::DbValue::Int32(number) => DbValue::Int32(number),
+        v4::DbValue::Int64(number) => DbValue::Int64(number),
+        v4::DbValue::Str(text) => DbValue::Str(text),
+        v4::DbValue::DbNull => DbValue::DbNull,
+        _ => DbValue::Unsupported,
     }
 }
 

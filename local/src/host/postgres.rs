@@ -1,7 +1,10 @@
 //! Connections to Postgres, and statements on them, in the terms of `spin:postgres@4.2.0`. As strict as Spin: each
 //! parameter type binds to its own Postgres type only, and nothing is converted.
 
+#![expect(clippy::result_large_err, reason = "the error of the interface")]
+
 use std::collections::HashMap;
+use std::net::Ipv6Addr;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,7 +16,9 @@ use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Config, NoTls, Row};
 use tokio_postgres_rustls::MakeRustlsConnect;
+use wasmtime::component::Resource;
 
+use super::bindings::SpinView;
 use super::bindings::spin::postgres::postgres::{
     Column, DbDataType, DbError, DbValue, Error, ParameterValue, QueryError,
 };
@@ -35,8 +40,7 @@ pub(super) struct Pools(Mutex<HashMap<String, Pool>>);
 impl Pools {
     /// Takes a connection: one that is free, after a round trip that resets its session, or a new one.
     async fn get(&self, address: &str) -> anyhow::Result<Object> {
-        let pool = self.pool(address).context("establishing PostgreSQL connection pool")?;
-        Ok(pool.get().await?)
+        Ok(self.pool(address)?.get().await?)
     }
 
     fn pool(&self, address: &str) -> anyhow::Result<Pool> {
@@ -45,9 +49,8 @@ impl Pools {
             return Ok(pool.clone());
         }
         let config: Config = address.parse().context("parsing Postgres connection string")?;
-        let recycling = ManagerConfig {
-            recycling_method: RecyclingMethod::Clean,
-        };
+        let recycling_method = RecyclingMethod::Clean;
+        let recycling = ManagerConfig { recycling_method };
         let manager = match config.get_ssl_mode() {
             SslMode::Disable => Manager::from_config(config, NoTls, recycling),
             _ => Manager::from_config(config, tls(), recycling),
@@ -71,30 +74,40 @@ fn tls() -> MakeRustlsConnect {
 /// # Errors
 /// When it may not, or there is no connection; with the text that Spin gives.
 pub(super) async fn open(component: &Component, address: &str) -> Result<Connection, Error> {
-    let config = address
-        .parse::<Config>()
-        .map_err(|error| Error::ConnectionFailed(error.to_string()))?;
+    let config = address.parse::<Config>().map_err(unconnected)?;
     let ports = config.get_ports();
     for (index, host) in config.get_hosts().iter().enumerate() {
         let Host::Tcp(host) = host else {
-            let reason = "Unix sockets are not supported on WebAssembly";
-            return Err(Error::ConnectionFailed(reason.to_owned()));
+            return Err(unconnected("Unix sockets are not supported on WebAssembly"));
         };
-        let host = if host.contains(':') {
-            format!("[{host}]")
-        } else {
-            host.clone()
-        };
+        let ipv6 = host.parse::<Ipv6Addr>().map(|address| format!("[{address}]"));
         let port = ports.get(index).or(ports.first()).copied();
-        let server = Server::new("postgres", &host, port);
-        let server = server.ok_or_else(|| Error::ConnectionFailed(format!("{host} has no port")))?;
+        let server = Server::new("postgres", ipv6.as_ref().unwrap_or(host), port);
+        let server = server.ok_or_else(|| unconnected("the address has no port"))?;
         if !component.may_reach(&server).map_err(Error::Other)? {
-            return Err(Error::ConnectionFailed(format!("address {server} is not permitted")));
+            return Err(unconnected(format!("address {server} is not permitted")));
         }
     }
     let client = component.pools.get(address).await;
-    let client = client.map_err(|error| Error::ConnectionFailed(format!("{error:?}")))?;
+    let client = client.map_err(|error| unconnected(format!("{error:?}")))?;
     Ok(Connection(Arc::new(client)))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it maps errors")]
+fn unconnected(reason: impl ToString) -> Error {
+    Error::ConnectionFailed(reason.to_string())
+}
+
+impl SpinView<'_> {
+    /// Keeps a connection for the component.
+    pub(super) fn keep(&mut self, connection: Connection) -> Result<Resource<Connection>, Error> {
+        self.table.push(connection).map_err(unconnected)
+    }
+
+    /// A connection that the component has.
+    pub(super) fn connection(&self, connection: &Resource<Connection>) -> Result<Connection, Error> {
+        self.table.get(connection).cloned().map_err(unconnected)
+    }
 }
 
 /// What a query gave.
@@ -172,15 +185,7 @@ fn parameters(values: &[ParameterValue]) -> Result<Vec<Parameter>, String> {
 fn column(column: &tokio_postgres::Column) -> Column {
     Column {
         name: column.name().to_owned(),
-        data_type: match *column.type_() {
-            Type::BOOL => DbDataType::Boolean,
-            Type::BYTEA => DbDataType::Binary,
-            Type::FLOAT8 => DbDataType::Floating64,
-            Type::INT4 => DbDataType::Int32,
-            Type::INT8 => DbDataType::Int64,
-            Type::TEXT | Type::VARCHAR | Type::BPCHAR => DbDataType::Str,
-            ref other => DbDataType::Other(other.name().to_owned()),
-        },
+        data_type: DbDataType::Other(column.type_().name().to_owned()),
     }
 }
 

