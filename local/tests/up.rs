@@ -8,6 +8,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use serde_json::json;
+
 /// A `spin` that writes down what it was started with, and ends.
 const SPIN: &str = r#"#!/bin/sh
 if [ "$1" = --version ]; then
@@ -119,12 +121,16 @@ fn a_bridge_takes_no_key_from_dotenv() {
         .spawn()
         .unwrap();
     let mut input = bridge.stdin.take().unwrap();
-    input
-        .write_all(b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/list\"}\n")
-        .unwrap();
+    let hello = json!({
+        "jsonrpc": "2.0", "id": 1, "method": "initialize",
+        "params": {
+            "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": { "name": "test", "version": "1" },
+        },
+    });
+    writeln!(input, "{hello}").unwrap();
     let mut request = Vec::new();
     let (mut connection, _) = elsewhere.accept().unwrap();
-    while !String::from_utf8_lossy(&request).contains("tools/list") {
+    while !String::from_utf8_lossy(&request).contains("jsonrpc") {
         let mut part = [0; 4096];
         let length = connection.read(&mut part).unwrap();
         assert_ne!(length, 0, "the bridge sends no request");

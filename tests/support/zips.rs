@@ -8,6 +8,8 @@ use flate2::{Compression, Crc, write::DeflateEncoder};
 #[derive(Clone)]
 pub struct Entry {
     pub name: Vec<u8>,
+    /// The version of the format that it needs.
+    pub version: u16,
     pub flags: u16,
     pub method: u16,
     pub crc: u32,
@@ -37,6 +39,7 @@ pub fn stored(name: &str, content: &[u8]) -> Entry {
     crc.update(content);
     Entry {
         name: name.into(),
+        version: 20,
         flags: 0,
         method: 0,
         crc: crc.sum(),
@@ -56,7 +59,7 @@ impl Entry {
 
     /// What local header and directory have in common: from the version to the lengths.
     fn common(&self, sizes: &[u8]) -> Vec<u8> {
-        let before = [20, self.flags, self.method, self.modified.0, self.modified.1];
+        let before = [self.version, self.flags, self.method, self.modified.0, self.modified.1];
         let lengths = [self.name.len() as u16, 0];
         [
             &before.map(u16::to_le_bytes).concat(),
