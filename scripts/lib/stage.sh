@@ -108,17 +108,22 @@ ensure_cargo_tool() {
 
 SERVER=
 
+# Makes FOLDER a project with a database of its own, so that the one of scripts/up is left alone: make_project FOLDER.
+make_project() {
+  local file
+  mkdir -p "$1"
+  for file in spin.toml runtime-config.toml assets target; do ln -sfn "$PWD/$file" "$1/$file"; done
+}
+
 # Starts the server with a Postgres and a sample worker of its own in FOLDER, on free ports and with none of the
 # caller's settings but the given ones: start_server FOLDER [NAME=VALUE …]. Leaves its address in URL.
 start_server() {
-  local folder=$1 log=$1/server.log name file turns=0
+  local folder=$1 log=$1/server.log name turns=0
   shift
   [ -x target/debug/planexe-local ] || die "nothing is built: run this without --no-build"
-  mkdir -p "$folder"
+  make_project "$folder"
   : >"$log"
   folder=$(cd "$folder" && pwd)
-  # The folder of a project, so that the database of scripts/up is left alone.
-  for file in spin.toml runtime-config.toml assets target; do ln -sfn "$PWD/$file" "$folder/$file"; done
   (
     while read -r name; do
       case $name in PLANEXE_* | SPIN_* | SQLALCHEMY_DATABASE_URI | PORT) unset "$name" ;; esac
