@@ -15,8 +15,6 @@ use crate::{
     plan::TaskId,
 };
 
-/// How long a download link usually holds, in seconds.
-pub const LINK_LIFETIME: u64 = 15 * 60;
 /// How long a link holds to a file that only `worker_plan` has, in seconds: it deletes the files of a run when the run has
 /// ended.
 pub const UNSTORED_LIFETIME: u64 = 10;

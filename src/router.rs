@@ -110,7 +110,7 @@ async fn route(
         (Handler::Index, _) => Ok(routes::index::get()),
         (Handler::Healthcheck, _) => Ok(Box::pin(routes::healthcheck::get(query, &access, cx)).await),
         (Handler::Mcp, Some(context)) => routes::mcp::post(request, context).await,
-        (Handler::ToolList, Some(_)) => Ok(routes::tools::list()),
+        (Handler::ToolList, Some(_)) => routes::tools::list().await,
         (Handler::ToolCall, Some(context)) => routes::tools::call(request, context).await,
         (Handler::Download, _) => {
             let wanted = routes::download::Wanted {

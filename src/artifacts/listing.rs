@@ -94,6 +94,12 @@ impl Listing {
         self.files.iter().any(|(_, name)| name == report)
     }
 
+    /// How many files there are that can be asked for by their names.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.newest(None, usize::MAX).len()
+    }
+
     /// At most `limit` files of the plan that can be asked for by their names: the newest first, and where times are
     /// missing or equal, those of later stages. `PlanExe`'s bookkeeping files, which have no stage, are left out.
     ///
@@ -112,7 +118,7 @@ impl Listing {
             .collect();
         files.sort_unstable_by_key(|file| Reverse(*file));
         // An archive may have two files of the same name.
-        let mut shown: Vec<(Option<Moment>, &str)> = Vec::with_capacity(limit);
+        let mut shown: Vec<(Option<Moment>, &str)> = Vec::with_capacity(limit.min(files.len()));
         for (moment, _, name) in files {
             if shown.len() < limit && shown.iter().all(|(_, other)| *other != name) {
                 shown.push((moment, name));

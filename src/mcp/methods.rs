@@ -3,7 +3,10 @@
 use std::{borrow::Cow, sync::OnceLock};
 
 use serde::{Serialize, Serializer};
-use serde_json::{Value, json, value::RawValue};
+use serde_json::{
+    Value, json,
+    value::{RawValue, to_raw_value},
+};
 
 use super::{
     error::{Fault, INVALID_PARAMS, METHOD_NOT_FOUND, json_rpc},
@@ -13,20 +16,26 @@ use super::{
 };
 use crate::{
     auth::caller::Caller,
+    config::{self, Tools},
     error::Error,
     json,
-    tools::{self, Context, Form, Outcome as ToolOutcome, ResourceLink},
+    tools::{self, Context, Family, Form, Outcome as ToolOutcome, ResourceLink},
 };
 
 /// How long clients may keep the list of tools and the answer of `server/discover`: an hour, in milliseconds.
 const CACHE_TTL_MS: u32 = 3_600_000;
 
-/// What the server says of itself to every agent.
+/// The order of steps, in the words of the tools of February 2026.
 const INSTRUCTIONS: &str = "PlanExe turns a goal in plain English into a project plan: an HTML report and a zip of \
     its working files. Work in this order. 1: call prompt_examples. 2: draft a prompt of that quality (300-800 words) \
     together with the user and get the user's approval. 3: call task_create with it. A plan takes 15-20 minutes: call \
     task_status every few minutes until state is completed, then call task_file_info and give the user its \
     download_url. task_stop ends a plan that is not wanted any more.";
+
+/// What only the tools of today can do.
+const AFTERWARDS: &str = " A plan that failed or was stopped goes on with plan_resume, or begins anew with plan_retry. \
+    plan_list finds a lost plan_id, model_profiles tells which models there are, example_plans shows finished plans, and \
+    send_feedback takes what the user thinks.";
 
 /// A result as JSON, or the fault in its place.
 pub(super) type Outcome = Result<Cow<'static, str>, Failure>;
@@ -91,19 +100,43 @@ pub(super) fn admit(method: &str, caller: &Caller) -> Result<(), Error> {
 pub(super) async fn call(method: &str, params: &Params<'_>, spoken: Spoken, context: &Context) -> Outcome {
     let era = spoken.era;
     match (method, era) {
-        ("initialize", Era::Legacy) => Ok(initialize(params).into()),
+        ("initialize", Era::Legacy) => Ok(initialize(params, shown().await?).into()),
         ("ping", Era::Legacy) => Ok("{}".into()),
-        ("server/discover", Era::Modern) => Ok(discover().into()),
-        ("tools/list", _) => list_tools(params, era),
+        ("server/discover", Era::Modern) => Ok(discover(shown().await?).into()),
+        ("tools/list", _) => list_tools(params, era, shown().await?),
         ("tools/call", _) => call_tool(params, spoken, context).await,
-        ("prompts/list", _) => list_prompts(params, era),
-        ("prompts/get", _) => get_prompt(params, era),
+        ("prompts/list", _) => list_prompts(params, era, shown().await?),
+        ("prompts/get", _) => get_prompt(params, era, shown().await?),
         ("resources/list", _) => list_resources(params, era),
         ("resources/templates/list", _) => list_templates(params, era),
         // On the heap: it holds a whole transfer, and every other call would carry room for it.
         ("resources/read", _) => Box::pin(read_resource(params, era, context)).await,
         _ => Err(Failure::UnknownMethod),
     }
+}
+
+/// Which tools are listed.
+async fn shown() -> Result<Tools, Failure> {
+    let choice = config::tools().await;
+    choice.map_err(|error| Failure::Fault(json_rpc(&error.into())))
+}
+
+/// The words in which the server speaks of itself: those of the tools that come first.
+fn family(choice: Tools) -> Family {
+    match choice {
+        Tools::Task | Tools::Both => Family::Task,
+        Tools::Plan => Family::Plan,
+    }
+}
+
+/// What the server says of itself to every agent.
+fn instructions(choice: Tools) -> String {
+    let family = family(choice);
+    let more = match family {
+        Family::Task => "",
+        Family::Plan => AFTERWARDS,
+    };
+    family.words(INSTRUCTIONS.into()).into_owned() + more
 }
 
 /// Name, version and home of the server, as `initialize` and the modern `_meta` carry them.
@@ -123,29 +156,26 @@ fn capabilities() -> Value {
     json!({ "tools": {}, "prompts": {}, "resources": {} })
 }
 
-fn initialize(params: &Params<'_>) -> String {
+fn initialize(params: &Params<'_>, choice: Tools) -> String {
     let requested = params.protocol_version.and_then(as_string);
     json::text(&json!({
         "protocolVersion": negotiate(requested.as_deref()),
         "capabilities": capabilities(),
         "serverInfo": server_info(),
-        "instructions": INSTRUCTIONS,
+        "instructions": instructions(choice),
     }))
 }
 
-/// The answer of `server/discover`, made once for each instance.
-fn discover() -> &'static str {
-    static ANSWER: OnceLock<String> = OnceLock::new();
-    ANSWER.get_or_init(|| {
-        let body = json!({
-            "supportedVersions": SUPPORTED,
-            "capabilities": capabilities(),
-            "instructions": INSTRUCTIONS,
-            "ttlMs": CACHE_TTL_MS,
-            "cacheScope": "public",
-        });
-        complete(&body, Era::Modern)
-    })
+/// The answer of `server/discover`.
+fn discover(choice: Tools) -> String {
+    let body = json!({
+        "supportedVersions": SUPPORTED,
+        "capabilities": capabilities(),
+        "instructions": instructions(choice),
+        "ttlMs": CACHE_TTL_MS,
+        "cacheScope": "public",
+    });
+    complete(&body, Era::Modern)
 }
 
 /// A result with what the lifecycle adds to every result.
@@ -215,29 +245,39 @@ impl Page {
     }
 }
 
-fn list_tools(params: &Params<'_>, era: Era) -> Outcome {
-    static PAGE: OnceLock<Page> = OnceLock::new();
-    PAGE.get_or_init(|| {
-        Page::new(
-            "tools",
-            &RawValue::from_string(tools::LIST.to_owned()).unwrap_or_default(),
-        )
+fn list_tools(params: &Params<'_>, era: Era, choice: Tools) -> Outcome {
+    static PAGES: [OnceLock<Page>; 3] = [const { OnceLock::new() }; 3];
+    let [task, plan, both] = &PAGES;
+    let page = match choice {
+        Tools::Task => task,
+        Tools::Plan => plan,
+        Tools::Both => both,
+    };
+    page.get_or_init(|| {
+        let list = tools::list(choice).to_owned();
+        Page::new("tools", &RawValue::from_string(list).unwrap_or_default())
     })
     .answer(params, era)
 }
 
-fn list_prompts(params: &Params<'_>, era: Era) -> Outcome {
-    static PAGE: OnceLock<Page> = OnceLock::new();
-    PAGE.get_or_init(|| Page::new("prompts", &prompts::list()))
+fn list_prompts(params: &Params<'_>, era: Era, choice: Tools) -> Outcome {
+    static PAGES: [OnceLock<Page>; 2] = [const { OnceLock::new() }; 2];
+    let [task, plan] = &PAGES;
+    let family = family(choice);
+    let page = match family {
+        Family::Task => task,
+        Family::Plan => plan,
+    };
+    page.get_or_init(|| Page::new("prompts", &prompts::list(family)))
         .answer(params, era)
 }
 
-fn get_prompt(params: &Params<'_>, era: Era) -> Outcome {
+fn get_prompt(params: &Params<'_>, era: Era, choice: Tools) -> Outcome {
     let Some(name) = params.name.and_then(as_string) else {
         let text = "params.name must be the name of a prompt, a string.";
         return Err(Failure::Fault(Fault::new(INVALID_PARAMS, text)));
     };
-    let filled = prompts::get(&name, params.arguments).map_err(Failure::Fault)?;
+    let filled = prompts::get(&name, params.arguments, family(choice)).map_err(Failure::Fault)?;
     Ok(complete(&filled, era).into())
 }
 
@@ -306,7 +346,7 @@ async fn call_tool(params: &Params<'_>, spoken: Spoken, context: &Context) -> Ou
         Err(error) if context.caller.lacks_key(&error) => return Err(Failure::KeyMissing(error)),
         Err(error) => (
             ToolOutcome {
-                result: tools::failure(&error),
+                result: to_raw_value(&tools::failure(&name, &error)).unwrap_or_default(),
                 link: None,
             },
             true,

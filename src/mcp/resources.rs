@@ -12,7 +12,8 @@ use super::{
 };
 use crate::{
     artifacts::{self, Whole},
-    auth::{LINK_LIFETIME, SignedLink, UNSTORED_LIFETIME},
+    auth::{SignedLink, UNSTORED_LIFETIME},
+    config,
     clock,
     db::Database,
     error::Error,
@@ -169,9 +170,12 @@ async fn too_large(
     context: &Context,
 ) -> Fault {
     let (lifetime, time) = if is_stored {
-        (LINK_LIFETIME, "within 15 minutes")
+        match config::link_lifetime().await {
+            Ok(lifetime) => (lifetime, format!("within {} minutes", lifetime / 60)),
+            Err(error) => return fault(&error.into(), Era::Modern, uri, context),
+        }
     } else {
-        (UNSTORED_LIFETIME, "now, since it is deleted when the plan has ended")
+        (UNSTORED_LIFETIME, "now, since it is deleted when the plan has ended".to_owned())
     };
     let api_key = context.access.api_key.as_deref();
     match SignedLink::to(id, file.name(), lifetime, api_key, &context.request_origin).await {

@@ -3,10 +3,14 @@
 use http::StatusCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, value::RawValue};
+use serde_json::{
+    Map, Value,
+    value::{RawValue, to_raw_value},
+};
 
 use super::{answer, expect_json, read_body};
 use crate::{
+    config,
     error::Error,
     host::Request,
     json,
@@ -15,8 +19,12 @@ use crate::{
 };
 
 /// The tools, as `tools/list` shows them.
-pub fn list() -> Response {
-    render::json(StatusCode::OK, format!("{{\"tools\":{}}}", tools::LIST))
+///
+/// # Errors
+/// Those of the setting that says which are shown.
+pub async fn list() -> Result<Response, Error> {
+    let list = tools::list(config::tools().await?);
+    Ok(render::json(StatusCode::OK, format!("{{\"tools\":{list}}}")))
 }
 
 /// What `POST /mcp/tools/call` takes.
@@ -70,7 +78,10 @@ pub async fn call(request: Request, context: &Context) -> Result<Response, Error
     let (result, error) = match tools::call(&call.tool, arguments, Form::Plain, context).await {
         Ok(outcome) => (outcome.result, None),
         Err(error) if context.caller.lacks_key(&error) => return Err(error),
-        Err(error) => (tools::failure(&error), Some(render::tool_result(&error).error)),
+        Err(error) => {
+            let failure = tools::failure(&call.tool, &error);
+            (to_raw_value(&failure).unwrap_or_default(), Some(failure.error))
+        }
     };
     let content = [TextContent {
         kind: "text",
