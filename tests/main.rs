@@ -39,6 +39,7 @@ mod real_run;
 mod real_services;
 mod resource_links;
 mod resources;
+mod schemas;
 mod settings;
 mod soak;
 mod statements;
