@@ -8,10 +8,10 @@ use http::{HeaderMap, StatusCode};
 
 use crate::{
     artifacts::{
-        Listing, Pieces,
-        archive::{self, Names, directory, records},
-        passing::{self, Passed},
-        unpack,
+        ByteStream, RunFiles,
+        stored_zip::{self, FileNames, list_entries, read_directory},
+        zip_entry,
+        zip_stream::{self, Search},
     },
     auth::caller::Key,
     config,
@@ -130,7 +130,7 @@ pub fn file_headers(file: &RunFile, id: TaskId) -> HeaderMap {
 
 /// A file in an archive.
 #[derive(Debug)]
-pub struct Entry(archive::Entry);
+pub struct Entry(stored_zip::Entry);
 
 /// Lists an archive in the database of which the last `first` bytes are read first.
 ///
@@ -138,7 +138,7 @@ pub struct Entry(archive::Entry);
 /// Those of a broken archive.
 pub async fn entries(archive: &Bytes, first: u64) -> Result<Vec<Entry>, Error> {
     let fetch = async |offset, length| fetch(archive, offset, length);
-    let entries = directory(archive.len() as u64, first, fetch).await?;
+    let entries = list_entries(archive.len() as u64, first, fetch).await?;
     Ok(entries.into_iter().map(Entry).collect())
 }
 
@@ -148,8 +148,8 @@ pub async fn entries(archive: &Bytes, first: u64) -> Result<Vec<Entry>, Error> {
 /// Those of a broken archive.
 pub async fn newest(archive: &Bytes, first: u64, limit: usize) -> Result<Vec<String>, Error> {
     let fetch = async |offset, length| fetch(archive, offset, length);
-    let names = records(archive.len() as u64, first, fetch, Names::add).await?;
-    let newest = Listing::of(&names).newest(None, limit);
+    let names = read_directory(archive.len() as u64, first, fetch, FileNames::add).await?;
+    let newest = RunFiles::from_names(&names).newest(None, limit);
     Ok(newest.into_iter().map(|file| file.name).collect())
 }
 
@@ -170,9 +170,9 @@ impl Entry {
     ///
     /// # Errors
     /// Those of a broken archive.
-    pub async fn open(&self, archive: &Bytes, wanted: Option<Range<u64>>, slice: usize) -> Result<Pieces, Error> {
-        let slices = |range: Range<u64>, _| pieces(part(archive, &range), slice);
-        self.0.open(wanted, slices).await
+    pub async fn open(&self, archive: &Bytes, range: Option<Range<u64>>, slice: usize) -> Result<ByteStream, Error> {
+        let stream_archive = |range: Range<u64>, _| stream_of(part(archive, &range), slice);
+        self.0.open(range, stream_archive).await
     }
 }
 
@@ -181,10 +181,10 @@ impl Entry {
 ///
 /// # Errors
 /// Those of a broken archive.
-pub async fn find(archive: Bytes, slice: usize, name: &str) -> Result<Option<(Option<u64>, Pieces)>, Error> {
-    Ok(match passing::find(pieces(archive, slice), name).await? {
-        Passed::Found(feed, content) => Some((content.size(), unpack::unpacked(feed, content))),
-        Passed::Absent(_) => None,
+pub async fn find_entry(archive: Bytes, slice: usize, name: &str) -> Result<Option<(Option<u64>, ByteStream)>, Error> {
+    Ok(match zip_stream::find_entry(stream_of(archive, slice), name).await? {
+        Search::Found(reader, content) => Some((content.size(), zip_entry::unpacked(reader, content))),
+        Search::Absent(_) => None,
     })
 }
 
@@ -197,7 +197,7 @@ fn part(archive: &Bytes, range: &Range<u64>) -> Bytes {
     archive.slice(within(range.start)..within(range.end))
 }
 
-fn pieces(bytes: Bytes, slice: usize) -> Pieces {
+fn stream_of(bytes: Bytes, slice: usize) -> ByteStream {
     let mut rest = bytes;
     let cut = std::iter::from_fn(move || {
         let now = rest.split_to(rest.len().min(slice.max(1)));

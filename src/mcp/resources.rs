@@ -11,7 +11,7 @@ use super::{
     revision::Era,
 };
 use crate::{
-    artifacts::{self, Whole},
+    artifacts::{self, FileContent},
     auth::{LINK_LIFETIME, SignedLink, UNSTORED_LIFETIME},
     clock,
     db::Database,
@@ -91,7 +91,7 @@ pub(super) async fn read(uri: &str, era: Era, context: &Context) -> Result<Read,
         not_found(era, text.to_owned(), uri)
     })?;
     let whole = async {
-        artifacts::read(
+        artifacts::read_file(
             &Database::configured(&context.request).await?,
             id,
             context.caller.owner(),
@@ -101,7 +101,7 @@ pub(super) async fn read(uri: &str, era: Era, context: &Context) -> Result<Read,
         .await
     };
     match whole.await {
-        Ok(Whole::Content { bytes, is_final }) => {
+        Ok(FileContent::Complete { bytes, is_final }) => {
             let size = bytes.len();
             let body = match String::from_utf8(bytes) {
                 Ok(text) if file.is_text() => Body::Text(text),
@@ -120,7 +120,7 @@ pub(super) async fn read(uri: &str, era: Era, context: &Context) -> Result<Read,
                 cache_scope: is_modern.then_some("private"),
             })
         }
-        Ok(Whole::TooLarge { size, is_stored }) => Err(too_large(uri, id, &file, size, is_stored, context).await),
+        Ok(FileContent::TooLarge { size, is_stored }) => Err(too_large(uri, id, &file, size, is_stored, context).await),
         Err(error) => Err(fault(&error, era, uri, context)),
     }
 }

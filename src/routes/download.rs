@@ -12,7 +12,7 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode
 
 use super::{verify, weight};
 use crate::{
-    artifacts::{self, Pieces},
+    artifacts::{self, ByteStream},
     auth::{
         LinkKey,
         caller::{Caller, Claim, Key},
@@ -65,9 +65,9 @@ pub async fn get(
     let file = RunFile::parse(&name).ok_or(Unavailable::NoSuchFile)?;
     let partial = wanted.query.split('&').any(|pair| pair == "partial=1");
     let database = Database::configured(cx).await?;
-    let download = artifacts::open(&database, id, caller.owner(), &file, partial).await?;
+    let download = artifacts::open_file(&database, id, caller.owner(), &file, partial).await?;
     let etag = download.validator.as_ref().map(|validator| format!("\"{validator}\""));
-    let ended = if download.has_ended && download.has_parts() {
+    let ended = if download.has_ended && download.supports_ranges() {
         artifacts::end_of(&database, id).await
     } else {
         None
@@ -76,23 +76,23 @@ pub async fn get(
     let known = Known {
         etag: etag.as_deref(),
         modified: modified.as_deref(),
-        size: download.size.filter(|_| download.has_parts()),
+        size: download.size.filter(|_| download.supports_ranges()),
     };
-    let ranges = if download.has_parts() { "bytes" } else { "none" };
+    let ranges = if download.supports_ranges() { "bytes" } else { "none" };
     let size = download.size;
     let mut response = match decide(headers, wanted.is_head, known) {
         Wants::NotModified => render::empty(StatusCode::NOT_MODIFIED),
         Wants::Beyond => beyond(size),
         // A stream that ends at once: unlike a body of no bytes it says nothing of its length.
         Wants::Whole if wanted.is_head => streamed(described(&file, id, size), stream::empty().boxed_local()),
-        Wants::Whole => streamed(described(&file, id, size), download.pieces(None).await?),
+        Wants::Whole => streamed(described(&file, id, size), download.into_stream(None).await?),
         Wants::Part(part) => {
             let mut response = described(&file, id, Some(part.end - part.start));
             let total = size.unwrap_or(part.end);
             let range = format!("bytes {}-{}/{total}", part.start, part.end.saturating_sub(1));
             set(&mut response, header::CONTENT_RANGE, &range);
             *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-            streamed(response, download.pieces(Some(part)).await?)
+            streamed(response, download.into_stream(Some(part)).await?)
         }
     };
     set(&mut response, header::ACCEPT_RANGES, ranges);
@@ -176,8 +176,8 @@ fn disposition(kind: &str, name: &str) -> String {
 }
 
 /// The answer with a body that comes as it is read.
-fn streamed(response: Response, pieces: Pieces) -> Response {
-    let body = StreamBody::new(pieces.map(|piece| piece.map(Frame::data)));
+fn streamed(response: Response, content: ByteStream) -> Response {
+    let body = StreamBody::new(content.map(|chunk| chunk.map(Frame::data)));
     response.map(|_| Either::Right(Box::pin(body) as _))
 }
 

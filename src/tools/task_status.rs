@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Annotations, Context, Definition, ResourceLink, id_text, task_id};
 use crate::{
-    artifacts::{self, Listing},
+    artifacts::{self, RunFiles},
     clock,
     db::{
         Database,
@@ -121,12 +121,12 @@ impl Definition for TaskStatus {
             Event::default()
         };
         let ended = event.at.filter(|_| !is_in_work);
-        let mut listing = Listing::read(&database, &status.progress, archive).await;
+        let mut listing = RunFiles::list(&database, &status.progress, archive).await;
         if is_in_work && listing.is_gone && !needs_event {
             // The worker may have stored the files and deleted its folder since the row was read.
             let later = task::find_status(&database, id, context.caller.owner(), artifacts::END_LENGTH).await?;
             if later.archive.is_some() {
-                listing = Listing::read(&database, &later.progress, later.archive).await;
+                listing = RunFiles::list(&database, &later.progress, later.archive).await;
             }
         }
         let elapsed = status.elapsed.or(event.elapsed);
