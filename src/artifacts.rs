@@ -225,7 +225,7 @@ async fn open_elsewhere(
         match archive.find_entry(artifact.file_name(), archive_end).await {
             Ok(Some(entry)) => return Download::from_entry(archive, entry),
             // A broken archive is logged only: it does not explain why the task has no report.
-            Err(error @ Error::ContentUnavailable(_)) => database.request().cause(&error),
+            Err(error @ Error::ContentUnavailable(_)) => database.request().log_error(&error),
             result => drop(result?),
         }
     }
@@ -237,7 +237,7 @@ async fn open_elsewhere(
     if worker_may_have_it {
         match open_at_worker(database, progress.id, artifact).await {
             Err(Error::ContentUnavailable(fault)) if is_gone(fault, progress.state) => {
-                database.request().cause(&fault.into());
+                database.request().log_error(&fault.into());
             }
             opened => return opened,
         }
@@ -271,7 +271,7 @@ async fn open_entry(database: &Database, found: Artifacts, name: &str) -> Result
         Ok(None) if progress.state.has_ended() => return Err(Unavailable::NoSuchFile.into()),
         Ok(None) => {}
         Err(Error::ContentUnavailable(fault)) if is_gone(fault, progress.state) => {
-            database.request().cause(&fault.into());
+            database.request().log_error(&fault.into());
         }
         Err(error) => return Err(error),
     }

@@ -1,4 +1,4 @@
-//! What the fuzz targets need of private modules: what reads bytes from outside. In no build that is served.
+//! Makes private parsers available to the fuzz targets. Compiled only for fuzzing.
 
 use std::ops::Range;
 
@@ -18,20 +18,20 @@ use crate::{
     error::Error,
     mcp::{
         Envelope, Fault,
-        frame::{Incoming, answer, read, refusal},
-        revision::{Era, decode_name, spoken},
+        message::{Incoming, answer, read_message, refusal},
+        revision::{self, Lifecycle, resolve},
     },
     plan::{RunFile, TaskId},
     request,
     routes::download::{
-        conditions::{Known, Wants, decide},
-        described,
+        self,
+        conditions::{Decision, FileMeta, evaluate},
     },
 };
 
-/// What a message of JSON-RPC has been read as.
+/// A JSON-RPC message after parsing.
 #[derive(Debug)]
-pub enum Read {
+pub enum Message {
     /// A request.
     Request {
         /// The JSON text of its id.
@@ -42,14 +42,14 @@ pub enum Read {
         arguments: Option<String>,
         /// An answer to it, with an empty result.
         answer: String,
-        /// Whether it speaks the revision without a handshake, or why its envelope is refused.
+        /// Whether it uses the modern revision, or the error of its envelope.
         modern: Result<bool, Fault>,
     },
-    /// Wants no answer.
+    /// A notification, which is not answered.
     Notification,
-    /// Answers us.
+    /// An answer to the server.
     Response,
-    /// No message.
+    /// An invalid message.
     Refused {
         /// The code of the refusal.
         code: i64,
@@ -60,20 +60,20 @@ pub enum Read {
     },
 }
 
-/// Reads a message of JSON-RPC, and answers it.
+/// Parses a JSON-RPC message and answers it.
 #[must_use]
-pub fn message(text: &str, envelope: &Envelope<'_>) -> Read {
-    match read(text) {
-        Ok(Incoming::Request(request)) => Read::Request {
+pub fn message(text: &str, envelope: &Envelope<'_>) -> Message {
+    match read_message(text) {
+        Ok(Incoming::Request(request)) => Message::Request {
             id: request.id.0.get().to_owned(),
             method: request.method.clone(),
             arguments: request.params.arguments.map(|raw| raw.get().to_owned()),
             answer: answer(request.id, "{}"),
-            modern: spoken(&request, envelope).map(|spoken| spoken.era == Era::Modern),
+            modern: resolve(&request, envelope).map(|revision| revision.lifecycle == Lifecycle::Modern),
         },
-        Ok(Incoming::Notification) => Read::Notification,
-        Ok(Incoming::Response) => Read::Response,
-        Err((fault, id)) => Read::Refused {
+        Ok(Incoming::Notification) => Message::Notification,
+        Ok(Incoming::Response) => Message::Response,
+        Err((fault, id)) => Message::Refused {
             code: fault.code,
             id: id.map(|id| id.0.get().to_owned()),
             answer: refusal(id, &fault),
@@ -83,8 +83,8 @@ pub fn message(text: &str, envelope: &Envelope<'_>) -> Read {
 
 /// Reads the value of an `Mcp-Name` header.
 #[must_use]
-pub fn name(header: &str) -> Option<String> {
-    decode_name(header)
+pub fn decode_name(header: &str) -> Option<String> {
+    revision::decode_name(header)
 }
 
 /// The id under which a request is logged.
@@ -105,27 +105,27 @@ pub fn normalised_database_address(uri: &str) -> Option<String> {
     config::normalise_database_uri(uri)
 }
 
-/// What of a file is sent, and under which status.
+/// The status and the byte range that a request for a file is answered with.
 #[must_use]
-pub fn wanted(
+pub fn evaluate_conditions(
     headers: &HeaderMap,
     is_head: bool,
     etag: Option<&str>,
     modified: Option<&str>,
     size: Option<u64>,
 ) -> (StatusCode, Option<Range<u64>>) {
-    match decide(headers, is_head, Known { etag, modified, size }) {
-        Wants::Whole => (StatusCode::OK, None),
-        Wants::NotModified => (StatusCode::NOT_MODIFIED, None),
-        Wants::Part(range) => (StatusCode::PARTIAL_CONTENT, Some(range)),
-        Wants::Beyond => (StatusCode::RANGE_NOT_SATISFIABLE, None),
+    match evaluate(headers, is_head, FileMeta { etag, modified, size }) {
+        Decision::Full => (StatusCode::OK, None),
+        Decision::NotModified => (StatusCode::NOT_MODIFIED, None),
+        Decision::Partial(range) => (StatusCode::PARTIAL_CONTENT, Some(range)),
+        Decision::RangeNotSatisfiable => (StatusCode::RANGE_NOT_SATISFIABLE, None),
     }
 }
 
 /// The headers that describe a file.
 #[must_use]
 pub fn file_headers(file: &RunFile, id: TaskId) -> HeaderMap {
-    described(file, id, None).headers().clone()
+    download::file_headers(file, id, None).headers().clone()
 }
 
 /// A file in an archive.

@@ -287,15 +287,15 @@ pub async fn call(name: &str, arguments: &str, form: Form, context: &Context) ->
     let (tool, listed) = tools
         .find(|(tool, _)| tool.name == name)
         .ok_or_else(|| Error::UnknownTool(name.to_owned()))
-        .inspect_err(|error| context.request.error(error))?;
-    context.request.tool(tool.name);
+        .inspect_err(|error| context.request.fail(error))?;
+    context.request.set_tool(tool.name);
     let called = async {
         if tool.reaches_tasks {
             context.caller.may_reach_tasks()?;
         }
         (tool.call)(arguments, &listed.input_schema, form, context).await
     };
-    called.await.inspect_err(|error| context.request.error(error))
+    called.await.inspect_err(|error| context.request.fail(error))
 }
 
 /// The JSON text that stands in place of the result of a tool that failed.

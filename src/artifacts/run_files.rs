@@ -78,7 +78,7 @@ impl RunFiles {
         .await;
         let listed = listed.unwrap_or_else(|| Err(Error::Internal("the list of files took too long".to_owned())));
         listed.unwrap_or_else(|error| {
-            database.request().cause(&error);
+            database.request().log_error(&error);
             Self::default()
         })
     }

@@ -1,4 +1,4 @@
-//! The prompts: the order of steps as ready-made messages, for clients that show them as slash commands.
+//! The prompts: messages that describe the steps to a plan. Clients offer them as slash commands.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, value::RawValue};
@@ -12,7 +12,7 @@ struct Prompt {
     title: &'static str,
     description: &'static str,
     arguments: &'static [Argument],
-    /// The message that the prompt becomes.
+    /// Builds the message from the arguments.
     render: fn(&Arguments) -> String,
 }
 
@@ -24,7 +24,7 @@ struct Argument {
     required: bool,
 }
 
-/// The values of all arguments that some prompt takes.
+/// The values of the arguments of all prompts.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Arguments {
@@ -34,7 +34,7 @@ struct Arguments {
 }
 
 impl Arguments {
-    fn get(&self, name: &str) -> &str {
+    fn value(&self, name: &str) -> &str {
         let value = match name {
             "goal" => &self.goal,
             "constraints" => &self.constraints,
@@ -81,7 +81,7 @@ const ALL: &[Prompt] = &[
 ];
 
 fn plan_project(arguments: &Arguments) -> String {
-    let constraints = match arguments.get("constraints") {
+    let constraints = match arguments.value("constraints") {
         "" => "None are named: ask me about budget, dates and place where they matter.",
         constraints => constraints,
     };
@@ -97,7 +97,7 @@ fn plan_project(arguments: &Arguments) -> String {
          plan takes 15-20 minutes.\n\
          5. When it is completed, call task_file_info and give me the download_url unchanged, with a summary of what \
          the plan covers.",
-        arguments.get("goal"),
+        arguments.value("goal"),
     )
 }
 
@@ -111,7 +111,7 @@ fn review_plan(arguments: &Arguments) -> String {
          doubtful? Are budget, dates and people consistent with each other? Which risks are missing or played down?\n\
          4. Give me the three changes that would improve it most, each with its reason, and what to do in the first \
          week. Say plainly when the plan is a dummy made with speed_vs_detail ping.",
-        arguments.get("task_id"),
+        arguments.value("task_id"),
     )
 }
 
@@ -136,7 +136,7 @@ pub(super) fn list() -> Value {
     Value::Array(prompts.collect())
 }
 
-/// A prompt with its arguments filled in.
+/// The result of `prompts/get`: a prompt with its arguments filled in.
 #[derive(Debug, Serialize)]
 pub(super) struct Filled {
     description: &'static str,
@@ -146,13 +146,16 @@ pub(super) struct Filled {
 /// Fills a prompt in.
 ///
 /// # Errors
-/// A fault for a name that is unknown, and for arguments that are missing or no strings.
-pub(super) fn get(name: &str, arguments: Option<&RawValue>) -> Result<Filled, Fault> {
+/// An error for an unknown name, and for arguments that are missing or not strings.
+pub(super) fn fill(name: &str, arguments: Option<&RawValue>) -> Result<Filled, Fault> {
     let invalid = |text: String| Fault::new(INVALID_PARAMS, text);
     let names = || ALL.iter().map(|prompt| prompt.name).collect::<Vec<_>>().join(", ");
     let Some(prompt) = ALL.iter().find(|prompt| prompt.name == name) else {
         let name: String = name.chars().take(100).collect();
-        return Err(invalid(format!("Unknown prompt: {name}. There are {}.", names())));
+        return Err(invalid(format!(
+            "Unknown prompt: {name}. Available prompts: {}.",
+            names()
+        )));
     };
     let arguments: Arguments = match arguments {
         None => Arguments::default(),
@@ -162,7 +165,7 @@ pub(super) fn get(name: &str, arguments: Option<&RawValue>) -> Result<Filled, Fa
     let missing: Vec<&str> = prompt.arguments.iter().filter(|a| a.required).map(|a| a.name).collect();
     let missing: Vec<&str> = missing
         .into_iter()
-        .filter(|name| arguments.get(name).is_empty())
+        .filter(|name| arguments.value(name).is_empty())
         .collect();
     if !missing.is_empty() {
         return Err(invalid(format!("{name} needs the argument {}.", missing.join(", "))));
@@ -187,7 +190,7 @@ mod tests {
                 .map(|a| (a.name.to_owned(), json!(format!("value of {}", a.name))))
                 .collect();
             let raw = serde_json::value::to_raw_value(&values).expect("JSON");
-            let filled = serde_json::to_string(&get(prompt.name, Some(&raw)).expect("a prompt")).expect("JSON");
+            let filled = serde_json::to_string(&fill(prompt.name, Some(&raw)).expect("a prompt")).expect("JSON");
             for argument in prompt.arguments {
                 assert!(
                     filled.contains(&format!("value of {}", argument.name)),

@@ -130,7 +130,7 @@ impl Definition for TaskFileInfo {
             (UNSTORED_LIFETIME, Some(UNSTORED))
         };
         let (file, api_key) = (artifact.file_name(), context.access.api_key.as_deref());
-        let link = SignedLink::to(id, file, lifetime, api_key, &context.request_origin).await?;
+        let link = SignedLink::create(id, file, lifetime, api_key, &context.request_origin).await?;
         Ok(Output {
             ready: Some(true),
             link: Some((artifact, id, description.size)),

@@ -172,7 +172,7 @@ def main():
         write("stored_zip", b"\x20\x03\x05" + seed)
         write("zip_stream", b"\x06" + seed)
     for target in [messages, arguments, addresses, links, headers]:
-        name = {messages: "frame", addresses: "address"}.get(target, target.__name__)
+        name = {messages: "message", addresses: "address"}.get(target, target.__name__)
         for seed in target():
             write(name, seed)
 
