@@ -71,7 +71,8 @@ pub struct ExamplePlan {
 pub fn example_plans() -> Result<&'static [ExamplePlan], Error> {
     static PLANS: OnceLock<Result<Vec<ExamplePlan>, String>> = OnceLock::new();
     let loaded = PLANS.get_or_init(|| {
-        let text = std::fs::read_to_string(PLANS_PATH).map_err(|error| format!("{PLANS_PATH} cannot be read: {error}"))?;
+        let text =
+            std::fs::read_to_string(PLANS_PATH).map_err(|error| format!("{PLANS_PATH} cannot be read: {error}"))?;
         serde_json::from_str(&text).map_err(|error| format!("{PLANS_PATH} is broken: {error}"))
     });
     loaded.as_deref().map_err(|reason| Error::Internal(reason.clone()))

@@ -209,7 +209,10 @@ pub async fn repeat_window() -> Result<f64, Misconfigured> {
 pub async fn dedup_window() -> Result<f64, Misconfigured> {
     let text = text(DEDUP_WINDOW).await?;
     // PlanExe's own server takes a negative number for off.
-    if text.strip_prefix('-').is_some_and(|digits| digits.parse::<u32>().is_ok()) {
+    if text
+        .strip_prefix('-')
+        .is_some_and(|digits| digits.parse::<u32>().is_ok())
+    {
         return Ok(0.0);
     }
     seconds(DEDUP_WINDOW).await

@@ -189,7 +189,7 @@ impl Database {
         let again = repeatable.then(|| parameters.clone());
         match (self.attempt(statement, parameters).await, again) {
             (Err(Failure::Unknown { cause, broken: true }), Some(parameters)) => {
-                self.request.note(&format!("tried again after: {cause}"));
+                self.request.warn(&format!("tried again after: {cause}"));
                 // If the second attempt cannot connect, the outcome of the first one is still unknown.
                 match self.attempt(statement, parameters).await {
                     Err(Failure::Undone(Error::DatabaseUnavailable(second))) => Err(Failure::Unknown {

@@ -336,19 +336,19 @@ pub async fn call(name: &str, arguments: &str, form: Form, context: &Context) ->
         .find(|(_, tool)| tool.name == name)
         .and_then(|(index, tool)| Some((tool, input_schema(index)?)))
         .ok_or_else(|| Error::UnknownTool(name.to_owned()))
-        .inspect_err(|error| context.request.error(error))?;
-    context.request.tool(tool.name);
+        .inspect_err(|error| context.request.fail(error))?;
+    context.request.set_tool(tool.name);
     let called = async {
         if tool.reaches_tasks {
             context.caller.may_reach_tasks()?;
         }
         (tool.call)(arguments, schema, form, context).await
     };
-    called.await.inspect_err(|error| context.request.error(error))
+    called.await.inspect_err(|error| context.request.fail(error))
 }
 
 /// What stands in place of the result of a tool that failed, in the words of that tool.
-pub fn failure(name: &str, error: &Error) -> render::ErrorBody {
+pub fn failure(name: &str, error: &Error) -> render::ToolErrorBody {
     let mut body = render::tool_result(error);
     if let Some(tool) = find(name) {
         body.error.message = tool.family.words(body.error.message);

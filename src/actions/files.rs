@@ -43,7 +43,7 @@ pub async fn link(id: &str, artifact: Artifact, name: &'static str, context: &Co
         UNSTORED_LIFETIME
     };
     let api_key = context.access.api_key.as_deref();
-    let link = SignedLink::to(id, name, lifetime, api_key, &context.request_origin).await?;
+    let link = SignedLink::create(id, name, lifetime, api_key, &context.request_origin).await?;
     Ok(FileLink {
         id,
         sha256: Some(description.sha256),

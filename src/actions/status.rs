@@ -2,7 +2,7 @@
 
 use super::Context;
 use crate::{
-    artifacts::{self, File, Listing},
+    artifacts::{self, File, RunFiles},
     db::task::{self, Event, Status},
     error::Error,
     plan::{TaskId, TaskState},
@@ -48,9 +48,11 @@ impl Trouble {
     #[must_use]
     pub fn told(self, advice: &str) -> String {
         match self {
-            Self::NoWorker => "No worker of PlanExe has reported for 5 minutes. The plan stays in the queue and begins when \
+            Self::NoWorker => {
+                "No worker of PlanExe has reported for 5 minutes. The plan stays in the queue and begins when \
                 the operator starts a worker: tell the user."
-                .to_owned(),
+                    .to_owned()
+            }
             Self::WorkerSilent(minutes) => format!(
                 "The worker of this plan has not reported for {minutes} minutes, and no other takes the plan up. {advice}"
             ),
@@ -76,12 +78,12 @@ pub async fn read(id: &str, max_files: usize, context: &Context) -> Result<Snaps
         Event::default()
     };
     let ended = event.at.filter(|_| !is_in_work);
-    let mut listing = Listing::read(&database, &status.progress, archive).await;
+    let mut listing = RunFiles::list(&database, &status.progress, archive).await;
     if is_in_work && listing.is_gone && !needs_event {
         // The worker may have stored the files and deleted its folder since the row was read.
         let later = task::find_status(&database, id, owner, artifacts::END_LENGTH).await?;
         if later.archive.is_some() {
-            listing = Listing::read(&database, &later.progress, later.archive).await;
+            listing = RunFiles::list(&database, &later.progress, later.archive).await;
         }
     }
     Ok(Snapshot {
@@ -165,8 +167,22 @@ mod tests {
             (Pending, 9000.0, Some(299.0), None, None, None),
             (Pending, 9000.0, Some(301.0), None, None, Some(Trouble::NoWorker)),
             (Running, 9000.0, None, Some(599.0), None, None),
-            (Running, 9000.0, None, Some(601.0), None, Some(Trouble::WorkerSilent(10))),
-            (Stopping, 9000.0, None, Some(661.0), None, Some(Trouble::WorkerSilent(11))),
+            (
+                Running,
+                9000.0,
+                None,
+                Some(601.0),
+                None,
+                Some(Trouble::WorkerSilent(10)),
+            ),
+            (
+                Stopping,
+                9000.0,
+                None,
+                Some(661.0),
+                None,
+                Some(Trouble::WorkerSilent(11)),
+            ),
             // The row of a restarted worker names the plan no longer: the time since the claim counts.
             (Running, 9000.0, None, None, Some(599.0), None),
             (Running, 9000.0, None, None, Some(601.0), Some(Trouble::Abandoned)),

@@ -137,4 +137,3 @@ async fn find_created(database: &Database, new: &NewPlan<'_>, id: Option<TaskId>
     let mut row = database.query(include_str!("find_created.sql"), parameters).await?;
     Found::decode(&mut row)
 }
-

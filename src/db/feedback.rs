@@ -3,11 +3,7 @@
 use std::fmt;
 
 use super::{Database, optional_text, text};
-use crate::{
-    error::Error,
-    host::Parameter,
-    plan::TaskId,
-};
+use crate::{error::Error, host::Parameter, plan::TaskId};
 
 /// What a caller says.
 #[derive(Debug)]
@@ -27,7 +23,13 @@ pub struct Feedback<'a> {
 /// For the log, where the database does not keep it.
 impl fmt::Display for Feedback<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { id, category, message, rating, plan } = self;
+        let Self {
+            id,
+            category,
+            message,
+            rating,
+            plan,
+        } = self;
         write!(f, "feedback {id} of category {category:?}: {message:?}")?;
         if let Some(rating) = rating {
             write!(f, ", rating {rating}")?;
@@ -50,7 +52,9 @@ pub async fn save(database: &Database, feedback: &Feedback<'_>, owner: Option<&s
         optional_text(feedback.plan.map(|id| id.to_string())),
         optional_text(owner),
     ];
-    let row = database.change(include_str!("save_feedback.sql"), parameters, false).await?;
+    let row = database
+        .change(include_str!("save_feedback.sql"), parameters, false)
+        .await?;
     let mut row = super::found(row)?;
     Ok((row.take("received_at")?, row.take("saved")?))
 }

@@ -61,7 +61,9 @@ pub async fn requeue(
     } else {
         String::new()
     };
-    let known = COLUMNS.into_iter().filter(|known| columns.split(',').any(|column| column == *known));
+    let known = COLUMNS
+        .into_iter()
+        .filter(|known| columns.split(',').any(|column| column == *known));
     conditions.extend(known);
     let parameters = vec![
         text(id.to_string()),

@@ -130,7 +130,10 @@ impl Schema {
         let mut text = String::with_capacity(statement.len());
         for line in statement.lines().map(str::trim_start) {
             let line = if let Some(marked) = line.strip_prefix("--[") {
-                marked.split_once("] ").filter(|(condition, _)| holds(condition)).map(|(_, line)| line)
+                marked
+                    .split_once("] ")
+                    .filter(|(condition, _)| holds(condition))
+                    .map(|(_, line)| line)
             } else if line.starts_with("--") {
                 None
             } else if let Some((line, marked)) = line.rsplit_once(" --[") {

@@ -165,7 +165,9 @@ pub async fn find_event(database: &Database, id: TaskId) -> Event {
             reason: row.take("reason")?,
         })
     };
-    let found = found.await.inspect_err(|error: &Error| database.request().cause(error));
+    let found = found
+        .await
+        .inspect_err(|error: &Error| database.request().log_error(error));
     found.unwrap_or_default()
 }
 

@@ -1,4 +1,4 @@
-//! The prompts: the order of steps as ready-made messages, for clients that show them as slash commands.
+//! The prompts: messages that describe the steps to a plan. Clients offer them as slash commands.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, value::RawValue};
@@ -12,7 +12,7 @@ struct Prompt {
     title: &'static str,
     description: &'static str,
     arguments: &'static [Argument],
-    /// The message that the prompt becomes.
+    /// Builds the message from the arguments.
     render: fn(&Arguments, Family) -> String,
 }
 
@@ -24,7 +24,7 @@ struct Argument {
     required: bool,
 }
 
-/// The values of all arguments that some prompt takes.
+/// The values of the arguments of all prompts.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Arguments {
@@ -35,7 +35,7 @@ struct Arguments {
 }
 
 impl Arguments {
-    fn get(&self, name: &str) -> &str {
+    fn value(&self, name: &str) -> &str {
         let value = match name {
             "goal" => &self.goal,
             "constraints" => &self.constraints,
@@ -82,7 +82,7 @@ const ALL: &[Prompt] = &[
 ];
 
 fn plan_project(arguments: &Arguments, family: Family) -> String {
-    let constraints = match arguments.get("constraints") {
+    let constraints = match arguments.value("constraints") {
         "" => "None are named: ask me about budget, dates and place where they matter.",
         constraints => constraints,
     };
@@ -109,7 +109,7 @@ fn plan_project(arguments: &Arguments, family: Family) -> String {
     );
     format!(
         "Make a project plan with PlanExe for this goal:\n\n{}\n\nConstraints: {constraints}\n\n{}",
-        arguments.get("goal"),
+        arguments.value("goal"),
         family.words(steps.into())
     )
 }
@@ -131,11 +131,11 @@ fn review_plan(arguments: &Arguments, family: Family) -> String {
     let (name, steps) = (family.words("task_id".into()), family.words(steps.into()));
     format!(
         "Review the PlanExe plan with the {name} {}.\n\n{steps}",
-        arguments.get("task_id")
+        arguments.value("task_id")
     )
 }
 
-/// The prompts as `prompts/list` shows them, in the words of a family.
+/// The prompts as `prompts/list` shows them.
 pub(super) fn list(family: Family) -> Value {
     let argument = |argument: &Argument| {
         json!({
@@ -156,7 +156,7 @@ pub(super) fn list(family: Family) -> Value {
     Value::Array(prompts.collect())
 }
 
-/// A prompt with its arguments filled in.
+/// The result of `prompts/get`: a prompt with its arguments filled in.
 #[derive(Debug, Serialize)]
 pub(super) struct Filled {
     description: &'static str,
@@ -166,13 +166,16 @@ pub(super) struct Filled {
 /// Fills a prompt in.
 ///
 /// # Errors
-/// A fault for a name that is unknown, and for arguments that are missing or no strings.
-pub(super) fn get(name: &str, arguments: Option<&RawValue>, family: Family) -> Result<Filled, Fault> {
+/// An error for an unknown name, and for arguments that are missing or not strings.
+pub(super) fn fill(name: &str, arguments: Option<&RawValue>, family: Family) -> Result<Filled, Fault> {
     let invalid = |text: String| Fault::new(INVALID_PARAMS, text);
     let names = || ALL.iter().map(|prompt| prompt.name).collect::<Vec<_>>().join(", ");
     let Some(prompt) = ALL.iter().find(|prompt| prompt.name == name) else {
         let name: String = name.chars().take(100).collect();
-        return Err(invalid(format!("Unknown prompt: {name}. There are {}.", names())));
+        return Err(invalid(format!(
+            "Unknown prompt: {name}. Available prompts: {}.",
+            names()
+        )));
     };
     let arguments: Arguments = match arguments {
         None => Arguments::default(),
@@ -182,7 +185,7 @@ pub(super) fn get(name: &str, arguments: Option<&RawValue>, family: Family) -> R
     let missing: Vec<&str> = prompt.arguments.iter().filter(|a| a.required).map(|a| a.name).collect();
     let missing: Vec<&str> = missing
         .into_iter()
-        .filter(|name| arguments.get(name).is_empty())
+        .filter(|name| arguments.value(name).is_empty())
         .collect();
     if !missing.is_empty() {
         let missing = family.words(missing.join(", ").into());
@@ -208,7 +211,8 @@ mod tests {
                 .map(|a| (a.name.to_owned(), json!(format!("value of {}", a.name))))
                 .collect();
             let raw = serde_json::value::to_raw_value(&values).expect("JSON");
-            let filled = serde_json::to_string(&get(prompt.name, Some(&raw), Family::Plan).expect("a prompt")).expect("JSON");
+            let filled =
+                serde_json::to_string(&fill(prompt.name, Some(&raw), Family::Plan).expect("a prompt")).expect("JSON");
             for argument in prompt.arguments {
                 assert!(
                     filled.contains(&format!("value of {}", argument.name)),

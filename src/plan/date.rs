@@ -10,7 +10,13 @@ pub fn is_start_date(text: &str) -> bool {
 fn parse(text: &str) -> Option<()> {
     let (year, rest) = number(text, 4)?;
     let is_extended = rest.starts_with('-');
-    let separator = |rest: &'_ str, mark: char| if is_extended { rest.strip_prefix(mark).map(str::len) } else { Some(rest.len()) };
+    let separator = |rest: &'_ str, mark: char| {
+        if is_extended {
+            rest.strip_prefix(mark).map(str::len)
+        } else {
+            Some(rest.len())
+        }
+    };
     let rest = tail(rest, separator(rest, '-')?)?;
     let (month, rest) = number(rest, 2)?;
     let rest = tail(rest, separator(rest, '-')?)?;
@@ -68,7 +74,10 @@ fn clock(text: &str) -> Option<()> {
 fn number(text: &str, digits: usize) -> Option<(u32, &str)> {
     let (number, rest) = text.split_at_checked(digits)?;
     let is_number = number.bytes().all(|b| b.is_ascii_digit());
-    is_number.then(|| number.parse().ok()).flatten().map(|number| (number, rest))
+    is_number
+        .then(|| number.parse().ok())
+        .flatten()
+        .map(|number| (number, rest))
 }
 
 /// The last bytes of a text, so many.

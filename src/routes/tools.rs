@@ -1,4 +1,4 @@
-//! `GET /mcp/tools` and `POST /mcp/tools/call`: the tools without MCP around them, for PlanExe's own clients.
+//! `GET /mcp/tools` and `POST /mcp/tools/call`: the tools over plain HTTP, for PlanExe's own clients.
 
 use http::StatusCode;
 use schemars::JsonSchema;
@@ -14,7 +14,7 @@ use crate::{
     error::Error,
     host::Request,
     json,
-    render::{self, ErrorObject, Response},
+    render::{self, Response, ToolError},
     tools::{self, Context, Form},
 };
 
@@ -48,7 +48,7 @@ pub struct ResultBody<'a> {
     #[schemars(with = "Map<String, Value>")]
     structured_content: &'a RawValue,
     /// Why the call failed; null when it did not.
-    error: Option<ErrorObject>,
+    error: Option<ToolError>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -58,11 +58,11 @@ struct TextContent<'a> {
     text: &'a str,
 }
 
-/// Calls one tool. Whatever the tool meets is answered with 200 and an error in the body, since the predecessor's client
-/// repeats a call on 5xx and changes the protocol on 404. Only a setting that cannot be used is 503.
+/// Calls one tool. An error of the tool is sent with status 200 and an error in the body, since PlanExe's client repeats a
+/// call on 5xx and changes the protocol on 404. Only an invalid setting gets 503.
 ///
 /// # Errors
-/// Those of a body that names no call, and of a key that is missing.
+/// Those of an invalid body and of a missing key.
 pub async fn call(request: Request, context: &Context) -> Result<Response, Error> {
     expect_json(request.headers())?;
     let (head, body) = request.into_parts();

@@ -147,7 +147,10 @@ fn check_value(name: &str, value: &Value, property: &Value) -> Option<Problem> {
 /// The problem of a whole number.
 fn check_number(name: &str, value: &Value, property: &Value) -> Option<Problem> {
     let limit = |keyword| property.get(keyword).and_then(Value::as_i64);
-    let (least, most) = (limit("minimum").unwrap_or(i64::MIN), limit("maximum").unwrap_or(i64::MAX));
+    let (least, most) = (
+        limit("minimum").unwrap_or(i64::MIN),
+        limit("maximum").unwrap_or(i64::MAX),
+    );
     let fits = value.as_i64().is_some_and(|number| (least..=most).contains(&number));
     (!fits).then(|| Problem::new(name, format!("{name} must be a whole number from {least} to {most}.")))
 }

@@ -93,7 +93,9 @@ impl Definition for ModelProfiles {
         });
         let profiles: Vec<Info> = infos.collect();
         if profiles.is_empty() {
-            return Err(Error::ModelProfilesUnavailable("no file of /prompts/profiles has a model".to_owned()));
+            return Err(Error::ModelProfilesUnavailable(
+                "no file of /prompts/profiles has a model".to_owned(),
+            ));
         }
         Ok(Output {
             default_profile: Profile::Baseline.name(),

@@ -59,8 +59,8 @@ pub(super) struct Output {
     reason: Option<&'static str>,
     /// Why the file will not come: `generation_failed` or `content_unavailable`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "render::ErrorObject")]
-    error: Option<render::ErrorObject>,
+    #[schemars(with = "render::ToolError")]
+    error: Option<render::ToolError>,
     /// What the result points to; not part of it.
     #[serde(skip)]
     link: Option<(Artifact, TaskId, u64)>,

@@ -3,7 +3,9 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Annotations, Context, Definition, Family, id_text, model_profiles, plan_retry::Arguments, plan_status::State};
+use super::{
+    Annotations, Context, Definition, Family, id_text, model_profiles, plan_retry::Arguments, plan_status::State,
+};
 use crate::{
     db::queue,
     error::Error,

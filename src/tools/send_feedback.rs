@@ -77,12 +77,12 @@ impl Definition for SendFeedback {
             Ok((at, true)) => at,
             // Feedback is never lost: without a table for it, it is kept in the log.
             Ok((at, false)) => {
-                context.request.note(&feedback.to_string());
+                context.request.warn(&feedback.to_string());
                 at
             }
             Err(error) if plan.is_none() => {
-                context.request.cause(&error);
-                context.request.note(&feedback.to_string());
+                context.request.log_error(&error);
+                context.request.warn(&feedback.to_string());
                 clock::rfc3339(clock::unix_time())
             }
             Err(error) => return Err(error),

@@ -144,7 +144,9 @@ fn hint(snapshot: &Snapshot) -> Option<String> {
     let trouble = snapshot.trouble()?;
     let advice = match snapshot.status.progress.state {
         _ if snapshot.status.has_report => "The report is there all the same: call task_file_info.",
-        TaskState::Stopping => "It may stay in this state. Create it again with task_create and a new client_request_id.",
+        TaskState::Stopping => {
+            "It may stay in this state. Create it again with task_create and a new client_request_id."
+        }
         _ => "Stop it with task_stop and create it again, with a new client_request_id.",
     };
     Some(trouble.told(advice))
