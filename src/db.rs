@@ -110,12 +110,6 @@ impl Database {
         }
     }
 
-    /// The table of the plans, as far as it is known.
-    #[must_use]
-    pub fn table(&self) -> Table {
-        Schema::learnt().unwrap_or(self.schema).table
-    }
-
     /// The request.
     #[must_use]
     pub fn request(&self) -> &Rc<request::Context> {

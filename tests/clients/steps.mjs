@@ -2,7 +2,7 @@
 // Each step prints one line of JSON.
 
 import { createHash, randomUUID } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { isDeepStrictEqual } from "node:util";
 
 /** How long a client may take for everything. */
@@ -10,7 +10,9 @@ const LIMIT = 120_000;
 /** How often a client asks for the state of a task. */
 const POLL = 100;
 /** scripts/clients runs in the folder of the project. */
-const TOOLS = JSON.parse(readFileSync("src/tools/list.json", "utf8")).map((tool) => tool.name);
+const TOOLS = readdirSync("src/tools/list")
+  .map((file) => file.replace(".json", ""))
+  .filter((name) => name === "prompt_examples" || name.startsWith("task_"));
 
 /** What the program was called with: its server, the server's key, and the way there with the mode of the client. */
 const [given] = process.argv.slice(3);

@@ -25,7 +25,9 @@ MODE = _GIVEN if WAY == "http" else _GIVEN.removeprefix(WAY).removeprefix("-")
 LIMIT = 120
 # How often a client asks for the state of a task, in seconds.
 POLL = 0.1
-TOOLS = {tool["name"] for tool in json.loads((Path(__file__).resolve().parents[2] / "src/tools/list.json").read_text())}
+TOOLS = {"prompt_examples"} | {
+    file.stem for file in (Path(__file__).resolve().parents[2] / "src/tools/list").glob("task_*.json")
+}
 
 
 def command() -> dict[str, Any]:
