@@ -1,9 +1,10 @@
 //! The HTTP half: the routes of `worker_plan` that concern runs of the database's workers. Knows the folder alone.
 
 use super::folder::Folder;
-use super::{COMPLETE, RUNS};
+use super::{RUNS, pipeline};
 use crate::faults::{Fault, Faults, distort};
 use crate::host::server::Server;
+use crate::schema::Generation;
 use anyhow::Result;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -61,7 +62,8 @@ fn answer(folder: &Folder, request: &Request<Incoming>, fault: Fault) -> Respons
     if *request.method() != *method {
         return reply(405, &[JSON, ("allow", method)], r#"{"detail":"Method Not Allowed"}"#);
     }
-    let report_name = folder.generation().report();
+    let generation = folder.generation();
+    let (report_name, last_name) = (generation.report(), pipeline::named(pipeline::COMPLETE, generation));
     let (dir, report) = (format!("{RUNS}/{run}"), folder.path(run, report_name));
     let written = |path: &PathBuf| fs::metadata(path)?.modified();
     let is_gone = fault == Fault::GoneAfterList && what != "files";
@@ -76,7 +78,7 @@ fn answer(folder: &Folder, request: &Request<Incoming>, fault: Fault) -> Respons
                 .filter_map(|name| written(&folder.path(run, name)).ok())
                 .max();
             let age = json!(last.and_then(|time| Some(time.elapsed().ok()?.as_secs_f64())));
-            let (exists, complete) = (found.is_some(), names.clone().any(|name| name == COMPLETE));
+            let (exists, complete) = (found.is_some(), names.clone().any(|name| *name == last_name));
             let (run, dir) = (json!(run), json!(dir));
             let body = format!(
                 "{{\"run_id\":{run},\"run_dir\":{dir},\"display_run_dir\":{dir},\"run_dir_exists\":{exists},\"pid\":null,\
@@ -89,12 +91,20 @@ fn answer(folder: &Folder, request: &Request<Incoming>, fault: Fault) -> Respons
         (_, None) => detail(404, &format!("Run directory does not exist: {dir}")),
         ("files", Some(mut names)) => {
             names.sort();
+            let mut more = String::new();
+            if generation == Generation::May {
+                names.retain(|name| folder.path(run, name).is_file());
+                let entry = |name: &String| {
+                    let time =
+                        DateTime::<Utc>::from(written(&folder.path(run, name)).unwrap_or(SystemTime::UNIX_EPOCH));
+                    format!(r#"{{"name":{},"updated_at":"{}Z"}}"#, json!(name), time.format("%FT%T"))
+                };
+                let entries: Vec<String> = names.iter().map(entry).collect();
+                more = format!(r#","files_with_timestamps":[{}]"#, entries.join(","));
+            }
             let (run, dir, names) = (json!(run), json!(dir), json!(names));
-            reply(
-                200,
-                &[JSON],
-                format!(r#"{{"run_id":{run},"run_dir":{dir},"files":{names}}}"#),
-            )
+            let body = format!(r#"{{"run_id":{run},"run_dir":{dir},"files":{names}{more}}}"#);
+            reply(200, &[JSON], body)
         }
         ("report", _) => match (fs::read(&report), written(&report)) {
             (Ok(page), Ok(time)) => file(request.headers(), page, time, "text/html; charset=utf-8", report_name),

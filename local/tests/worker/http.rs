@@ -79,6 +79,26 @@ async fn the_routes_answer_as_worker_plan_does() -> Result<()> {
 }
 
 #[tokio::test]
+async fn mays_routes_tell_the_times_of_files() -> Result<()> {
+    _ = std::fs::remove_dir_all(Path::new(env!("CARGO_TARGET_TMPDIR")).join("worker-may"));
+    let worker = start("worker-may").await?;
+    worker.upgrade();
+    worker.add_files("a", [(REPORT, "x"), ("sub/x", "x")]);
+    let files = String::from_utf8(ask(&worker, "GET /runs/a/files").await?.2)?;
+    let (start, time) = files.split_once("\"updated_at\":\"").unwrap();
+    let expected = r#"{"run_id":"a","run_dir":"/app/run/a","files":["030-report.html"],"files_with_timestamps":[{"name":"030-report.html","#;
+    assert_eq!(start, expected);
+    assert!(time.starts_with("20") && time.ends_with("Z\"}]}"), "{time}");
+    let missing = r#"GET /runs/a/report|404|json|{"detail":"Report file not found for run a"}"#;
+    check(&worker, "", missing).await?;
+    worker.add_files("a", [("report.html", "x"), ("track_activity.jsonl", "x")]);
+    check(&worker, "", "GET /runs/a/report|200|filename=\"report.html\"|x").await?;
+    let zip = entries(&ask(&worker, "GET /runs/a/zip").await?.2)?;
+    assert!(zip.iter().all(|(name, _)| name != "track_activity.jsonl"));
+    Ok(())
+}
+
+#[tokio::test]
 async fn files_have_ranges_and_archives_the_disks_order() -> Result<()> {
     let worker = start("worker-files").await?;
     worker.add_files("a", (0..40).map(|number| (format!("{number}-1.md"), "content")));

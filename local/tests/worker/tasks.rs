@@ -2,6 +2,7 @@
 
 use crate::support::{Database, ask, gone, start_cluster, status};
 use anyhow::Result;
+use planexe_local::schema::Generation;
 use planexe_local::worker::Worker;
 use serde_json::Value;
 use std::{collections::BTreeSet, path::Path, time::Duration};
@@ -219,7 +220,7 @@ async fn several_workers_share_the_tasks_the_oldest_first_and_beat_when_idle() -
 #[tokio::test]
 async fn an_outage_of_the_database_fails_the_run() -> Result<()> {
     let cluster = start_cluster("outage").await?;
-    let database = Database::within(&cluster, "outage").await?;
+    let database = Database::within(&cluster, "outage", Generation::Feb).await?;
     let id = database.add("p", FAST).await?;
     let mut options = database.options();
     (options.step, options.poll) = (Duration::from_millis(50), Duration::from_secs(3));
