@@ -25,7 +25,7 @@ use chrono::{FixedOffset, Offset, Utc};
 use folder::Folder;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::{path::PathBuf, time::Duration};
 use tokio::task::JoinSet;
 
@@ -100,11 +100,8 @@ impl Worker {
         let server = Server::bind(options.listen).await?;
         let temporary = std::env::temp_dir().join(format!("planexe-runs-{}", uuid::Uuid::new_v4()));
         let is_temporary = options.folder.is_none();
-        let folder = Folder {
-            path: options.folder.clone().unwrap_or(temporary),
-            offset: options.offset,
-            is_may: Arc::new((options.generation == Generation::May).into()),
-        };
+        let path = options.folder.clone().unwrap_or(temporary);
+        let folder = Folder::new(path, options.offset, options.generation);
         let (address, faults, mut halves) = (server.local_addr(), Faults::default(), JoinSet::new());
         halves.spawn(http::serve(server, folder.clone(), faults.clone()));
         if options.claim {

@@ -25,6 +25,11 @@ pub(super) struct Folder {
 }
 
 impl Folder {
+    pub(super) fn new(path: PathBuf, offset: FixedOffset, generation: Generation) -> Self {
+        let is_may = Arc::new(AtomicBool::new(generation == Generation::May));
+        Self { path, offset, is_may }
+    }
+
     pub(super) fn generation(&self) -> Generation {
         match self.is_may.load(Relaxed) {
             false => Generation::Feb,
@@ -87,11 +92,7 @@ impl Folder {
 /// The files of a real run, from a folder or an archive. Archives that were packed by hand have a folder around all.
 pub(super) fn load(path: &Path, generation: Generation) -> Result<Files> {
     let context = || format!("cannot read the run {}", path.display());
-    let all = Folder {
-        path: path.to_path_buf(),
-        offset: Utc.fix(),
-        is_may: Arc::default(),
-    };
+    let all = Folder::new(path.to_path_buf(), Utc.fix(), Generation::Feb);
     let zip = if path.is_dir() { all.zip("") } else { fs::read(path) };
     let mut zip = ZipArchive::new(Cursor::new(zip.with_context(context)?)).with_context(context)?;
     let mut files = Files::new();

@@ -1,6 +1,7 @@
 //! The stages of the pipeline, their files, what stands in them, and how far a run has come. Knows no disk.
 
 use super::folder::Files;
+use super::tasks::Task;
 use crate::schema::Generation;
 use chrono::{DateTime, FixedOffset, Utc};
 use serde_json::json;
@@ -139,30 +140,24 @@ pub(super) fn progress(names: &[String], generation: Generation, step: &str) -> 
 
 /// The files that a run has before its first LLM call. It starts at a time in the worker's local time, or in that of
 /// who asked for it.
-pub(super) fn first_files(
-    prompt: &str,
-    start: DateTime<FixedOffset>,
-    generation: Generation,
-) -> [(&'static str, String); 2] {
+pub(super) fn first_files(task: &Task, start: DateTime<FixedOffset>) -> Vec<(String, String)> {
     let zone = start.offset().to_string().replace("+00:00", "UTC");
     let times = format!(
         "{{\n  \"server_iso_utc\": \"{}Z\",\n  \"server_iso_local\": \"{}\",\n  \"server_timezone_name\": \"{zone}\"\n}}",
         start.with_timezone(&Utc).format("%FT%T"),
         start.format("%FT%T%:z")
     );
-    let day = start.format("%Y-%b-%d").to_string();
-    match generation {
-        Generation::Feb => [("001-1-start_time.json", times), ("001-2-plan.txt", plan(prompt, &day))],
-        Generation::May => {
-            let raw = json!({ "plan_prompt": prompt, "pretty_date": day });
-            [("start_time.json", times), ("plan_raw.json", format!("{raw:#}"))]
-        }
+    let (prompt, day) = (&task.prompt, start.format("%Y-%b-%d").to_string());
+    let plan = format!("Plan:\n{prompt}\n\nToday's date:\n{day}\n\nProject start ASAP");
+    let mut files = vec![("001-1-start_time.json", times), ("001-2-plan.txt", plan)];
+    if task.generation == Generation::May {
+        let raw = json!({ "plan_prompt": prompt, "pretty_date": day });
+        files.push(("plan_raw.json", format!("{raw:#}")));
+        // The pipeline makes the plan of it, before its first call; a ping does not.
+        files.retain(|(name, _)| task.speed != "ping_llm" || !name.ends_with("plan.txt"));
     }
-}
-
-/// What the pipeline reads: the prompt and a day.
-pub(super) fn plan(prompt: &str, day: &str) -> String {
-    format!("Plan:\n{prompt}\n\nToday's date:\n{day}\n\nProject start ASAP")
+    let named = |(name, text)| (named(name, task.generation), text);
+    files.into_iter().map(named).collect()
 }
 
 /// The content of any other file.

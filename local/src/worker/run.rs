@@ -18,15 +18,6 @@ const CALL: f64 = 0.01;
 /// Dollars that a plan costs on top, `PLANEXE_SUCCESS_PLAN_FEE_USD`. A dollar is a credit.
 const FEE: f64 = 1.0;
 
-/// What a run remembers between its LLM calls.
-#[derive(Default)]
-struct Memory {
-    /// The progress that is written late.
-    late: Option<Progress>,
-    /// The number of files at the last snapshot.
-    stored: i32,
-}
-
 impl Claimer {
     /// One LLM call, no progress, and no look at a stop.
     pub(super) async fn ping(&self, task: &Task) -> Result<()> {
@@ -39,39 +30,32 @@ impl Claimer {
         if task.generation == Generation::May {
             self.note_call(task)?;
         }
-        self.write(
-            task,
-            &pipeline::named(COMPLETE, task.generation),
-            b"LLM ping completed.\n",
-        )
+        let last = pipeline::named(COMPLETE, task.generation);
+        self.write(task, &last, b"LLM ping completed.\n")
     }
 
     /// Runs each stage whose needs are met, as Luigi does: also after another one has failed. Whether all succeeded.
-    pub(super) async fn pipeline(&self, task: &Task) -> Result<bool> {
+    pub(super) async fn pipeline(&mut self, task: &Task) -> Result<bool> {
         let expected = serde_json::to_vec_pretty(&pipeline::expected(task.generation))?;
         match task.generation {
             Generation::Feb => self.write(task, "expected_filenames1.json", &expected)?,
-            Generation::May => {
-                self.write(task, "expected_filenames.json", &expected)?;
-                let metadata = format!("{:#}", json!({ "pipeline_version": VERSION }));
-                self.write(task, "planexe_metadata.json", metadata.as_bytes())?;
-                let raw: Value = serde_json::from_slice(&self.read(task, "plan_raw.json"))?;
-                let [prompt, day] = ["plan_prompt", "pretty_date"].map(|key| raw.get(key).and_then(Value::as_str));
-                let plan = pipeline::plan(prompt.unwrap_or_default(), day.unwrap_or_default());
-                self.write(task, "plan.txt", plan.as_bytes())?;
-            }
+            Generation::May => self.write(task, "expected_filenames.json", &expected)?,
+        }
+        if task.generation == Generation::May {
+            let metadata = format!("{:#}", json!({ "pipeline_version": VERSION }));
+            self.write(task, "planexe_metadata.json", metadata.as_bytes())?;
         }
         let mut open = pipeline::stages(&task.speed, task.generation, self.served.as_ref());
-        let (count, mut done, mut memory) = (open.len(), BTreeSet::new(), Memory::default());
+        let (count, mut done) = (open.len(), BTreeSet::new());
+        (self.late, self.snapshot) = (None, 0);
         let files = self.folder.names(&task.id)?;
         let is_done = |stage: &Stage| stage.steps.iter().all(|step| step.len() == 1 || files.contains(step));
         while let Some(at) = open.iter().position(|stage| done.is_superset(&stage.needs)) {
-            let stage = open.remove(at);
+            let mut stage = open.remove(at);
             if task.resumes && is_done(&stage) {
-                done.insert(stage.name);
-                continue;
+                stage.steps.clear();
             }
-            match self.stage(task, &stage, &mut memory).await {
+            match self.stage(task, &stage).await {
                 Ok(()) => _ = done.insert(stage.name),
                 Err(error) => say(stage.name, &error),
             }
@@ -79,7 +63,7 @@ impl Claimer {
         Ok(done.len() == count)
     }
 
-    async fn stage(&self, task: &Task, stage: &Stage, memory: &mut Memory) -> Result<()> {
+    async fn stage(&mut self, task: &Task, stage: &Stage) -> Result<()> {
         for step in &stage.steps {
             if step != "*" && step != "~" {
                 self.write(task, step, &pipeline::content(step, &task.prompt))?;
@@ -92,11 +76,11 @@ impl Claimer {
             }
             let progress = pipeline::progress(&self.folder.names(&task.id)?, task.generation, stage.name);
             if step == "~" {
-                memory.late = Some(progress);
+                self.late = Some(progress);
                 continue;
             }
-            for progress in [Some(progress), memory.late.take()].into_iter().flatten() {
-                self.after_call(task, progress, memory).await?;
+            for progress in [Some(progress), self.late.take()].into_iter().flatten() {
+                self.after_call(task, progress).await?;
             }
             ensure!(answers, "no LLM answers");
             if task.generation == Generation::Feb {
@@ -126,7 +110,7 @@ impl Claimer {
     }
 
     /// What follows on each LLM call, also a failed one: a look, then a write that compares nothing.
-    async fn after_call(&self, task: &Task, mut progress: Progress, memory: &mut Memory) -> Result<()> {
+    async fn after_call(&mut self, task: &Task, mut progress: Progress) -> Result<()> {
         self.heartbeat(Some(task)).await?;
         let rows = self.database.query(LOOK, &[&task.id]).await?;
         let row = rows.first().context("the row of the task is gone")?;
@@ -143,8 +127,8 @@ impl Claimer {
         if task.generation == Generation::May {
             let billed = self.bill(task, None).await;
             _ = billed.inspect_err(|error| say("nothing billed", error));
-            if progress.done % 5 == 0 && progress.done != memory.stored {
-                memory.stored = progress.done;
+            if progress.done % 5 == 0 && progress.done != self.snapshot {
+                self.snapshot = progress.done;
                 let zip = self.folder.zip(&task.id)?;
                 let stored = self.database.query(SNAPSHOT, &[&task.id, &zip]).await;
                 _ = stored.inspect_err(|error| say("no snapshot", error));
@@ -153,31 +137,13 @@ impl Claimer {
         Ok(())
     }
 
-    async fn progress(&self, task: &Task, progress: &Progress) {
+    pub(super) async fn progress(&self, task: &Task, progress: &Progress) {
         let (percentage, message, step) = (&progress.percentage, &progress.message, &progress.step);
         let values: [&(dyn ToSql + Sync); 6] = [&task.id, percentage, message, &progress.done, &progress.total, step];
         match task.generation {
             Generation::Feb => self.insist(PROGRESS, &values[..3]).await,
             Generation::May => self.insist(STEPS, &values).await,
         }
-    }
-
-    /// The last progress of a plan that May's worker has completed. A ping has no steps.
-    pub(super) async fn completed(&self, task: &Task) {
-        let total = if task.speed == "ping_llm" {
-            0
-        } else {
-            pipeline::expected(task.generation).len() as i32
-        };
-        let (message, step) = ("Completed".to_owned(), "Completed".to_owned());
-        let last = Progress {
-            percentage: 100.0,
-            message,
-            done: total,
-            total,
-            step,
-        };
-        self.progress(task, &last).await;
     }
 
     /// Charges what the run has cost so far, at its end with what a success costs; what its last event tells of it.
@@ -190,10 +156,8 @@ impl Claimer {
         let is_plan = succeeded == Some(true) && task.speed != "ping_llm";
         let (cost, fee) = (self.cost(task), if is_plan { FEE } else { 0.0 });
         let credits = format!("{:.9}", cost + fee);
-        let rows = self
-            .database
-            .query(BILL, &[&task.id, &credits, &source, &reason])
-            .await?;
+        let values: [&(dyn ToSql + Sync); 4] = [&task.id, &credits, &source, &reason];
+        let rows = self.database.query(BILL, &values).await?;
         let charged = if rows.is_empty() { "0" } else { &credits };
         Ok(json!({ "billing_usage_cost_usd": cost, "billing_success_fee_usd": fee,
             "billing_total_charge_usd": cost + fee, "billing_charged_credits": charged,

@@ -2,10 +2,11 @@
 
 use super::database::{CLAIM, Database, EVENT, FAILURE, HEARTBEAT, LOOK, MISMATCH, STATE, STORE, STORE_ALL, STORED};
 use super::folder::{Files, Folder};
-use super::{RUNS, WorkerOptions, pipeline, say};
+use super::pipeline::{self, COMPLETE, Progress};
+use super::{RUNS, WorkerOptions, say};
 use crate::schema::Generation;
 use anyhow::{Context, Result, bail};
-use chrono::{DateTime, Datelike, FixedOffset, Utc};
+use chrono::{DateTime, Datelike, FixedOffset, Timelike, Utc};
 use serde_json::{Value, json};
 use std::{convert::Infallible, path::PathBuf, time::Instant};
 use tokio::time::sleep;
@@ -34,6 +35,9 @@ pub(super) struct Claimer {
     pub(super) served: Option<Files>,
     /// The id in them is chosen at each start.
     pub(super) options: WorkerOptions,
+    /// Of the run at work: a progress that is written late, and how many files there were at the last snapshot.
+    pub(super) late: Option<Progress>,
+    pub(super) snapshot: i32,
 }
 
 pub(super) struct Task {
@@ -61,6 +65,8 @@ pub(super) async fn work(
         folder,
         served,
         options,
+        late: None,
+        snapshot: 0,
     };
     loop {
         let Err(error) = claimer.process(given.clone()).await;
@@ -132,14 +138,11 @@ impl Claimer {
                 restored => task.resumes = restored.is_some(),
             }
         }
-        let start = match date?.as_str() {
-            text if !text.is_empty() && generation == Generation::May => {
-                read(text).with_context(|| format!("Invalid isoformat string: '{text}'"))?
-            }
-            _ => Utc::now().with_timezone(&self.options.offset),
-        };
-        for (name, content) in pipeline::first_files(&task.prompt, start, generation) {
-            self.write(&task, name, content.as_bytes())?;
+        let date = Some(date?).filter(|date| generation == Generation::May && !date.is_empty());
+        let start = date.map(|date| read(&date)).transpose()?;
+        let start = start.unwrap_or_else(|| Utc::now().with_timezone(&self.options.offset));
+        for (name, content) in pipeline::first_files(&task, start) {
+            self.write(&task, &name, content.as_bytes())?;
         }
         let waited = json!({ "duration_between_pending_and_processing": waited });
         self.event(PROCESSING, &[&task.context, &waited]).await?;
@@ -167,12 +170,7 @@ impl Claimer {
     }
 
     async fn give_up(&mut self, task: &Task, waited: &Value, error: &anyhow::Error) -> Result<()> {
-        self.state(task, "failed").await;
-        let mut billed = json!({});
-        if task.generation == Generation::May {
-            self.fail(task, "worker_error", &error.to_string()).await;
-            billed = self.bill(task, Some(false)).await?;
-        }
+        let billed = self.end(task, "failed", "worker_error", &error.to_string()).await?;
         sleep(self.options.post).await;
         let reason = json!({ "machai_error_message": "Unknown error happened while processing." });
         self.event(FAILED, &[&task.context, waited, &reason, &billed]).await?;
@@ -188,7 +186,7 @@ impl Claimer {
         };
         let duration = began.elapsed().as_secs_f64();
         let names = self.folder.names(&task.id)?;
-        let last = pipeline::named(pipeline::COMPLETE, task.generation);
+        let last = pipeline::named(COMPLETE, task.generation);
         let files = [task.generation.report(), STOP_FLAG, &last];
         let [has_report, is_flagged, is_complete] = files.map(|file| names.iter().any(|name| name == file));
         let report = String::from_utf8(self.read(task, task.generation.report()));
@@ -201,8 +199,8 @@ impl Claimer {
         let stored = match task.generation {
             Generation::Feb => self.database.query(STORE, &[&task.id, &text, &zip]).await,
             Generation::May => {
-                let [activity, overview] = [ACTIVITY, OVERVIEW].map(|name| String::from_utf8(self.read(task, name)));
-                let [activity, overview] = [activity, overview].map(|text| text.ok().filter(|text| !text.is_empty()));
+                let read = |name| String::from_utf8(self.read(task, name)).ok();
+                let [activity, overview] = [ACTIVITY, OVERVIEW].map(read);
                 let values: [&(dyn ToSql + Sync); 5] = [&task.id, &text, &zip, &activity, &overview];
                 self.database.query(STORE_ALL, &values).await
             }
@@ -225,16 +223,7 @@ impl Claimer {
             "has_report_file": has_report, "has_stop_flag_file": is_flagged, "has_pipeline_complete_file": is_complete,
             "number_of_files_in_run_id_dir": names.len(), "stop_requested": is_stopped,
             "machai_error_message": Some(reason).filter(|_| !has_report) });
-        self.state(task, state).await;
-        let mut billed = json!({});
-        if task.generation == Generation::May {
-            match state {
-                "completed" => self.completed(task).await,
-                "failed" => self.fail(task, kind, reason).await,
-                _ => {}
-            }
-            billed = self.bill(task, Some(has_report)).await?;
-        }
+        let billed = self.end(task, state, kind, reason).await?;
         self.event(event, &[&task.context, &more, &billed]).await?;
         // February's POST sends the report, which is read once more for it. May's is for users of another web site.
         if report.is_err() && task.generation == Generation::Feb {
@@ -244,15 +233,23 @@ impl Claimer {
         self.heartbeat(None).await
     }
 
-    async fn state(&self, task: &Task, state: &str) {
+    /// Writes that a task has ended, in May also why and what it costs; what its last event tells of that.
+    async fn end(&self, task: &Task, state: &str, kind: &str, reason: &str) -> Result<Value> {
         self.insist(&STATE.replace("{state}", state), &[&task.id]).await;
-    }
-
-    /// Says why a plan has failed.
-    async fn fail(&self, task: &Task, kind: &str, message: &str) {
-        let values: [&(dyn ToSql + Sync); 4] = [&task.id, &kind, &message, &(kind != "internal_error")];
-        let written = self.database.query(FAILURE, &values).await;
-        _ = written.inspect_err(|error| say("no reason written", error));
+        if task.generation == Generation::Feb {
+            return Ok(json!({}));
+        }
+        if state == "completed" {
+            let mut last = pipeline::progress(&[], task.generation, "Completed");
+            last.total = if task.speed == "ping_llm" { 0 } else { last.total };
+            (last.percentage, last.done, last.message) = (100.0, last.total, last.step.clone());
+            self.progress(task, &last).await;
+        } else if state == "failed" {
+            let values: [&(dyn ToSql + Sync); 4] = [&task.id, &kind, &reason, &(kind != "internal_error")];
+            let written = self.database.query(FAILURE, &values).await;
+            _ = written.inspect_err(|error| say("no reason written", error));
+        }
+        self.bill(task, Some(state == "completed")).await
     }
 
     /// Writes; in vain after three attempts.
@@ -290,10 +287,10 @@ impl Claimer {
 }
 
 /// A date, or a time with its offset. Python reads more forms than these, and none that is refused here.
-fn read(text: &str) -> Option<DateTime<FixedOffset>> {
-    let day = format!("{text}T00:00:00Z");
-    let text = if text.len() == 10 { &day } else { text };
-    let time = DateTime::parse_from_rfc3339(text).ok()?;
-    let is_pythons = time.year() > 0 && time.timestamp_subsec_nanos() < 1_000_000_000 && !text.contains('z');
-    is_pythons.then_some(time)
+fn read(text: &str) -> Result<DateTime<FixedOffset>> {
+    let time = if text.len() == 10 { "T00:00:00Z" } else { "" };
+    let time = DateTime::parse_from_rfc3339(&format!("{text}{time}")).ok();
+    let is_pythons = |time: &DateTime<_>| time.year() > 0 && time.nanosecond() < 1_000_000_000 && !text.contains('z');
+    time.filter(is_pythons)
+        .with_context(|| format!("Invalid isoformat string: '{text}'"))
 }

@@ -22,7 +22,8 @@ BEGIN
         WHEN 'events' THEN concat_ws(' ', now_is ->> 'event_type', now_is ->> 'message')
         WHEN 'credit_history' THEN concat_ws(' ', now_is ->> 'source', now_is ->> 'reason', now_is ->> 'delta')
         ELSE concat_ws(' ', now_is ->> 'state', to_char((now_is ->> 'progress_percentage')::numeric, 'FM990.00'),
-            now_is ->> 'progress_message', now_is ->> 'current_step', now_is ->> 'failure_reason', CASE WHEN now_is ->> 'generated_report_html' IS NOT NULL THEN '+report' END,
+            now_is ->> 'progress_message', now_is ->> 'current_step', now_is ->> 'failure_reason',
+            CASE WHEN now_is ->> 'generated_report_html' IS NOT NULL THEN '+report' END,
             CASE WHEN now_is ->> 'run_zip_snapshot' IS NOT NULL THEN '+zip' END) END);
     RETURN NULL;
 END $$;
@@ -40,28 +41,26 @@ pub(crate) async fn start_cluster(name: &str) -> Result<Cluster> {
 
 pub(crate) struct Database {
     pub(crate) url: String,
-    generation: Generation,
+    /// The table of plans. Statements of tests name February's.
+    table: &'static str,
     pub(crate) client: tokio_postgres::Client,
 }
 
 impl Database {
-    /// One of the shared cluster, which ends with this process.
+    /// One of the shared cluster, which ends with this process. Of May, if its name begins so.
     pub(crate) async fn new(name: &str) -> Result<Self> {
-        Self::of(Generation::Feb, name).await
-    }
-
-    pub(crate) async fn of(generation: Generation, name: &str) -> Result<Self> {
         static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
-        let cluster = CLUSTER.get_or_try_init(|| start_cluster("worker")).await?;
-        Self::within(cluster, name, generation).await
+        Self::within(CLUSTER.get_or_try_init(|| start_cluster("worker")).await?, name).await
     }
 
-    pub(crate) async fn within(cluster: &Cluster, name: &str, generation: Generation) -> Result<Self> {
+    pub(crate) async fn within(cluster: &Cluster, name: &str) -> Result<Self> {
         cluster.drop_database(name).await?;
         cluster.create_database(name, None).await?;
-        cluster.run(name, generation.tables()).await?;
         let mut database = Self::connect(cluster.url(name)).await?;
-        database.generation = generation;
+        if name.starts_with("may") {
+            database.table = "plans";
+        }
+        cluster.run(name, database.generation().tables()).await?;
         database.execute(JOURNAL).await?;
         Ok(database)
     }
@@ -69,30 +68,28 @@ impl Database {
     pub(crate) async fn connect(url: String) -> Result<Self> {
         let (client, connection) = tokio_postgres::connect(&url, NoTls).await?;
         tokio::spawn(async move { drop(connection.await) });
-        let generation = Generation::Feb;
-        Ok(Self {
-            url,
-            generation,
-            client,
-        })
+        let table = "task_item";
+        Ok(Self { url, table, client })
     }
 
-    /// A statement with the table of its generation; statements of tests name February's.
-    fn sql(&self, statement: &str) -> String {
-        match self.generation {
-            Generation::Feb => statement.to_owned(),
-            Generation::May => statement.replace("task_item", "plans"),
+    fn generation(&self) -> Generation {
+        match self.table {
+            "plans" => Generation::May,
+            _ => Generation::Feb,
         }
     }
 
     pub(crate) async fn execute(&self, statements: &str) -> Result<()> {
-        Ok(self.client.batch_execute(&self.sql(statements)).await?)
+        Ok(self
+            .client
+            .batch_execute(&statements.replace("task_item", self.table))
+            .await?)
     }
 
     pub(crate) fn options(&self) -> WorkerOptions {
         let mut options = WorkerOptions::new(&self.url);
         (options.step, options.poll) = (Duration::from_millis(4), Duration::from_millis(20));
-        (options.post, options.generation) = (Duration::ZERO, self.generation);
+        (options.post, options.generation) = (Duration::ZERO, self.generation());
         options
     }
 
@@ -105,13 +102,27 @@ impl Database {
                 CASE WHEN $1 <> 'unseen' THEN '2026-01-01'::timestamp END, false, 'mcp_user',
                 json_build_object('speed_vs_detail', $2::text))
             RETURNING id::text";
-        Ok(self.client.query_one(&self.sql(sql), &[&prompt, &speed]).await?.get(0))
+        Ok(self
+            .client
+            .query_one(&sql.replace("task_item", self.table), &[&prompt, &speed])
+            .await?
+            .get(0))
+    }
+
+    /// An expression has this value, as text.
+    pub(crate) async fn is(&self, expression: &str, expected: &str) -> Result<()> {
+        assert_eq!(self.one(expression).await?, expected, "{expression}");
+        Ok(())
     }
 
     /// The value of an expression, as text.
     pub(crate) async fn one(&self, expression: &str) -> Result<String> {
         let sql = format!("SELECT coalesce(({expression})::text, 'NULL')");
-        Ok(self.client.query_one(&self.sql(&sql), &[]).await?.get(0))
+        Ok(self
+            .client
+            .query_one(&sql.replace("task_item", self.table), &[])
+            .await?
+            .get(0))
     }
 
     pub(crate) async fn until(&self, condition: &str) -> Result<()> {
@@ -156,14 +167,18 @@ impl Database {
     /// The stored archive of the only task.
     pub(crate) async fn zip(&self) -> Result<Vec<(String, String)>> {
         let sql = "SELECT run_zip_snapshot FROM task_item";
-        entries(self.client.query_one(&self.sql(sql), &[]).await?.get(0))
+        entries(
+            self.client
+                .query_one(&sql.replace("task_item", self.table), &[])
+                .await?
+                .get(0),
+        )
     }
 }
 
-/// Status, head and body of an answer. A request is a method and a path, and more lines for more headers.
+/// Status, head and body of an answer. A request is a method and a path.
 pub(crate) async fn ask(worker: &Worker, request: &str) -> Result<(String, String, Vec<u8>)> {
-    let (first, headers) = request.split_once('\n').unwrap_or((request, "accept: */*"));
-    let request = format!("{first} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n{headers}\r\n\r\n");
+    let request = format!("{request} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n");
     let mut stream = TcpStream::connect(worker.address()).await?;
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
