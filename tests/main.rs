@@ -14,9 +14,9 @@
 
 mod support;
 
-mod abuse;
 mod cases;
 mod client;
+mod client_disconnects;
 mod credits;
 mod demo;
 mod download;
@@ -25,11 +25,11 @@ mod download_entries;
 mod download_faults;
 mod download_load;
 mod faults;
+mod hostile_input;
 mod instances;
 mod interfaces;
 mod kill;
 mod layers;
-mod leaving;
 mod log;
 mod openapi;
 mod parsers;
