@@ -33,6 +33,7 @@ mod layers;
 mod log;
 mod openapi;
 mod parsers;
+mod plan_tools;
 mod properties;
 mod readme;
 mod real_run;
