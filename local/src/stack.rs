@@ -9,12 +9,10 @@ use tokio_postgres::error::SqlState;
 
 use crate::cluster::{Cluster, ClusterOptions, TEMPLATE};
 use crate::host::{Host, HostOptions};
+use crate::schema::Generation;
 use crate::settings::{self, Variables};
 use crate::up::UpOptions;
 use crate::worker::{Worker, WorkerOptions};
-
-/// The database of the private Postgres.
-const DATABASE: &str = "planexe";
 
 /// The private Postgres and the sample worker; neither where the settings name a database.
 pub(crate) struct Stack(Option<(Worker, Cluster)>);
@@ -26,6 +24,14 @@ impl Stack {
     /// What keeps it from starting, in one line with what to do about it.
     pub(crate) async fn start(options: &UpOptions, variables: &mut Variables, say: fn(&str)) -> Result<Self> {
         settings::adopt_database_uri(variables)?;
+        let database = match options.planexe {
+            Generation::Feb => "planexe",
+            Generation::May => "planexe_may",
+        };
+        if options.planexe == Generation::May {
+            let tools = variables.entry("PLANEXE_MCP_TOOLS".to_owned());
+            tools.or_insert_with(|| "plan".to_owned());
+        }
         if settings::names_database(variables) {
             say("Using the database that your settings name, without a private Postgres and a sample worker.");
             return Ok(Self(None));
@@ -33,6 +39,7 @@ impl Stack {
         say("Starting a private Postgres for this checkout ...");
         let fresh = ClusterOptions {
             fresh: options.fresh,
+            generation: options.planexe,
             ..ClusterOptions::default()
         };
         let cluster = Cluster::start(&options.project.join(".local/postgres"), fresh).await?;
@@ -46,7 +53,7 @@ impl Stack {
             // It fails where there has been no run.
             _ = std::fs::remove_dir_all(&runs);
         }
-        if let Err(error) = cluster.create_database(DATABASE, Some(TEMPLATE)).await {
+        if let Err(error) = cluster.create_database(database, Some(TEMPLATE)).await {
             let cause = error.downcast_ref().and_then(tokio_postgres::Error::code);
             ensure!(cause == Some(&SqlState::DUPLICATE_DATABASE), error);
         }
@@ -55,7 +62,8 @@ impl Stack {
             step: Duration::from_millis(options.step),
             serve: options.serve.clone(),
             claim: !options.no_plans,
-            ..WorkerOptions::new(cluster.url(DATABASE))
+            generation: options.planexe,
+            ..WorkerOptions::new(cluster.url(database))
         });
         let worker = worker.await?;
         say(&format!(
@@ -65,7 +73,7 @@ impl Stack {
         for (name, value) in [
             ("PLANEXE_POSTGRES_HOST", "127.0.0.1"),
             ("PLANEXE_POSTGRES_PORT", &port.to_string()),
-            ("PLANEXE_POSTGRES_DB", DATABASE),
+            ("PLANEXE_POSTGRES_DB", database),
             ("PLANEXE_POSTGRES_USER", "planexe"),
             ("PLANEXE_POSTGRES_PASSWORD", "planexe"),
             ("PLANEXE_WORKER_PLAN_URL", &worker.url()),

@@ -112,6 +112,7 @@ async fn start(project: &Path, mut variables: Variables, step: u64) -> Result<(C
         step,
         serve: None,
         no_plans: false,
+        planexe: crate::schema::Generation::default(),
         project: project.to_owned(),
     };
     let up = Up::start(options, variables, note).await?;

@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use crate::host::server::Server;
+use crate::schema::Generation;
 use crate::settings::{self, Variables};
 use crate::stack::{self, Stack};
 
@@ -62,6 +63,9 @@ pub struct UpOptions {
     /// The sample worker hands out files but makes no plans: new tasks stay pending.
     #[arg(long)]
     pub no_plans: bool,
+    /// The generation of PlanExe whose tables and worker the stack has; each has its own tasks.
+    #[arg(long, value_enum, default_value = "feb")]
+    pub planexe: Generation,
     /// The folder with spin.toml.
     #[arg(long, default_value = ".")]
     pub project: PathBuf,

@@ -2,7 +2,8 @@
 //!
 //! One half claims tasks from the database and runs them as `worker_plan_database` does; a template takes the place of
 //! the LLM's answers. The other half serves the folders of the runs over HTTP as `worker_plan` does. Order and values
-//! of all writes and answers are those of PlanExe at fd5cd20, also where a run ends badly; only the pace is a setting.
+//! of all writes and answers are those of PlanExe at fd5cd20, or at 03bd281b where the generation is May's, also where a
+//! run ends badly; only the pace is a setting. One thing is harsher: an outage of the database fails a run in May too.
 //! Knows nothing of MCP and of the component.
 //!
 //! Markers in a prompt choose an end: `[sample: fail]`, no LLM answers; `[sample: nul]`, the report has a NUL, which
@@ -12,6 +13,7 @@ mod database;
 mod folder;
 mod http;
 mod pipeline;
+mod run;
 mod tasks;
 
 pub use crate::faults::{Fault, Faults};
@@ -23,12 +25,10 @@ use chrono::{FixedOffset, Offset, Utc};
 use folder::Folder;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::{path::PathBuf, time::Duration};
 use tokio::task::JoinSet;
 
-/// The last file of a run.
-const COMPLETE: &str = "999-pipeline_complete.txt";
 /// The folder of the runs as PlanExe's services name it: that inside of their containers.
 const RUNS: &str = "/app/run";
 
@@ -94,16 +94,14 @@ impl Worker {
     /// # Errors
     /// When the address is taken, the database's address is no address, or the run to serve cannot be read.
     pub async fn start(options: WorkerOptions) -> Result<Self> {
-        let served = options.serve.as_deref().map(folder::load).transpose()?;
-        let database = database::Database::new(&options.database_url)?;
+        let served = options.serve.as_deref();
+        let served = served.map(|path| folder::load(path, options.generation)).transpose()?;
+        let database = database::Database::new(&options.database_url, options.generation)?;
         let server = Server::bind(options.listen).await?;
         let temporary = std::env::temp_dir().join(format!("planexe-runs-{}", uuid::Uuid::new_v4()));
         let is_temporary = options.folder.is_none();
-        let folder = Folder {
-            path: options.folder.clone().unwrap_or(temporary),
-            offset: options.offset,
-            is_may: Arc::new((options.generation == Generation::May).into()),
-        };
+        let path = options.folder.clone().unwrap_or(temporary);
+        let folder = Folder::new(path, options.offset, options.generation);
         let (address, faults, mut halves) = (server.local_addr(), Faults::default(), JoinSet::new());
         halves.spawn(http::serve(server, folder.clone(), faults.clone()));
         if options.claim {

@@ -74,7 +74,7 @@ fn spin_gets_the_environment_then_dotenv_and_nothing_blank() {
             ("PORT", ""),
         ],
     )
-    .args(["up", "--host", "spin", "--project"])
+    .args(["up", "--host", "spin", "--planexe", "may", "--project"])
     .arg(&folder)
     .output()
     .unwrap();
@@ -97,6 +97,7 @@ fn spin_gets_the_environment_then_dotenv_and_nothing_blank() {
             "PLANEXE_MCP_API_KEY=key = #1",
             "PLANEXE_MCP_CORS_ORIGINS=http://environment",
             &port,
+            "PLANEXE_MCP_TOOLS=plan",
             "PLANEXE_POSTGRES_HOST=db.example",
         ]
     );

@@ -97,7 +97,7 @@ impl TestApp {
             Generation::Feb => "",
             Generation::May => {
                 ", run_artifact_layout_version = 2, progress_percentage = 100, progress_message = 'Completed', \
-                 steps_completed = 138, steps_total = 138, current_step = 'Completed', \
+                 steps_completed = 125, steps_total = 125, current_step = 'Completed', \
                  last_progress_at = '2026-01-31 12:00'"
             }
         };

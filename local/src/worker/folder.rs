@@ -1,5 +1,6 @@
 //! The folders of the runs on disk, their archives, and a real run to hand out. Knows no tasks and no HTTP.
 
+use super::{pipeline, tasks::ACTIVITY};
 use crate::schema::Generation;
 use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, FixedOffset, Offset, Utc};
@@ -24,6 +25,11 @@ pub(super) struct Folder {
 }
 
 impl Folder {
+    pub(super) fn new(path: PathBuf, offset: FixedOffset, generation: Generation) -> Self {
+        let is_may = Arc::new(AtomicBool::new(generation == Generation::May));
+        Self { path, offset, is_may }
+    }
+
     pub(super) fn generation(&self) -> Generation {
         match self.is_may.load(Relaxed) {
             false => Generation::Feb,
@@ -48,11 +54,17 @@ impl Folder {
         fs::read_dir(self.path.join(run))?.map(name).collect()
     }
 
-    /// An archive of a run as it is at this moment, in the disk's order and without `log.txt`.
+    /// An archive of a run as it is at this moment, in the disk's order and without `log.txt`; in May also without the
+    /// answers of LLMs.
     pub(super) fn zip(&self, run: &str) -> io::Result<Vec<u8>> {
         let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
         self.pack(&mut zip, &self.path.join(run), "")?;
         Ok(zip.finish()?.into_inner())
+    }
+
+    /// Writes the files of an archive into the folder of a run.
+    pub(super) fn unpack(&self, run: &str, zip: Vec<u8>) -> Result<()> {
+        Ok(ZipArchive::new(Cursor::new(zip))?.extract(self.path(run, ""))?)
     }
 
     fn pack(&self, zip: &mut ZipWriter<Cursor<Vec<u8>>>, path: &Path, prefix: &str) -> io::Result<()> {
@@ -62,7 +74,7 @@ impl Folder {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             if path.is_dir() {
                 folders.push((path.clone(), format!("{prefix}{name}/")));
-            } else if name != "log.txt" {
+            } else if name != "log.txt" && (name != ACTIVITY || self.generation() == Generation::Feb) {
                 let written = DateTime::<Utc>::from(fs::metadata(&path)?.modified()?);
                 let local = written.with_timezone(&self.offset).naive_local();
                 let options = SimpleFileOptions::default().compression_level(Some(6));
@@ -78,13 +90,9 @@ impl Folder {
 }
 
 /// The files of a real run, from a folder or an archive. Archives that were packed by hand have a folder around all.
-pub(super) fn load(path: &Path) -> Result<Files> {
+pub(super) fn load(path: &Path, generation: Generation) -> Result<Files> {
     let context = || format!("cannot read the run {}", path.display());
-    let all = Folder {
-        path: path.to_path_buf(),
-        offset: Utc.fix(),
-        is_may: Arc::default(),
-    };
+    let all = Folder::new(path.to_path_buf(), Utc.fix(), Generation::Feb);
     let zip = if path.is_dir() { all.zip("") } else { fs::read(path) };
     let mut zip = ZipArchive::new(Cursor::new(zip.with_context(context)?)).with_context(context)?;
     let mut files = Files::new();
@@ -96,7 +104,7 @@ pub(super) fn load(path: &Path) -> Result<Files> {
         if !name.is_empty() && !name.starts_with('.') {
             let mut content = Vec::new();
             entry.read_to_end(&mut content).with_context(context)?;
-            files.insert(name.to_owned(), content);
+            files.insert(pipeline::named(name, generation), content);
         }
     }
     ensure!(!files.is_empty(), "there are no files in the run {}", path.display());

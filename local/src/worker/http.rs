@@ -1,23 +1,22 @@
 //! The HTTP half: the routes of `worker_plan` that concern runs of the database's workers. Knows the folder alone.
 
 use super::folder::Folder;
-use super::{COMPLETE, RUNS};
+use super::{RUNS, pipeline};
 use crate::faults::{Fault, Faults, distort};
 use crate::host::server::Server;
+use crate::schema::Generation;
 use anyhow::Result;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use hyper::body::Incoming;
-use hyper::header::{HOST, HeaderMap, HeaderName, IF_RANGE, RANGE};
+use hyper::header::HOST;
 use hyper::{Request, Response};
 use serde_json::json;
-use sha2::{Digest, Sha256};
 use std::time::SystemTime;
 use std::{fs, path::PathBuf};
 use tokio::task::{JoinError, spawn_blocking};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
-const TEXT: (&str, &str) = ("content-type", "text/plain; charset=utf-8");
 
 /// Serves until it is dropped; not while connections are to be refused.
 pub(super) async fn serve(mut server: Server, folder: Folder, faults: Faults) -> Result<()> {
@@ -55,13 +54,15 @@ fn answer(folder: &Folder, request: &Request<Incoming>, fault: Fault) -> Respons
         if shorter == path || route(shorter).is_none() {
             return detail(404, "Not Found");
         }
-        let address = format!("http://{}{shorter}", text(request.headers(), HOST).unwrap_or_default());
+        let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+        let address = format!("http://{}{shorter}", host.unwrap_or_default());
         return reply(307, &[("location", &address)], "");
     };
     if *request.method() != *method {
         return reply(405, &[JSON, ("allow", method)], r#"{"detail":"Method Not Allowed"}"#);
     }
-    let report_name = folder.generation().report();
+    let generation = folder.generation();
+    let (report_name, last_name) = (generation.report(), pipeline::named(pipeline::COMPLETE, generation));
     let (dir, report) = (format!("{RUNS}/{run}"), folder.path(run, report_name));
     let written = |path: &PathBuf| fs::metadata(path)?.modified();
     let is_gone = fault == Fault::GoneAfterList && what != "files";
@@ -76,7 +77,7 @@ fn answer(folder: &Folder, request: &Request<Incoming>, fault: Fault) -> Respons
                 .filter_map(|name| written(&folder.path(run, name)).ok())
                 .max();
             let age = json!(last.and_then(|time| Some(time.elapsed().ok()?.as_secs_f64())));
-            let (exists, complete) = (found.is_some(), names.clone().any(|name| name == COMPLETE));
+            let (exists, complete) = (found.is_some(), names.clone().any(|name| *name == last_name));
             let (run, dir) = (json!(run), json!(dir));
             let body = format!(
                 "{{\"run_id\":{run},\"run_dir\":{dir},\"display_run_dir\":{dir},\"run_dir_exists\":{exists},\"pid\":null,\
@@ -89,21 +90,28 @@ fn answer(folder: &Folder, request: &Request<Incoming>, fault: Fault) -> Respons
         (_, None) => detail(404, &format!("Run directory does not exist: {dir}")),
         ("files", Some(mut names)) => {
             names.sort();
-            let (run, dir, names) = (json!(run), json!(dir), json!(names));
-            reply(
-                200,
-                &[JSON],
-                format!(r#"{{"run_id":{run},"run_dir":{dir},"files":{names}}}"#),
-            )
-        }
-        ("report", _) => match (fs::read(&report), written(&report)) {
-            (Ok(page), Ok(time)) => file(request.headers(), page, time, "text/html; charset=utf-8", report_name),
-            _ => detail(404, &format!("Report file not found for run {run}")),
-        },
-        _ => match (folder.zip(run), format!("{run}.zip"), SystemTime::now()) {
-            (Ok(zip), name, now) if fault != Fault::Vanishing => {
-                file(request.headers(), zip, now, "application/zip", &name)
+            let mut more = String::new();
+            if generation == Generation::May {
+                names.retain(|name| folder.path(run, name).is_file());
+                let entry = |name: &String| {
+                    let time = written(&folder.path(run, name)).unwrap_or(SystemTime::UNIX_EPOCH);
+                    json!({ "name": name, "updated_at": DateTime::<Utc>::from(time).format("%FT%TZ").to_string() })
+                };
+                more = format!(
+                    r#","files_with_timestamps":{}"#,
+                    json!(names.iter().map(entry).collect::<Vec<_>>())
+                );
             }
+            let (run, dir, names) = (json!(run), json!(dir), json!(names));
+            let body = format!(r#"{{"run_id":{run},"run_dir":{dir},"files":{names}{more}}}"#);
+            reply(200, &[JSON], body)
+        }
+        ("report", _) => match fs::read(&report) {
+            Ok(page) => file(page, "text/html; charset=utf-8", report_name),
+            Err(_) => detail(404, &format!("Report file not found for run {run}")),
+        },
+        _ => match folder.zip(run) {
+            Ok(zip) if fault != Fault::Vanishing => file(zip, "application/zip", &format!("{run}.zip")),
             _ => {
                 let why = format!("[Errno 2] No such file or directory: '{dir}/{report_name}'");
                 detail(500, &format!("Unable to create zip: {why}"))
@@ -112,50 +120,14 @@ fn answer(folder: &Folder, request: &Request<Incoming>, fault: Fault) -> Respons
     }
 }
 
-/// A file, or the one range of it that was asked for. Of all conditions, only `If-Range` is looked at.
-fn file(headers: &HeaderMap, content: Vec<u8>, written: SystemTime, kind: &str, name: &str) -> Response<Bytes> {
-    let size = content.len();
-    let hash = Sha256::digest(format!("{written:?}-{size}"));
-    let hash: String = hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    let (etag, disposition) = (format!("\"{hash}\""), format!("attachment; filename=\"{name}\""));
-    let modified = DateTime::<Utc>::from(written)
-        .format("%a, %d %b %Y %H:%M:%S GMT")
-        .to_string();
-    let is_current = text(headers, IF_RANGE).is_none_or(|value| value == etag || value == modified);
-    let range = text(headers, RANGE).filter(|range| is_current && !range.contains(','));
-    let (start, end) = match range.map(|range| bounds(range, size)) {
-        None => (0, size),
-        Some(Some((start, end))) if start < end => (start, end),
-        Some(Some(_)) => return reply(416, &[TEXT, ("content-range", &format!("*/{size}"))], ""),
-        Some(None) => return reply(400, &[TEXT], "Malformed range header."),
-    };
-    let place = format!("bytes {start}-{}/{size}", end.saturating_sub(1));
-    let mut headers = vec![("content-type", kind), ("content-disposition", &disposition)];
-    headers.extend([
-        ("accept-ranges", "bytes"),
-        ("last-modified", &modified),
-        ("etag", &etag),
-    ]);
-    headers.extend(range.map(|_| ("content-range", place.as_str())));
-    let content = Bytes::from(content).slice(start..end);
-    reply(if range.is_some() { 206 } else { 200 }, &headers, content)
-}
-
-/// The first byte that a `Range` header asks for and the one after the last, both `size` without a range; `None`
-/// for something else.
-fn bounds(header: &str, size: usize) -> Option<(usize, usize)> {
-    let (first, last) = header.strip_prefix("bytes=")?.split_once('-')?;
-    let number = |text: &str| text.parse::<usize>().ok();
-    let (start, end) = match (first, last) {
-        ("", _) => (size.checked_sub(number(last)?).unwrap_or(size), size),
-        (_, "") => (number(first)?, size),
-        _ => (number(first)?, size.min(number(last)?.saturating_add(1))),
-    };
-    (start < end || start >= size).then_some((start.min(size), end))
-}
-
-fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
-    headers.get(name)?.to_str().ok()
+/// A file, whole: nothing here asks for a range of one, or looks at its age.
+fn file(content: Vec<u8>, kind: &str, name: &str) -> Response<Bytes> {
+    let disposition = format!("attachment; filename=\"{name}\"");
+    reply(
+        200,
+        &[("content-type", kind), ("content-disposition", &disposition)],
+        content,
+    )
 }
 
 fn detail(status: u16, message: &str) -> Response<Bytes> {

@@ -3,5 +3,6 @@
 //! Each test has a database of its own in one cluster.
 
 mod http;
+mod may;
 mod support;
 mod tasks;

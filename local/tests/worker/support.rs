@@ -1,7 +1,8 @@
 //! A database for each test that notes every write, and a client for the worker's HTTP half.
 
 use anyhow::{Context, Result, bail};
-use planexe_local::cluster::{Cluster, ClusterOptions, TEMPLATE};
+use planexe_local::cluster::{Cluster, ClusterOptions};
+use planexe_local::schema::Generation;
 use planexe_local::worker::{Worker, WorkerOptions};
 use serde_json::Value;
 use std::path::Path;
@@ -19,13 +20,16 @@ BEGIN
     INSERT INTO journal (transaction, line) VALUES (pg_current_xact_id()::text, CASE TG_TABLE_NAME
         WHEN 'workers' THEN 'heartbeat ' || coalesce(now_is ->> 'current_task_id', '-')
         WHEN 'events' THEN concat_ws(' ', now_is ->> 'event_type', now_is ->> 'message')
+        WHEN 'credit_history' THEN concat_ws(' ', now_is ->> 'source', now_is ->> 'reason', now_is ->> 'delta')
         ELSE concat_ws(' ', now_is ->> 'state', to_char((now_is ->> 'progress_percentage')::numeric, 'FM990.00'),
-            now_is ->> 'progress_message', CASE WHEN now_is ->> 'generated_report_html' IS NOT NULL THEN '+report' END,
+            now_is ->> 'progress_message', now_is ->> 'current_step', now_is ->> 'failure_reason',
+            CASE WHEN now_is ->> 'generated_report_html' IS NOT NULL THEN '+report' END,
             CASE WHEN now_is ->> 'run_zip_snapshot' IS NOT NULL THEN '+zip' END) END);
     RETURN NULL;
 END $$;
 CREATE TRIGGER note AFTER UPDATE ON task_item FOR EACH ROW EXECUTE FUNCTION note();
 CREATE TRIGGER note AFTER INSERT OR UPDATE ON workers FOR EACH ROW EXECUTE FUNCTION note();
+CREATE TRIGGER note AFTER INSERT ON credit_history FOR EACH ROW EXECUTE FUNCTION note();
 CREATE TRIGGER note AFTER INSERT ON events FOR EACH ROW EXECUTE FUNCTION note();";
 
 pub(crate) async fn start_cluster(name: &str) -> Result<Cluster> {
@@ -37,11 +41,13 @@ pub(crate) async fn start_cluster(name: &str) -> Result<Cluster> {
 
 pub(crate) struct Database {
     pub(crate) url: String,
+    /// The table of plans. Statements of tests name February's.
+    table: &'static str,
     pub(crate) client: tokio_postgres::Client,
 }
 
 impl Database {
-    /// One of the shared cluster, which ends with this process.
+    /// One of the shared cluster, which ends with this process. Of May, if its name begins so.
     pub(crate) async fn new(name: &str) -> Result<Self> {
         static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
         Self::within(CLUSTER.get_or_try_init(|| start_cluster("worker")).await?, name).await
@@ -49,22 +55,41 @@ impl Database {
 
     pub(crate) async fn within(cluster: &Cluster, name: &str) -> Result<Self> {
         cluster.drop_database(name).await?;
-        cluster.create_database(name, Some(TEMPLATE)).await?;
-        let database = Self::connect(cluster.url(name)).await?;
-        database.client.batch_execute(JOURNAL).await?;
+        cluster.create_database(name, None).await?;
+        let mut database = Self::connect(cluster.url(name)).await?;
+        if name.starts_with("may") {
+            database.table = "plans";
+        }
+        cluster.run(name, database.generation().tables()).await?;
+        database.execute(JOURNAL).await?;
         Ok(database)
     }
 
     pub(crate) async fn connect(url: String) -> Result<Self> {
         let (client, connection) = tokio_postgres::connect(&url, NoTls).await?;
         tokio::spawn(async move { drop(connection.await) });
-        Ok(Self { url, client })
+        let table = "task_item";
+        Ok(Self { url, table, client })
+    }
+
+    fn generation(&self) -> Generation {
+        match self.table {
+            "plans" => Generation::May,
+            _ => Generation::Feb,
+        }
+    }
+
+    pub(crate) async fn execute(&self, statements: &str) -> Result<()> {
+        Ok(self
+            .client
+            .batch_execute(&statements.replace("task_item", self.table))
+            .await?)
     }
 
     pub(crate) fn options(&self) -> WorkerOptions {
         let mut options = WorkerOptions::new(&self.url);
         (options.step, options.poll) = (Duration::from_millis(4), Duration::from_millis(20));
-        options.post = Duration::ZERO;
+        (options.post, options.generation) = (Duration::ZERO, self.generation());
         options
     }
 
@@ -77,13 +102,27 @@ impl Database {
                 CASE WHEN $1 <> 'unseen' THEN '2026-01-01'::timestamp END, false, 'mcp_user',
                 json_build_object('speed_vs_detail', $2::text))
             RETURNING id::text";
-        Ok(self.client.query_one(sql, &[&prompt, &speed]).await?.get(0))
+        Ok(self
+            .client
+            .query_one(&sql.replace("task_item", self.table), &[&prompt, &speed])
+            .await?
+            .get(0))
+    }
+
+    /// An expression has this value, as text.
+    pub(crate) async fn is(&self, expression: &str, expected: &str) -> Result<()> {
+        assert_eq!(self.one(expression).await?, expected, "{expression}");
+        Ok(())
     }
 
     /// The value of an expression, as text.
     pub(crate) async fn one(&self, expression: &str) -> Result<String> {
         let sql = format!("SELECT coalesce(({expression})::text, 'NULL')");
-        Ok(self.client.query_one(&sql, &[]).await?.get(0))
+        Ok(self
+            .client
+            .query_one(&sql.replace("task_item", self.table), &[])
+            .await?
+            .get(0))
     }
 
     pub(crate) async fn until(&self, condition: &str) -> Result<()> {
@@ -128,14 +167,18 @@ impl Database {
     /// The stored archive of the only task.
     pub(crate) async fn zip(&self) -> Result<Vec<(String, String)>> {
         let sql = "SELECT run_zip_snapshot FROM task_item";
-        entries(self.client.query_one(sql, &[]).await?.get(0))
+        entries(
+            self.client
+                .query_one(&sql.replace("task_item", self.table), &[])
+                .await?
+                .get(0),
+        )
     }
 }
 
-/// Status, head and body of an answer. A request is a method and a path, and more lines for more headers.
+/// Status, head and body of an answer. A request is a method and a path.
 pub(crate) async fn ask(worker: &Worker, request: &str) -> Result<(String, String, Vec<u8>)> {
-    let (first, headers) = request.split_once('\n').unwrap_or((request, "accept: */*"));
-    let request = format!("{first} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n{headers}\r\n\r\n");
+    let request = format!("{request} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n");
     let mut stream = TcpStream::connect(worker.address()).await?;
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();

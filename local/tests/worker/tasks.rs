@@ -24,6 +24,13 @@ unseen|ping_llm|NULL|processing 0 +report +zip; completed 0 +report +zip; C
 [sample: nul]|ping_llm|NULL|completed 0; C
 [sample: badutf8]|ping_llm|Unknown error happened while processing.|processing 0 +zip; completed 0 +zip; C; failed 0 +zip; F
 [sample: crlf]|ping_llm|NULL|processing 0 +report +zip; completed 0 +report +zip; C";
+/// The same in May. H stands for the progress of the end.
+const MAYS: &str = "
+[sample: fail]|ping_llm|Unknown error happened while processing.|failed 0; failed 0 worker_error; F
+unseen|fast_but_skip_details|Error. Unable to generate the report. Likely reasons: censorship, restricted content.|processing 0 +zip; failed 0 +zip; failed 0 generation_error +zip; F
+[sample: nul]|ping_llm|NULL|completed 0; H; C
+[sample: badutf8]|ping_llm|NULL|processing 0 +zip; completed 0 +zip; H +zip; C
+[sample: crlf]|ping_llm|NULL|processing 0 +report +zip; completed 0 +report +zip; H +report +zip; C";
 
 #[tokio::test]
 async fn a_run_is_written_commit_by_commit() -> Result<()> {
@@ -55,10 +62,12 @@ async fn a_run_is_written_commit_by_commit() -> Result<()> {
     let done = |line: &&String| line.split(' ').nth(2).unwrap().parse::<u32>().unwrap();
     let repeats = calls.windows(2).any(|pair| pair[0] == pair[1]);
     assert!(repeats && !calls.is_sorted_by_key(done), "{calls:#?}");
+    // Each write is a commit of its own.
     let own = "SELECT count(DISTINCT transaction) = count(*) FROM journal";
-    assert_eq!(database.one(own).await?, "true", "each write is a commit of its own");
+    database.is(own, "true").await?;
+    // Never written.
     let seen = "SELECT last_seen_timestamp FROM task_item";
-    assert_eq!(database.one(seen).await?, "2026-01-01 00:00:00", "never written");
+    database.is(seen, "2026-01-01 00:00:00").await?;
 
     for line in CONTEXTS.lines().skip(1) {
         let (kind, keys) = line.split_once('|').unwrap();
@@ -119,29 +128,32 @@ async fn the_folder_comes_after_the_heartbeat_and_a_ping_is_never_stopped() -> R
 
 #[tokio::test]
 async fn bad_ends_are_those_of_the_real_worker() -> Result<()> {
-    let database = Database::new("ends").await?;
-    let _worker = Worker::start(database.options()).await?;
-    database.line("heartbeat -").await?;
-    for line in ENDS.lines().skip(1) {
-        let [prompt, speed, reason, writes] = line.split('|').collect::<Vec<_>>().try_into().unwrap();
-        let reset = "DELETE FROM task_item; TRUNCATE journal, events";
-        database.client.batch_execute(reset).await?;
-        database.add(prompt, speed).await?;
-        let writes = writes.replace(" 0", " 0.00 Picked up by server");
-        let writes = writes.replace(" 2", " 1.80 2 of 111");
-        let writes = writes.replace('F', "TASK_FAILED Processing -> Failed");
-        let writes = writes.replace('C', "TASK_COMPLETED Processing -> Completed");
-        database.line(writes.rsplit("; ").next().unwrap()).await?;
-        let mut written = database.ended().await?;
-        written.retain(|line| !line.starts_with("heartbeat"));
-        assert_eq!(written[2..].join("; "), writes, "{line}");
-        let last = "SELECT context ->> 'machai_error_message' FROM events ORDER BY id DESC LIMIT 1";
-        assert_eq!(database.one(last).await?, reason, "{line}");
+    for (name, ends) in [("ends", ENDS), ("may_ends", MAYS)] {
+        let database = Database::new(name).await?;
+        let _worker = Worker::start(database.options()).await?;
+        database.line("heartbeat -").await?;
+        for line in ends.lines().skip(1) {
+            let [prompt, speed, reason, writes] = line.split('|').collect::<Vec<_>>().try_into().unwrap();
+            let reset = "DELETE FROM task_item; TRUNCATE journal, events";
+            database.execute(reset).await?;
+            database.add(prompt, speed).await?;
+            let writes = writes.replace(" 0", " 0.00 Picked up by server");
+            let writes = writes.replace(" 2", " 1.80 2 of 111");
+            let writes = writes.replace('F', "TASK_FAILED Processing -> Failed");
+            let writes = writes.replace('C', "TASK_COMPLETED Processing -> Completed");
+            let writes = writes.replace('H', "completed 100.00 Completed Completed");
+            database.line(writes.rsplit("; ").next().unwrap()).await?;
+            let mut written = database.ended().await?;
+            written.retain(|line| !line.starts_with("heartbeat"));
+            assert_eq!(written[2..].join("; "), writes, "{line}");
+            let last = "SELECT context ->> 'machai_error_message' FROM events ORDER BY id DESC LIMIT 1";
+            database.is(last, reason).await?;
+        }
+        let returns = "SELECT strpos(generated_report_html, chr(13)) FROM task_item";
+        database.is(returns, "0").await?;
+        let zip = database.zip().await?;
+        assert!(zip.iter().any(|(_, content)| content.contains("\r\n")));
     }
-    let returns = "SELECT strpos(generated_report_html, chr(13)) FROM task_item";
-    assert_eq!(database.one(returns).await?, "0");
-    let zip = database.zip().await?;
-    assert!(zip.iter().any(|(_, content)| content.contains("\r\n")));
     Ok(())
 }
 
@@ -165,7 +177,7 @@ async fn a_stop_is_seen_after_calls_and_a_task_that_waits_is_never_claimed() -> 
         "SELECT string_agg(concat_ws(' ', prompt, state, generated_report_html IS NULL, run_zip_snapshot IS NULL,
         progress_message), ' ' ORDER BY prompt) FROM task_item";
     let expected = "stops failed t f Stop requested by user. waits pending t t Stop requested by user.";
-    assert_eq!(database.one(rows).await?, expected);
+    database.is(rows, expected).await?;
     let context = database.context("TASK_FAILED").await?;
     assert_eq!(context["machai_error_message"], "Stopped by user.");
     assert_eq!(context["has_stop_flag_file"], "True");
@@ -187,12 +199,12 @@ async fn a_killed_workers_task_stays_in_work_and_its_files_are_served() -> Resul
     let worker = Worker::start(options).await?;
     database.ended().await?;
     let state = format!("SELECT state FROM task_item WHERE id = '{id}'");
-    assert_eq!(database.one(&state).await?, "processing");
+    database.is(&state, "processing").await?;
     let files = ask(&worker, &format!("GET /runs/{id}/files")).await?.2;
     assert!(String::from_utf8(files)?.contains("004-1-pre_project_assessment_raw.json"));
     let rows =
         "SELECT string_agg(length(id) || ' ' || coalesce(current_task_id, '-'), ', ' ORDER BY id = '1') FROM workers";
-    assert_eq!(database.one(rows).await?, format!("36 {id}, 1 -"), "no row is deleted");
+    database.is(rows, &format!("36 {id}, 1 -")).await?;
     Ok(std::fs::remove_dir_all(folder)?)
 }
 
@@ -210,7 +222,7 @@ async fn several_workers_share_the_tasks_the_oldest_first_and_beat_when_idle() -
     let count = "(SELECT count(*) FROM journal WHERE line LIKE";
     database.until(&format!("6 = {count} 'TASK_COMPLETED%')")).await?;
     let claims = format!("SELECT {count} 'TASK_PROCESSING%')");
-    assert_eq!(database.one(&claims).await?, "6");
+    database.is(&claims, "6").await?;
     one.stop().await;
     database.client.batch_execute("TRUNCATE journal").await?;
     database.until(&format!("2 = {count} 'heartbeat -')")).await
@@ -231,7 +243,7 @@ async fn an_outage_of_the_database_fails_the_run() -> Result<()> {
     let database = Database::connect(database.url).await?;
     database.ended().await?;
     let row = "SELECT concat_ws(' ', state, generated_report_html IS NULL, run_zip_snapshot IS NULL) FROM task_item";
-    assert_eq!(database.one(row).await?, "failed t t");
+    database.is(row, "failed t t").await?;
     let reason = &database.context("TASK_FAILED").await?["machai_error_message"];
     assert_eq!(reason, "Unknown error happened while processing.");
     gone(&worker, &id).await?;
