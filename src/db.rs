@@ -6,6 +6,7 @@
 pub mod create;
 pub mod feedback;
 pub mod list;
+pub mod parts;
 pub mod queue;
 mod row;
 pub mod schema;
