@@ -10,12 +10,7 @@ use std::path::{Component, Path};
 use http::{HeaderMap, HeaderValue, Uri};
 use libfuzzer_sys::fuzz_target;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
-use planexe_mcp::{
-    auth::{RequestOrigin, origin_allowed},
-    fuzzing::file_headers,
-    plan::{RunFile, TaskId},
-    routes::table::{TABLE, find},
-};
+use planexe_mcp::{auth::{RequestOrigin, origin_allowed}, fuzzing::file_headers, plan::{RunFile, TaskId}, routes::table::{TABLE, find}};
 
 /// The rule of names, in the words of the system: they lead down from where they are seen, never up or away.
 fn leads_down(name: &str) -> bool {

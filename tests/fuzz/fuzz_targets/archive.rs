@@ -10,11 +10,7 @@ use std::io::{Cursor, Read as _};
 use bytes::Bytes;
 use futures::{TryStreamExt as _, executor::block_on};
 use libfuzzer_sys::fuzz_target;
-use planexe_mcp::{
-    artifacts::{MAX_SIZE, Pieces},
-    fuzzing::{Entry, entries, newest},
-    plan::is_inside,
-};
+use planexe_mcp::{artifacts::{MAX_SIZE, Pieces}, fuzzing::{Entry, entries, newest}, plan::is_inside};
 use zip::ZipArchive;
 
 /// More is not read of one file: a few bytes can unpack to many.

@@ -7,10 +7,7 @@
 use std::collections::BTreeMap;
 
 use libfuzzer_sys::fuzz_target;
-use planexe_mcp::{
-    fuzzing::{Read, message},
-    mcp::Envelope,
-};
+use planexe_mcp::{fuzzing::{Read, message}, mcp::Envelope};
 use serde_json::value::RawValue;
 
 type Members<'a> = BTreeMap<String, &'a RawValue>;

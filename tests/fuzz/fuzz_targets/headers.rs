@@ -9,10 +9,7 @@ use base64ct::{Base64, Encoding as _};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use libfuzzer_sys::fuzz_target;
 use percent_encoding::percent_decode_str;
-use planexe_mcp::{
-    auth::caller::{Key, normalise},
-    fuzzing::{database_address, name, normalised_database_address, request_id, wanted},
-};
+use planexe_mcp::{auth::caller::{Key, normalise}, fuzzing::{database_address, name, normalised_database_address, request_id, wanted}};
 
 struct Case<'a> {
     range: Option<&'a str>,
