@@ -1,23 +1,25 @@
 //! The files of a run: from the database when it has them, else from `worker_plan`. Files are streamed.
 
-pub(crate) mod archive;
-pub(crate) mod feed;
-mod listing;
-pub(crate) mod passing;
-pub(crate) mod unpack;
-mod whole;
+pub(crate) mod byte_reader;
+mod read_file;
+mod run_files;
+mod slices;
+pub(crate) mod stored_zip;
+pub(crate) mod zip_entry;
+pub(crate) mod zip_stream;
 
 use std::{ops::Range, time::Duration};
 
-pub use archive::END_LENGTH;
-use archive::{Archive, Entry};
+pub use byte_reader::ByteStream;
 use bytes::Bytes;
-pub use feed::Pieces;
-use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
-pub use listing::{File, Listing};
-use passing::Passed;
+use futures::{Stream, StreamExt as _, TryStreamExt as _};
+pub use read_file::{FileContent, read_file};
+pub use run_files::{File, RunFiles};
 use sha2::{Digest as _, Sha256};
-pub use whole::{Whole, read};
+use slices::slices;
+pub use stored_zip::END_LENGTH;
+use stored_zip::{Entry, StoredZip};
+use zip_stream::Search;
 
 use crate::{
     auth::hex,
@@ -28,19 +30,15 @@ use crate::{
     },
     error::{Error, Unavailable},
     plan::{self, Artifact, RunFile, TaskId, TaskState, is_withheld},
-    worker_plan::{Arriving, WorkerPlan},
+    worker_plan::{FileResponse, WorkerPlan},
 };
 
-/// Larger files are not handed out.
+/// Size limit of a file, in bytes. Larger files are refused.
 pub const MAX_SIZE: u64 = 100_000_000;
-/// Bytes of an archive that are read from the database at once.
-const ZIP_SLICE: u64 = 256 * 1024;
-/// Bytes of a report that are read from the database at once. Postgres unpacks the whole report for each slice.
-const REPORT_SLICE: u64 = 4 * 1024 * 1024;
-/// Time limit of the list of files, wherever it comes from.
+/// Time limit for listing the files of a run.
 const LIST_LIMIT: Duration = Duration::from_secs(2);
-/// Time limit for reading a stream that is not sent on: a file that is hashed, an archive that is searched.
-const PASSING_LIMIT: Duration = Duration::from_secs(25);
+/// Time limit for reading a stream that is not sent to the caller: a file that is hashed, an archive that is searched.
+const SCAN_LIMIT: Duration = Duration::from_secs(25);
 
 /// The size and hash of a file.
 #[derive(Debug)]
@@ -49,7 +47,7 @@ pub struct Description {
     pub size: u64,
     /// Hex SHA-256.
     pub sha256: String,
-    /// Whether the database has the file. Else only `worker_plan` has it, and deletes it within seconds.
+    /// Whether the database has the file. Otherwise only `worker_plan` has it, and deletes it within seconds.
     pub is_stored: bool,
 }
 
@@ -72,18 +70,18 @@ pub async fn describe(
     }) = found.wanted
     {
         return Ok(Description {
-            size: within_bounds(size)?,
+            size: check_size(size)?,
             sha256,
             is_stored: true,
         });
     }
     let download = open_elsewhere(database, found, artifact, false).await?;
-    let is_stored = download.has_parts();
-    let pieces = download.pieces(None).await?;
-    let hashed = pieces.try_fold((0_u64, Sha256::new()), |(size, hash), piece| async move {
-        Ok((size + piece.len() as u64, hash.chain_update(&piece)))
+    let is_stored = download.supports_ranges();
+    let stream = download.into_stream(None).await?;
+    let hashed = stream.try_fold((0_u64, Sha256::new()), |(size, hash), chunk| async move {
+        Ok((size + chunk.len() as u64, hash.chain_update(&chunk)))
     });
-    let hashed = clock::within(database.request().left(PASSING_LIMIT), hashed).await;
+    let hashed = clock::within(database.request().left(SCAN_LIMIT), hashed).await;
     let (size, hash) = hashed.ok_or(Unavailable::WorkerTimeout)??;
     Ok(Description {
         size,
@@ -92,14 +90,14 @@ pub async fn describe(
     })
 }
 
-/// A file that can be streamed. Nothing of it is read from the database before [`Download::pieces`].
+/// A file that can be streamed. Its content is not read from the database before [`Download::into_stream`].
 pub struct Download {
-    /// In bytes, where it is known beforehand.
+    /// In bytes, where it is known before reading.
     pub size: Option<u64>,
-    /// Another value means other bytes: the hex SHA-256 of an artifact, checksum and size of an entry of the archive.
-    /// `None` where nothing is known beforehand.
+    /// Changes whenever the content changes: the hex SHA-256 of an artifact, or checksum and size of an archive's entry.
+    /// `None` where neither is known before reading.
     pub validator: Option<String>,
-    /// Whether the task has ended: the file has not changed since.
+    /// Whether the task has ended. The file does not change after that.
     pub has_ended: bool,
     source: Source,
 }
@@ -112,23 +110,23 @@ enum Source {
         artifact: Artifact,
         stored: Stored,
     },
-    Entry(Archive, Entry),
-    Worker(Pieces),
+    Entry(StoredZip, Entry),
+    WorkerPlan(ByteStream),
 }
 
 impl Download {
-    /// Whether a part of the file can be sent. `worker_plan` makes archives anew for each call: parts would not fit
-    /// together.
+    /// Whether byte ranges of the file can be sent. `worker_plan` builds its archives anew for each call, so ranges of two
+    /// calls do not fit together.
     #[must_use]
-    pub fn has_parts(&self) -> bool {
-        !matches!(self.source, Source::Worker(_))
+    pub fn supports_ranges(&self) -> bool {
+        !matches!(self.source, Source::WorkerPlan(_))
     }
 
-    /// The bytes, or a part of them.
+    /// The content, or a byte range of it, which must lie inside the file.
     ///
     /// # Errors
     /// [`Error::ContentUnavailable`] when the archive is broken where the file should begin, and those of the database.
-    pub async fn pieces(self, part: Option<Range<u64>>) -> Result<Pieces, Error> {
+    pub async fn into_stream(self, range: Option<Range<u64>>) -> Result<ByteStream, Error> {
         match self.source {
             Source::Artifact {
                 database,
@@ -136,25 +134,25 @@ impl Download {
                 artifact,
                 stored,
             } => {
-                let range = part.unwrap_or(0..stored.size);
+                let range = range.unwrap_or(0..stored.size);
                 Ok(slices(database, id, artifact, stored, range, u64::MAX).boxed_local())
             }
-            Source::Entry(archive, entry) => archive.open(&entry, part).await,
-            Source::Worker(pieces) => Ok(pieces),
+            Source::Entry(archive, entry) => archive.open_entry(&entry, range).await,
+            Source::WorkerPlan(stream) => Ok(stream),
         }
     }
 
-    /// A file of `worker_plan`.
-    fn from_worker(size: Option<u64>, pieces: Pieces) -> Self {
+    /// A file that `worker_plan` sends.
+    fn from_worker(size: Option<u64>, stream: ByteStream) -> Self {
         Self {
             size,
             validator: None,
             has_ended: false,
-            source: Source::Worker(pieces),
+            source: Source::WorkerPlan(stream),
         }
     }
 
-    fn from_entry(archive: Archive, entry: Entry) -> Result<Self, Error> {
+    fn from_entry(archive: StoredZip, entry: Entry) -> Result<Self, Error> {
         Ok(Self {
             size: entry.content()?.size(),
             validator: Some(entry.fingerprint()),
@@ -164,13 +162,13 @@ impl Download {
     }
 }
 
-/// Begins the download of a file. An archive of an unfinished plan is given only if `partial` asks for that: a part must
-/// not be taken for the whole.
+/// Begins the download of a file. The archive of an unfinished plan is available only with `partial`, so that it is not
+/// mistaken for a complete one.
 ///
 /// # Errors
 /// [`Error::TaskNotFound`]; [`Error::NotReady`], [`Error::GenerationFailed`] and [`Error::ContentUnavailable`] when there
 /// is no such file; those of the database.
-pub async fn open(
+pub async fn open_file(
     database: &Database,
     id: TaskId,
     owner: Option<&str>,
@@ -185,7 +183,7 @@ pub async fn open(
     let has_ended = found.progress.state.has_ended();
     let mut download = match (file, found.wanted.clone()) {
         (RunFile::Artifact(artifact), Some(stored)) => Download {
-            size: Some(within_bounds(stored.size)?),
+            size: Some(check_size(stored.size)?),
             validator: stored.sha256.clone(),
             has_ended: false,
             source: Source::Artifact {
@@ -209,7 +207,7 @@ pub async fn end_of(database: &Database, id: TaskId) -> Option<u64> {
     event.at.filter(|at| *at <= clock::unix_time())
 }
 
-/// An artifact that its column does not have: a report in the archive, or a file that `worker_plan` still has.
+/// Opens an artifact that is not in its own column: a report in the archive, or a file that `worker_plan` still has.
 async fn open_elsewhere(
     database: &Database,
     found: Artifacts,
@@ -223,23 +221,23 @@ async fn open_elsewhere(
         ..
     } = found;
     if let (Artifact::Report, Some(stored), true) = (artifact, archive, progress.state.has_ended()) {
-        let archive = Archive::new(database, progress.id, stored);
-        match archive.find(artifact.file_name(), archive_end).await {
+        let archive = StoredZip::new(database, progress.id, stored);
+        match archive.find_entry(artifact.file_name(), archive_end).await {
             Ok(Some(entry)) => return Download::from_entry(archive, entry),
-            // That the archive cannot be read is not why the task has no report.
-            Err(error @ Error::ContentUnavailable(_)) => database.request().cause(&error),
+            // A broken archive is logged only: it does not explain why the task has no report.
+            Err(error @ Error::ContentUnavailable(_)) => database.request().log_error(&error),
             result => drop(result?),
         }
     }
-    let may_be_at_worker = match (progress.state, artifact) {
+    let worker_may_have_it = match (progress.state, artifact) {
         (TaskState::Pending, _) | (TaskState::Failed | TaskState::Stopped, Artifact::Report) => false,
         (TaskState::Running | TaskState::Stopping, artifact) => partial && artifact == Artifact::Zip,
         (TaskState::Completed | TaskState::Failed | TaskState::Stopped, _) => true,
     };
-    if may_be_at_worker {
+    if worker_may_have_it {
         match open_at_worker(database, progress.id, artifact).await {
             Err(Error::ContentUnavailable(fault)) if is_gone(fault, progress.state) => {
-                database.request().cause(&fault.into());
+                database.request().log_error(&fault.into());
             }
             opened => return opened,
         }
@@ -247,7 +245,7 @@ async fn open_elsewhere(
     Err(absent(database, &progress).await)
 }
 
-/// A file out of the archive: that of the database, else that of `worker_plan`.
+/// Opens an entry of the archive: of the one in the database, else of the one that `worker_plan` makes.
 async fn open_entry(database: &Database, found: Artifacts, name: &str) -> Result<Download, Error> {
     let Artifacts {
         progress,
@@ -256,30 +254,33 @@ async fn open_entry(database: &Database, found: Artifacts, name: &str) -> Result
         ..
     } = found;
     if let Some(stored) = archive {
-        let archive = Archive::new(database, progress.id, stored);
-        let entry = archive.find(name, archive_end).await?.ok_or(Unavailable::NoSuchFile)?;
+        let archive = StoredZip::new(database, progress.id, stored);
+        let entry = archive
+            .find_entry(name, archive_end)
+            .await?
+            .ok_or(Unavailable::NoSuchFile)?;
         return Download::from_entry(archive, entry);
     }
     if progress.state == TaskState::Pending {
         return Err(absent(database, &progress).await);
     }
-    let limit = database.request().left(PASSING_LIMIT);
+    let limit = database.request().left(SCAN_LIMIT);
     let found = clock::within(limit, find_at_worker(database, progress.id, name)).await;
     match found.unwrap_or(Err(Unavailable::WorkerTimeout.into())) {
         Ok(Some(download)) => return Ok(download),
         Ok(None) if progress.state.has_ended() => return Err(Unavailable::NoSuchFile.into()),
         Ok(None) => {}
         Err(Error::ContentUnavailable(fault)) if is_gone(fault, progress.state) => {
-            database.request().cause(&fault.into());
+            database.request().log_error(&fault.into());
         }
         Err(error) => return Err(error),
     }
     Err(absent(database, &progress).await)
 }
 
-/// Whether what `worker_plan` answers means that there is no file. Once a task has ended, its folder is deleted within
-/// seconds. Then it makes no difference that the service is not there, or for a task that was stopped or has failed, that
-/// it does not work.
+/// Whether a failure of `worker_plan` means that it does not have the file. Within seconds after a task has ended, its
+/// folder is deleted. From then on an unreachable service means the same as a missing file; for a task that was stopped or
+/// has failed, every temporary failure does.
 fn is_gone(fault: Unavailable, state: TaskState) -> bool {
     match state {
         TaskState::Failed | TaskState::Stopped => fault.is_temporary() || fault == Unavailable::NoSuchFile,
@@ -288,7 +289,7 @@ fn is_gone(fault: Unavailable, state: TaskState) -> bool {
     }
 }
 
-/// The error for a file that a task has not made, or that was not kept.
+/// The error for a file that the task has not made yet, or that was not kept.
 async fn absent(database: &Database, progress: &Progress) -> Error {
     match progress.state {
         TaskState::Pending | TaskState::Running | TaskState::Stopping | TaskState::Stopped => Error::NotReady {
@@ -306,117 +307,46 @@ async fn absent(database: &Database, progress: &Progress) -> Error {
 
 async fn open_at_worker(database: &Database, id: TaskId, artifact: Artifact) -> Result<Download, Error> {
     let worker = WorkerPlan::configured(database.request()).await?;
-    let arriving = worker.open(id, artifact).await?;
-    let size = arriving.size.map(within_bounds).transpose()?;
-    Ok(Download::from_worker(size, bounded(arriving).boxed_local()))
+    let response = worker.open_artifact(id, artifact).await?;
+    let size = response.size.map(check_size).transpose()?;
+    Ok(Download::from_worker(size, bounded(response).boxed_local()))
 }
 
-/// An entry of the archive that `worker_plan` makes; `None` when the archive lacks it. When all files of the archive are
-/// in one folder, it is read a second time.
+/// Opens an entry of the archive that `worker_plan` makes; `None` when the archive lacks it. When all entries are in one
+/// folder, the archive is requested a second time, for the name inside that folder.
 async fn find_at_worker(database: &Database, id: TaskId, name: &str) -> Result<Option<Download>, Error> {
     let worker = WorkerPlan::configured(database.request()).await?;
     let mut wanted = name.to_owned();
     for _ in 0..2 {
-        let arriving = worker.open(id, Artifact::Zip).await?;
-        if arriving.size.is_some_and(|size| size > MAX_SIZE) {
+        let response = worker.open_artifact(id, Artifact::Zip).await?;
+        if response.size.is_some_and(|size| size > MAX_SIZE) {
             return Err(Unavailable::ArchiveTooLarge.into());
         }
-        match passing::find(bounded(arriving).boxed_local(), &wanted).await? {
-            Passed::Found(feed, content) => {
-                let pieces = unpack::unpacked(feed, content);
-                return Ok(Some(Download::from_worker(content.size(), pieces)));
+        match zip_stream::find_entry(bounded(response).boxed_local(), &wanted).await? {
+            Search::Found(reader, content) => {
+                let stream = zip_entry::unpacked(reader, content);
+                return Ok(Some(Download::from_worker(content.size(), stream)));
             }
-            Passed::Absent(Some(top)) => wanted = format!("{top}/{name}"),
-            Passed::Absent(None) => break,
+            Search::Absent(Some(folder)) => wanted = format!("{folder}/{name}"),
+            Search::Absent(None) => break,
         }
     }
     Ok(None)
 }
 
-/// A part of an artifact in the database, slice by slice. Each slice is a statement of its own with its own time limit,
-/// so that a slow reader holds no connection. The first slice is not longer than `first`.
-fn slices(
-    database: Database,
-    id: TaskId,
-    artifact: Artifact,
-    stored: Stored,
-    range: Range<u64>,
-    first: u64,
-) -> impl Stream<Item = Result<Bytes, Error>> {
-    let most = match artifact {
-        Artifact::Report => REPORT_SLICE,
-        Artifact::Zip => ZIP_SLICE,
-    };
-    stream::try_unfold(
-        (stored, range.start, first.min(most)),
-        move |(mut stored, offset, length)| {
-            let database = database.renewed();
-            let end = range.end;
-            async move {
-                if offset >= end {
-                    return Ok(None);
-                }
-                let length = length.min(end - offset);
-                let bytes = read_slice(&database, id, artifact, &mut stored, offset, length).await?;
-                Ok(Some((bytes, (stored, offset + length, most))))
-            }
-        },
-    )
-}
-
-/// A slice of an artifact. Other services update a row while it is read: PlanExe's worker when the task ends, its web
-/// frontend when a user looks at the task. Such an update gives the row another version; reading goes on with it when
-/// size and hash of the artifact are the same. The hash of an archive is not known where one of its entries is read: the
-/// entry's own checksum is compared at its end. Each look at the hash of a large archive takes some tenths of a second.
-async fn read_slice(
-    database: &Database,
-    id: TaskId,
-    artifact: Artifact,
-    stored: &mut Stored,
-    offset: u64,
-    length: u64,
-) -> Result<Bytes, Error> {
-    const ATTEMPTS: usize = 5;
-    let changed = || Error::Internal("the artifact changed while it was read".to_owned());
-    for _ in 0..ATTEMPTS {
-        if let Some(bytes) = task::read_artifact(database, id, artifact, stored, offset, length).await? {
-            return if bytes.len() as u64 == length {
-                Ok(bytes.into())
-            } else {
-                Err(Error::Internal("the artifact is shorter than its size".to_owned()))
-            };
-        }
-        let wanted = stored.sha256.as_ref().map(|_| artifact);
-        // Who may read it has been checked when the reading began.
-        let found = task::find_artifacts(database, id, None, wanted, 0).await;
-        let found = match found {
-            Err(Error::TaskNotFound) => return Err(changed()),
-            found => found?,
-        };
-        let now = if wanted.is_some() { found.wanted } else { found.archive };
-        match now {
-            Some(now) if now.size == stored.size && now.sha256 == stored.sha256 => *stored = now,
-            _ => return Err(changed()),
-        }
-    }
-    Err(Error::DatabaseUnavailable(
-        "the row changed again and again while it was read".to_owned(),
-    ))
-}
-
-/// A file of `worker_plan`. A file that grows beyond [`MAX_SIZE`] ends in an error.
-fn bounded(arriving: Arriving) -> impl Stream<Item = Result<Bytes, Error>> {
-    let pieces = arriving.pieces().map_err(Error::from);
-    pieces.scan(0_u64, |received, piece| {
-        let piece = piece.and_then(|piece| {
-            *received = within_bounds(*received + piece.len() as u64)?;
-            Ok(piece)
+/// The content of a response. Beyond [`MAX_SIZE`] it ends in an error.
+fn bounded(response: FileResponse) -> impl Stream<Item = Result<Bytes, Error>> {
+    let chunks = response.into_stream().map_err(Error::from);
+    chunks.scan(0_u64, |received, chunk| {
+        let chunk = chunk.and_then(|chunk| {
+            *received = check_size(*received + chunk.len() as u64)?;
+            Ok(chunk)
         });
-        std::future::ready(Some(piece))
+        std::future::ready(Some(chunk))
     })
 }
 
-fn within_bounds(size: u64) -> Result<u64, Error> {
+fn check_size(size: u64) -> Result<u64, Error> {
     if size <= MAX_SIZE {
         Ok(size)
     } else {

@@ -1,4 +1,4 @@
-//! Who may call: the API key in its three header forms, users' keys, signed download links, origins of web pages.
+//! Authentication and access: API keys in three headers, users' keys, signed download links, allowed origins.
 
 pub mod caller;
 
@@ -15,9 +15,7 @@ use crate::{
     plan::TaskId,
 };
 
-/// How long a download link usually holds, in seconds.
-pub const LINK_LIFETIME: u64 = 15 * 60;
-/// How long a link holds to a file that only `worker_plan` has, in seconds: it deletes the files of a run when the run has
+/// Lifetime of a link to a file that only `worker_plan` has, in seconds: it deletes the files of a run when the run has
 /// ended.
 pub const UNSTORED_LIFETIME: u64 = 10;
 
@@ -38,20 +36,20 @@ fn presented_key(headers: &HeaderMap) -> Option<&[u8]> {
 
 /// Makes and checks the signatures of download links.
 ///
-/// A signature is the hex HMAC-SHA256 of the task's id, the file's name and the expiry, so it holds for that one file
-/// and until then.
+/// A signature is the hex HMAC-SHA256 of the task's id, the file's name and the expiry. It is valid for that file until that
+/// time.
 #[derive(Debug)]
 pub struct LinkKey([u8; 32]);
 
 impl LinkKey {
-    /// The key that is derived from a secret: a signature of links must not serve another purpose.
+    /// Derives the key from a secret, so that signatures of links are not valid for anything else.
     #[must_use]
     pub fn new(secret: &str) -> Self {
         Self(hmac(secret.as_bytes(), &[b"planexe-mcp download links"]))
     }
 
-    /// The key of the settings: from the download secret, else the API key, else, where users have keys, the salt of
-    /// their hashes. With none of them, downloads need no signature.
+    /// The key from the settings: derived from the download secret, else from the API key, else from the secret of users'
+    /// keys. Without any of them downloads need no signature.
     ///
     /// # Errors
     /// When a setting cannot be used.
@@ -64,7 +62,7 @@ impl LinkKey {
         })
     }
 
-    /// The query of a link to `file` of the task `id` that holds until `expires` (Unix time).
+    /// The query of a link to `file` of the task `id` that is valid until `expires` (Unix time).
     #[must_use]
     pub fn query(&self, id: &str, file: &str, expires: u64) -> String {
         format!(
@@ -73,7 +71,7 @@ impl LinkKey {
         )
     }
 
-    /// Checks the query of a request for `file` of the task `id`. `None` when it carries no signature at all.
+    /// Checks the query of a request for `file` of the task `id`. `None` when it has no signature.
     #[must_use]
     pub fn check(&self, query: &str, id: &str, file: &str, now: u64) -> Option<Result<(), LinkFault>> {
         let value = |name: &str| {
@@ -83,17 +81,17 @@ impl LinkKey {
         };
         let signature = value("signature")?;
         let expires = value("expires").unwrap_or_default();
-        // The signature first: an expiry without one says nothing.
+        // The signature first: without a valid one the expiry means nothing.
         let expected = hex(&self.signature(id, file, expires));
         if !bool::from(expected.as_bytes().ct_eq(signature.as_bytes())) {
             return Some(Err(LinkFault::Signature));
         }
-        let holds = expires.parse::<u64>().is_ok_and(|expires| now <= expires);
-        Some(if holds { Ok(()) } else { Err(LinkFault::Expired) })
+        let is_valid = expires.parse::<u64>().is_ok_and(|expires| now <= expires);
+        Some(if is_valid { Ok(()) } else { Err(LinkFault::Expired) })
     }
 
     fn signature(&self, id: &str, file: &str, expires: &str) -> [u8; 32] {
-        // Lengths keep the three apart: no other triple gives the same bytes.
+        // The lengths make the concatenation unambiguous.
         let lengths = format!("{}:{}:{}:", id.len(), file.len(), expires.len());
         hmac(
             &self.0,
@@ -105,7 +103,7 @@ impl LinkKey {
 /// The address of a request, as Spin reports it.
 const SPIN_FULL_URL: HeaderName = HeaderName::from_static("spin-full-url");
 
-/// Where a caller reached the server. Read when somebody asks, since few requests lead to a link.
+/// The origin under which the caller reached the server. Parsed on demand, since few requests create a link.
 #[derive(Debug)]
 pub struct RequestOrigin {
     /// The address of the request as the host reports it.
@@ -114,11 +112,11 @@ pub struct RequestOrigin {
 }
 
 impl RequestOrigin {
-    /// That of a request.
+    /// The origin of a request.
     #[must_use]
-    pub fn of(headers: &HeaderMap, uri: &Uri) -> Self {
+    pub fn from_request(headers: &HeaderMap, uri: &Uri) -> Self {
         Self {
-            // A client may send the header too: the host's copy is last.
+            // A client may send the header too; the host appends its own last.
             reported: headers.get_all(&SPIN_FULL_URL).iter().next_back().cloned(),
             uri: uri.clone(),
         }
@@ -128,7 +126,7 @@ impl RequestOrigin {
     #[must_use]
     pub fn text(&self) -> String {
         let origin = |url: &Uri| {
-            // A blank scheme parses too, and would make a link that leads nowhere.
+            // A blank scheme parses too, but makes a broken link.
             let scheme = url.scheme_str().filter(|scheme| ["http", "https"].contains(scheme))?;
             Some(format!("{scheme}://{}", url.authority()?))
         };
@@ -138,22 +136,22 @@ impl RequestOrigin {
     }
 }
 
-/// The address of a file that opens without a key, for a while.
+/// A link to a file that works without a key until it expires.
 #[derive(Debug)]
 pub struct SignedLink {
     /// The address.
     pub url: String,
-    /// Unix time at which it stops to work.
+    /// Unix time at which it expires.
     pub expires: u64,
 }
 
 impl SignedLink {
-    /// A link to `file` of the task `id` that holds for `lifetime` seconds. It begins with the public base URL of the
-    /// settings, else with the origin of the request.
+    /// Creates a link to `file` of the task `id` that is valid for `lifetime` seconds. It begins with the public base URL from
+    /// the settings, else with the origin of the request.
     ///
     /// # Errors
     /// [`Error::Misconfigured`].
-    pub async fn to(
+    pub async fn create(
         id: TaskId,
         file: &str,
         lifetime: u64,
@@ -174,7 +172,7 @@ impl SignedLink {
     }
 }
 
-/// What is percent-encoded in the path of a link: all but the unreserved characters of RFC 3986 and the slash.
+/// Characters that are percent-encoded in the path of a link: all except the unreserved ones of RFC 3986 and the slash.
 const PATH: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
@@ -193,7 +191,7 @@ fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
     mac.finalize().into_bytes().into()
 }
 
-/// The hash under which PlanExe keeps a user key: hex SHA-256 of `{secret}:{key}`.
+/// The hash of a user key as PlanExe stores it: hex SHA-256 of `{secret}:{key}`.
 #[must_use]
 pub fn user_key_hash(key: &str, secret: &str) -> String {
     hex(&Sha256::new()
@@ -213,7 +211,7 @@ pub fn hex(bytes: &[u8]) -> String {
         .collect()
 }
 
-/// Whether a page of `origin` may call, by the comma-separated list of the settings.
+/// Whether a web page of `origin` may call, by the comma-separated list from the settings.
 ///
 /// An entry without a port allows every port of that origin; `*` allows all.
 #[must_use]
@@ -258,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_holds_for_its_task_file_and_time_alone() {
+    fn a_link_is_valid_only_for_its_task_file_and_time() {
         let key = LinkKey::new("secret");
         let query = key.query("task-1", "run.zip", 1_000);
         assert_eq!(key.check(&query, "task-1", "run.zip", 1_000), Some(Ok(())));
@@ -322,19 +320,25 @@ mod tests {
     }
 
     #[test]
-    fn the_hosts_own_header_counts() {
+    fn the_last_spin_full_url_is_used() {
         let mut headers = HeaderMap::new();
         let uri = http::Uri::from_static("http://127.0.0.1:3000/mcp");
-        assert_eq!(RequestOrigin::of(&headers, &uri).text(), "http://127.0.0.1:3000");
+        assert_eq!(
+            RequestOrigin::from_request(&headers, &uri).text(),
+            "http://127.0.0.1:3000"
+        );
         for none in ["/mcp", "://127.0.0.1:3000/mcp", "ftp://127.0.0.1/mcp"] {
             let uri = http::Uri::from_static(none);
-            assert_eq!(RequestOrigin::of(&headers, &uri).text(), "", "{none}");
+            assert_eq!(RequestOrigin::from_request(&headers, &uri).text(), "", "{none}");
         }
         headers.append("spin-full-url", HeaderValue::from_static("http://evil.example/mcp"));
         headers.append(
             "spin-full-url",
             HeaderValue::from_static("http://127.0.0.1:3000/mcp?x=1"),
         );
-        assert_eq!(RequestOrigin::of(&headers, &uri).text(), "http://127.0.0.1:3000");
+        assert_eq!(
+            RequestOrigin::from_request(&headers, &uri).text(),
+            "http://127.0.0.1:3000"
+        );
     }
 }

@@ -47,7 +47,10 @@ settings! {
     DOWNLOAD_SECRET: "mcp_download_secret" = "";
     REQUIRE_USER_KEY: "mcp_require_user_key" = "false";
     OPEN_LISTS: "mcp_open_lists" = "true";
+    TOOLS: "mcp_tools" = "task";
     REPEAT_WINDOW: "mcp_repeat_window_seconds" = "180";
+    DEDUP_WINDOW: "dedup_window_seconds" = "600";
+    DOWNLOAD_TTL: "download_token_ttl" = "900";
     CREDITS_PER_PLAN: "credits_per_plan" = "1";
     API_KEY_SECRET: "api_key_secret" = "dev-api-key-secret";
     DATABASE_URI: "sqlalchemy_database_uri" = "";
@@ -167,16 +170,60 @@ pub async fn download_secret() -> Result<Option<String>, Misconfigured> {
     optional(DOWNLOAD_SECRET).await
 }
 
+/// Which tools are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tools {
+    /// Those of February 2026, `task_*`.
+    Task,
+    /// Those of today, `plan_*`.
+    Plan,
+    /// First `task_*`, then `plan_*`.
+    Both,
+}
+
+/// Which tools are listed; the others can be called all the same.
+///
+/// # Errors
+/// When the host cannot resolve the setting or it names no such choice.
+pub async fn tools() -> Result<Tools, Misconfigured> {
+    match value(TOOLS).await?.trim().to_ascii_lowercase().as_str() {
+        "task" => Ok(Tools::Task),
+        "plan" => Ok(Tools::Plan),
+        "both" => Ok(Tools::Both),
+        _ => Err(TOOLS.misconfigured("must be task, plan or both")),
+    }
+}
+
 /// How long, in seconds, the same prompt of the same owner is the same request; 0 switches that off.
 ///
 /// # Errors
 /// When the host cannot resolve the setting or it is not a number of seconds, at most a week.
 pub async fn repeat_window() -> Result<f64, Misconfigured> {
-    let seconds = u32::try_from(number(REPEAT_WINDOW).await?).unwrap_or(u32::MAX);
-    if seconds > 7 * 24 * 3600 {
-        return Err(REPEAT_WINDOW.misconfigured("must be at most 604800 seconds"));
+    seconds(REPEAT_WINDOW).await
+}
+
+/// How long, in seconds, the same prompt of the same owner is the same call of `plan_create`; 0 switches that off.
+///
+/// # Errors
+/// As [`repeat_window`].
+pub async fn dedup_window() -> Result<f64, Misconfigured> {
+    let text = text(DEDUP_WINDOW).await?;
+    // PlanExe's own server takes a negative number for off.
+    if text
+        .strip_prefix('-')
+        .is_some_and(|digits| digits.parse::<u32>().is_ok())
+    {
+        return Ok(0.0);
     }
-    Ok(seconds.into())
+    seconds(DEDUP_WINDOW).await
+}
+
+/// How long a download link usually holds, in seconds.
+///
+/// # Errors
+/// As [`repeat_window`].
+pub async fn link_lifetime() -> Result<u64, Misconfigured> {
+    Ok(seconds(DOWNLOAD_TTL).await? as u64)
 }
 
 /// Credits that a plan costs a user.
@@ -310,6 +357,15 @@ async fn number(setting: Setting) -> Result<u64, Misconfigured> {
         .trim()
         .parse()
         .map_err(|_| setting.misconfigured("must be a whole number, not negative"))
+}
+
+/// A setting that is a time, at most a week.
+async fn seconds(setting: Setting) -> Result<f64, Misconfigured> {
+    let seconds = u32::try_from(number(setting).await?).unwrap_or(u32::MAX);
+    if seconds > 7 * 24 * 3600 {
+        return Err(setting.misconfigured("must be at most 604800 seconds"));
+    }
+    Ok(seconds.into())
 }
 
 /// A setting that is a yes or no.

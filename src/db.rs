@@ -3,6 +3,12 @@
 //! The interface knows neither enums nor json nor `timestamptz`: the SQL casts them, both ways. Every statement is a file
 //! of its own, names the columns that it returns, and returns one row, whatever it finds.
 
+pub mod create;
+pub mod feedback;
+pub mod list;
+pub mod queue;
+mod row;
+pub mod schema;
 pub mod task;
 pub mod user;
 
@@ -12,10 +18,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use row::{FromValue, Row};
+use schema::{Schema, Table};
+
 use crate::{
-    clock, config,
+    clock,
+    config::{self, Tools},
     error::Error,
-    host::{self, Parameter, Refusal, Rows, Value},
+    host::{self, Parameter, Refusal},
+    plan::TaskState,
     request,
 };
 
@@ -25,12 +36,25 @@ const LIMIT: Duration = Duration::from_millis(2_500);
 /// The tables that the statements name. PlanExe's web frontend creates them.
 const TABLES: &str = "credit_history,events,nonces,task_item,user_account,user_api_key,workers";
 
+/// A statement: the text of its file, and conditions of its marked lines that hold besides those of the schema (see
+/// [`schema`]).
+#[derive(Debug, Clone, Copy)]
+pub struct Statement<'a>(pub &'static str, pub &'a [&'a str]);
+
+impl From<&'static str> for Statement<'_> {
+    fn from(text: &'static str) -> Self {
+        Self(text, &[])
+    }
+}
+
 /// The database, for one request. A connection is opened for each statement: the host keeps them in a pool, and one
 /// that is held while a client reads slowly would be missing there.
 #[derive(Debug, Clone)]
 pub struct Database {
     address: Rc<str>,
     request: Rc<request::Context>,
+    /// The schema that the first statement is made for.
+    schema: Schema,
     /// What the request may have spent with the database in the end.
     allowance: Duration,
 }
@@ -53,9 +77,17 @@ impl Database {
     /// # Errors
     /// [`Error::Internal`] when the settings make no address.
     pub async fn configured(cx: &Rc<request::Context>) -> Result<Self, Error> {
+        let schema = match Schema::learnt() {
+            Some(schema) => schema,
+            None => Schema::of(match config::tools().await? {
+                Tools::Task => Table::TaskItem,
+                Tools::Plan | Tools::Both => Table::Plans,
+            }),
+        };
         Ok(Self {
             address: config::database_address().await?,
             request: Rc::clone(cx),
+            schema,
             allowance: LIMIT,
         })
     }
@@ -78,6 +110,12 @@ impl Database {
         }
     }
 
+    /// The table of the plans, as far as it is known.
+    #[must_use]
+    pub fn table(&self) -> Table {
+        Schema::learnt().unwrap_or(self.schema).table
+    }
+
     /// The request.
     #[must_use]
     pub fn request(&self) -> &Rc<request::Context> {
@@ -90,8 +128,8 @@ impl Database {
     /// # Errors
     /// [`Error::DatabaseUnavailable`] when no answer comes in time or the database refuses, [`Error::Internal`] when it
     /// rejects the statement.
-    pub async fn query(&self, statement: &str, parameters: Vec<Parameter>) -> Result<Row, Error> {
-        self.run(statement, parameters, true).await.map_err(unavailable)
+    pub async fn query(&self, statement: impl Into<Statement<'_>>, parameters: Vec<Parameter>) -> Result<Row, Error> {
+        self.run(statement.into(), parameters, true).await.map_err(unavailable)
     }
 
     /// Runs a statement that changes something, and returns its row. Only one that is `repeatable`, that is,
@@ -99,23 +137,51 @@ impl Database {
     ///
     /// # Errors
     /// As [`Database::query`], and [`Error::OutcomeUnknown`] when it is unknown whether it took effect.
-    pub async fn change(&self, statement: &str, parameters: Vec<Parameter>, repeatable: bool) -> Result<Row, Error> {
-        match self.run(statement, parameters, repeatable).await {
+    pub async fn change(
+        &self,
+        statement: impl Into<Statement<'_>>,
+        parameters: Vec<Parameter>,
+        repeatable: bool,
+    ) -> Result<Row, Error> {
+        match self.run(statement.into(), parameters, repeatable).await {
             Ok(row) => Ok(row),
             Err(Failure::Undone(error)) => Err(error),
             Err(Failure::Unknown { cause, .. }) => Err(Error::OutcomeUnknown { cause, repeatable }),
         }
     }
 
-    /// Runs a statement as [`Database::run_again`] does. Says which tables are missing if it names one that is.
-    async fn run(&self, statement: &str, parameters: Vec<Parameter>, repeatable: bool) -> Result<Row, Failure> {
-        match self.run_again(statement, parameters, repeatable).await {
-            Err(Failure::Undone(Error::TablesMissing(_))) => Err(Failure::Undone(match self.check_tables().await {
-                Ok(()) => Error::DatabaseUnavailable("a table was missing and is there now".to_owned()),
-                Err(error) => error,
-            })),
-            result => result,
+    /// Runs a statement as [`Database::run_again`] does. When it names a table that is missing, the statement is made for
+    /// the schema that does without it; if there is no such schema, the error says which tables are missing.
+    async fn run(
+        &self,
+        Statement(text, conditions): Statement<'_>,
+        parameters: Vec<Parameter>,
+        repeatable: bool,
+    ) -> Result<Row, Failure> {
+        let mut schema = Schema::learnt().unwrap_or(self.schema);
+        let mut tables = vec![schema.table];
+        loop {
+            let statement = schema.render(text, conditions);
+            match self.run_again(&statement, parameters.clone(), repeatable).await {
+                Err(Failure::Undone(Error::TablesMissing(message))) => match schema.after(&message) {
+                    Some(next) if next.table == schema.table || !tables.contains(&next.table) => {
+                        tables.push(next.table);
+                        schema = next;
+                    }
+                    _ => break,
+                },
+                result => {
+                    if result.is_ok() {
+                        schema.keep();
+                    }
+                    return result;
+                }
+            }
         }
+        Err(Failure::Undone(match self.check_tables().await {
+            Ok(()) => Error::DatabaseUnavailable("a table was missing and is there now".to_owned()),
+            Err(error) => error,
+        }))
     }
 
     /// Runs a statement, and once more if it is `repeatable` and its connection breaks.
@@ -123,7 +189,7 @@ impl Database {
         let again = repeatable.then(|| parameters.clone());
         match (self.attempt(statement, parameters).await, again) {
             (Err(Failure::Unknown { cause, broken: true }), Some(parameters)) => {
-                self.request.note(&format!("tried again after: {cause}"));
+                self.request.warn(&format!("tried again after: {cause}"));
                 // If the second attempt cannot connect, the outcome of the first one is still unknown.
                 match self.attempt(statement, parameters).await {
                     Err(Failure::Undone(Error::DatabaseUnavailable(second))) => Err(Failure::Unknown {
@@ -185,61 +251,6 @@ fn unavailable(failure: Failure) -> Error {
     }
 }
 
-/// The row that a statement returns, read by the names of its columns.
-#[derive(Debug)]
-pub struct Row {
-    columns: Vec<String>,
-    values: Vec<Value>,
-}
-
-impl Row {
-    fn first(rows: Rows) -> Option<Self> {
-        let values = rows.values.into_iter().next()?;
-        let columns = rows.columns;
-        Some(Self { columns, values })
-    }
-
-    /// Takes the value of a column out of the row, as a `T`.
-    ///
-    /// # Errors
-    /// [`Error::Internal`] when the statement and its decoder do not fit together.
-    pub fn take<T: FromValue>(&mut self, column: &str) -> Result<T, Error> {
-        let place = self.columns.iter().position(|name| name == column);
-        let value = place.and_then(|place| self.values.get_mut(place));
-        let value = value.map(|value| std::mem::replace(value, Value::Other));
-        let value = value.and_then(T::from_value);
-        value.ok_or_else(|| Error::Internal(format!("column {column} is missing or has another type")))
-    }
-}
-
-/// A Rust type that a database value becomes, without a copy.
-pub trait FromValue: Sized {
-    /// The value, `None` when it is of another type.
-    fn from_value(value: Value) -> Option<Self>;
-}
-
-/// Each type has one form at the interface; a value of another form is a mistake in the SQL and not converted.
-macro_rules! from_value {
-    ($($rust:ty => $variant:ident),*) => {$(
-        impl FromValue for $rust {
-            fn from_value(value: Value) -> Option<Self> {
-                if let Value::$variant(inner) = value { Some(inner) } else { None }
-            }
-        }
-    )*};
-}
-from_value!(String => Text, i64 => Int64, f64 => Float64, bool => Bool, Vec<u8> => Bytes);
-
-impl<T: FromValue> FromValue for Option<T> {
-    fn from_value(value: Value) -> Option<Self> {
-        if matches!(value, Value::Null) {
-            Some(None)
-        } else {
-            T::from_value(value).map(Some)
-        }
-    }
-}
-
 /// A text parameter.
 #[must_use]
 pub fn text(value: impl Into<String>) -> Parameter {
@@ -250,6 +261,25 @@ pub fn text(value: impl Into<String>) -> Parameter {
 #[must_use]
 pub fn optional_text(value: Option<impl Into<String>>) -> Parameter {
     value.map_or(Parameter::Null, text)
+}
+
+/// Sizes and times as the database has them are signed.
+fn unsigned(number: Option<i64>) -> Option<u64> {
+    number.and_then(|number| u64::try_from(number).ok())
+}
+
+/// The row of a statement about one plan, if the plan is there.
+fn found(mut row: Row) -> Result<Row, Error> {
+    if row.take("found")? {
+        Ok(row)
+    } else {
+        Err(Error::TaskNotFound)
+    }
+}
+
+fn decode_state(state: &str, stop_requested: bool) -> Result<TaskState, Error> {
+    let known = TaskState::from_database(state, stop_requested);
+    known.ok_or_else(|| Error::Internal(format!("unknown task state {state}")))
 }
 
 /// What to do where Spin does not trust the certificate that Postgres shows.
@@ -267,8 +297,8 @@ fn error(refusal: Refusal) -> Error {
         Refusal::Unconnected(text) if is_untrusted(&text) => Error::DatabaseUnavailable(format!("{UNTRUSTED}: {text}")),
         Refusal::Unconnected(text) => Error::DatabaseUnavailable(text),
         Refusal::State(code, message) if is_passing(&code) => Error::DatabaseUnavailable(format!("{code}: {message}")),
-        // Which tables are missing is asked afterwards: the text of Postgres depends on its language.
-        Refusal::State(code, _) if code == "42P01" => Error::TablesMissing(String::new()),
+        // Which tables are missing is asked afterwards: the text of Postgres depends on its language, but for the name.
+        Refusal::State(code, message) if code == "42P01" => Error::TablesMissing(message),
         // The message of a rejected statement may repeat a value of it: the code tells the operator enough.
         Refusal::State(code, _) => Error::Internal(format!("SQLSTATE {code}")),
         Refusal::Text(text) if is_broken(&text) => Error::DatabaseUnavailable(text),
@@ -362,19 +392,5 @@ mod tests {
         ] {
             assert_eq!(ends_connection(state), ends, "{state}");
         }
-    }
-
-    #[test]
-    fn a_row_is_read_strictly() {
-        let mut row = Row {
-            columns: ["id", "reason", "at", "size"].map(str::to_owned).to_vec(),
-            values: vec![Value::Text("a".to_owned()), Value::Null, Value::Other],
-        };
-        assert_eq!(row.take::<Option<String>>("reason").ok(), Some(None));
-        assert_eq!(row.take::<String>("id").ok().as_deref(), Some("a"));
-        assert!(row.take::<String>("id").is_err(), "it has been taken");
-        assert!(row.take::<i64>("at").is_err(), "it has another type");
-        assert!(row.take::<i64>("size").is_err(), "it has no value");
-        assert!(row.take::<i64>("name").is_err(), "there is no such column");
     }
 }

@@ -12,7 +12,7 @@ pub use misconfigured::Misconfigured;
 use serde_json::json;
 pub use unavailable::Unavailable;
 
-use crate::plan::{Percentage, TaskState};
+use crate::plan::{Again, Credits, Percentage, TaskState};
 
 /// Seconds after which a service that failed may work again.
 pub const RETRY_AFTER: u16 = 5;
@@ -94,19 +94,24 @@ errors! {
             samples: [InvalidUserKey],
         }
         /// The user cannot pay for a plan.
-        #[error("insufficient credits: {balance} of {price}")]
+        #[error("insufficient credits: {balance}")]
         InsufficientCredits {
             /// Credits that the user has.
-            balance: i64,
-            /// Credits that a plan costs.
-            price: i64,
+            balance: Credits,
+            /// Credits that a plan costs; `None` where PlanExe's worker takes them while it makes the plan.
+            price: Option<i32>,
         } => {
             code: "INSUFFICIENT_CREDITS", class: Caller(PaymentRequired), at: Tool,
-            message: format!(
-                "A plan costs {price} credits and your balance is {balance}. Buy credits on your PlanExe account page."
-            ),
-            details: [("credits_balance", (*balance).into()), ("credits_per_plan", (*price).into())],
-            samples: [InsufficientCredits { balance: 0, price: 1 }],
+            message: match price {
+                Some(price) => format!(
+                    "A plan costs {price} credits and your balance is {balance}. Buy credits on your PlanExe account page."
+                ),
+                None => format!(
+                    "A plan needs credits, and your balance is {balance}. Buy credits on your PlanExe account page."
+                ),
+            },
+            details: [("credits_balance", number(balance)), ("credits_per_plan", (*price).into())],
+            samples: [Some(1), None].map(|price| InsufficientCredits { balance: Credits::parse("0"), price }),
         }
         /// The owner has used this `client_request_id` for another plan.
         #[error("client_request_id reused")]
@@ -128,6 +133,50 @@ errors! {
             ),
             details: [("same_prompt", (*same_prompt).into()), ("same_speed_vs_detail", (*same_detail).into())],
             samples: [RequestIdReused { same_prompt: true, same_detail: false }],
+        }
+        /// Only a plan that failed or was stopped can be put into the queue again.
+        #[error("not put into the queue: plan is {}", .state.name())]
+        NotRequeued {
+            /// How it was to be put there.
+            again: Again,
+            /// State of the plan.
+            state: TaskState,
+        } => {
+            code: not_again(*again), class: Caller(Conflict), at: Tool,
+            message: match (again, state) {
+                (Again::Resume, TaskState::Failed | TaskState::Stopped) => {
+                    "This PlanExe cannot go on with a plan: its workers begin each one anew. Call plan_retry.".to_owned()
+                }
+                (_, state) => format!(
+                    "Only a plan that failed or was stopped can be made again, and this one is {}. Nothing was changed.",
+                    state.name()
+                ),
+            },
+            samples: [Again::Retry, Again::Resume].map(|again| NotRequeued { again, state: TaskState::Completed }),
+        }
+        /// The worker of a plan that was stopped has not ended yet: a second one would make the same plan.
+        #[error("not put into the queue: a worker is still at work on the plan")]
+        StillAtWork(again: Again) => {
+            code: not_again(*again), class: Caller(Conflict), at: Tool,
+            message: "A worker is still at work on this plan and ends at its next step. Nothing was changed: try again in a \
+                few minutes.",
+            samples: [Again::Retry, Again::Resume].map(StillAtWork),
+        }
+        /// The files of the plan were made by another version of the pipeline.
+        #[error("pipeline version mismatch")]
+        PipelineVersionMismatch => {
+            code: "PIPELINE_VERSION_MISMATCH", class: Caller(Conflict), at: Tool,
+            message: "This plan was begun by another version of PlanExe, which today's workers cannot go on with. Call \
+                plan_retry to make it from its beginning.",
+            samples: [PipelineVersionMismatch],
+        }
+        /// No profile has a model.
+        #[error("no model profile: {0}")]
+        ModelProfilesUnavailable(cause: String) => {
+            code: "MODEL_PROFILES_UNAVAILABLE", class: Ours, at: Tool,
+            message: "This server knows of no models. Plans may be made all the same: PlanExe's workers have their own list. \
+                Tell the operator, who puts PlanExe's llm_config files beside the component.",
+            samples: [ModelProfilesUnavailable(SECRET.to_owned())],
         }
         /// The database does not answer, or not in time.
         #[error("database unavailable: {0}")]
@@ -337,6 +386,19 @@ impl Problem {
             problem: problem.into(),
         }
     }
+}
+
+/// The code for a plan that is not put into the queue again.
+fn not_again(again: Again) -> &'static str {
+    match again {
+        Again::Retry => "PLAN_NOT_FAILED",
+        Again::Resume => "PLAN_NOT_RESUMABLE",
+    }
+}
+
+/// An amount as a JSON number.
+fn number(credits: &Credits) -> serde_json::Value {
+    serde_json::from_str(&credits.to_string()).unwrap_or_default()
 }
 
 /// All problems as one text.

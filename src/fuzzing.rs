@@ -1,4 +1,4 @@
-//! What the fuzz targets need of private modules: what reads bytes from outside. In no build that is served.
+//! Makes private parsers available to the fuzz targets. Compiled only for fuzzing.
 
 use std::ops::Range;
 
@@ -8,30 +8,30 @@ use http::{HeaderMap, StatusCode};
 
 use crate::{
     artifacts::{
-        Listing, Pieces,
-        archive::{self, Names, directory, records},
-        passing::{self, Passed},
-        unpack,
+        ByteStream, RunFiles,
+        stored_zip::{self, FileNames, list_entries, read_directory},
+        zip_entry,
+        zip_stream::{self, Search},
     },
     auth::caller::Key,
     config,
     error::Error,
     mcp::{
         Envelope, Fault,
-        frame::{Incoming, answer, read, refusal},
-        revision::{Era, decode_name, spoken},
+        message::{Incoming, answer, read_message, refusal},
+        revision::{self, Lifecycle, resolve},
     },
     plan::{RunFile, TaskId},
     request,
     routes::download::{
-        conditions::{Known, Wants, decide},
-        described,
+        self,
+        conditions::{Decision, FileMeta, evaluate},
     },
 };
 
-/// What a message of JSON-RPC has been read as.
+/// A JSON-RPC message after parsing.
 #[derive(Debug)]
-pub enum Read {
+pub enum Message {
     /// A request.
     Request {
         /// The JSON text of its id.
@@ -42,14 +42,14 @@ pub enum Read {
         arguments: Option<String>,
         /// An answer to it, with an empty result.
         answer: String,
-        /// Whether it speaks the revision without a handshake, or why its envelope is refused.
+        /// Whether it uses the modern revision, or the error of its envelope.
         modern: Result<bool, Fault>,
     },
-    /// Wants no answer.
+    /// A notification, which is not answered.
     Notification,
-    /// Answers us.
+    /// An answer to the server.
     Response,
-    /// No message.
+    /// An invalid message.
     Refused {
         /// The code of the refusal.
         code: i64,
@@ -60,20 +60,20 @@ pub enum Read {
     },
 }
 
-/// Reads a message of JSON-RPC, and answers it.
+/// Parses a JSON-RPC message and answers it.
 #[must_use]
-pub fn message(text: &str, envelope: &Envelope<'_>) -> Read {
-    match read(text) {
-        Ok(Incoming::Request(request)) => Read::Request {
+pub fn message(text: &str, envelope: &Envelope<'_>) -> Message {
+    match read_message(text) {
+        Ok(Incoming::Request(request)) => Message::Request {
             id: request.id.0.get().to_owned(),
             method: request.method.clone(),
             arguments: request.params.arguments.map(|raw| raw.get().to_owned()),
             answer: answer(request.id, "{}"),
-            modern: spoken(&request, envelope).map(|spoken| spoken.era == Era::Modern),
+            modern: resolve(&request, envelope).map(|revision| revision.lifecycle == Lifecycle::Modern),
         },
-        Ok(Incoming::Notification) => Read::Notification,
-        Ok(Incoming::Response) => Read::Response,
-        Err((fault, id)) => Read::Refused {
+        Ok(Incoming::Notification) => Message::Notification,
+        Ok(Incoming::Response) => Message::Response,
+        Err((fault, id)) => Message::Refused {
             code: fault.code,
             id: id.map(|id| id.0.get().to_owned()),
             answer: refusal(id, &fault),
@@ -83,8 +83,8 @@ pub fn message(text: &str, envelope: &Envelope<'_>) -> Read {
 
 /// Reads the value of an `Mcp-Name` header.
 #[must_use]
-pub fn name(header: &str) -> Option<String> {
-    decode_name(header)
+pub fn decode_name(header: &str) -> Option<String> {
+    revision::decode_name(header)
 }
 
 /// The id under which a request is logged.
@@ -105,32 +105,32 @@ pub fn normalised_database_address(uri: &str) -> Option<String> {
     config::normalise_database_uri(uri)
 }
 
-/// What of a file is sent, and under which status.
+/// The status and the byte range that a request for a file is answered with.
 #[must_use]
-pub fn wanted(
+pub fn evaluate_conditions(
     headers: &HeaderMap,
     is_head: bool,
     etag: Option<&str>,
     modified: Option<&str>,
     size: Option<u64>,
 ) -> (StatusCode, Option<Range<u64>>) {
-    match decide(headers, is_head, Known { etag, modified, size }) {
-        Wants::Whole => (StatusCode::OK, None),
-        Wants::NotModified => (StatusCode::NOT_MODIFIED, None),
-        Wants::Part(range) => (StatusCode::PARTIAL_CONTENT, Some(range)),
-        Wants::Beyond => (StatusCode::RANGE_NOT_SATISFIABLE, None),
+    match evaluate(headers, is_head, FileMeta { etag, modified, size }) {
+        Decision::Full => (StatusCode::OK, None),
+        Decision::NotModified => (StatusCode::NOT_MODIFIED, None),
+        Decision::Partial(range) => (StatusCode::PARTIAL_CONTENT, Some(range)),
+        Decision::RangeNotSatisfiable => (StatusCode::RANGE_NOT_SATISFIABLE, None),
     }
 }
 
 /// The headers that describe a file.
 #[must_use]
 pub fn file_headers(file: &RunFile, id: TaskId) -> HeaderMap {
-    described(file, id, None).headers().clone()
+    download::file_headers(file, id, None).headers().clone()
 }
 
 /// A file in an archive.
 #[derive(Debug)]
-pub struct Entry(archive::Entry);
+pub struct Entry(stored_zip::Entry);
 
 /// Lists an archive in the database of which the last `first` bytes are read first.
 ///
@@ -138,7 +138,7 @@ pub struct Entry(archive::Entry);
 /// Those of a broken archive.
 pub async fn entries(archive: &Bytes, first: u64) -> Result<Vec<Entry>, Error> {
     let fetch = async |offset, length| fetch(archive, offset, length);
-    let entries = directory(archive.len() as u64, first, fetch).await?;
+    let entries = list_entries(archive.len() as u64, first, fetch).await?;
     Ok(entries.into_iter().map(Entry).collect())
 }
 
@@ -148,8 +148,8 @@ pub async fn entries(archive: &Bytes, first: u64) -> Result<Vec<Entry>, Error> {
 /// Those of a broken archive.
 pub async fn newest(archive: &Bytes, first: u64, limit: usize) -> Result<Vec<String>, Error> {
     let fetch = async |offset, length| fetch(archive, offset, length);
-    let names = records(archive.len() as u64, first, fetch, Names::add).await?;
-    let newest = Listing::of(&names).newest(None, limit);
+    let names = read_directory(archive.len() as u64, first, fetch, FileNames::add).await?;
+    let newest = RunFiles::from_names(&names).newest(None, limit);
     Ok(newest.into_iter().map(|file| file.name).collect())
 }
 
@@ -170,9 +170,9 @@ impl Entry {
     ///
     /// # Errors
     /// Those of a broken archive.
-    pub async fn open(&self, archive: &Bytes, wanted: Option<Range<u64>>, slice: usize) -> Result<Pieces, Error> {
-        let slices = |range: Range<u64>, _| pieces(part(archive, &range), slice);
-        self.0.open(wanted, slices).await
+    pub async fn open(&self, archive: &Bytes, range: Option<Range<u64>>, slice: usize) -> Result<ByteStream, Error> {
+        let stream_archive = |range: Range<u64>, _| stream_of(part(archive, &range), slice);
+        self.0.open(range, stream_archive).await
     }
 }
 
@@ -181,10 +181,10 @@ impl Entry {
 ///
 /// # Errors
 /// Those of a broken archive.
-pub async fn find(archive: Bytes, slice: usize, name: &str) -> Result<Option<(Option<u64>, Pieces)>, Error> {
-    Ok(match passing::find(pieces(archive, slice), name).await? {
-        Passed::Found(feed, content) => Some((content.size(), unpack::unpacked(feed, content))),
-        Passed::Absent(_) => None,
+pub async fn find_entry(archive: Bytes, slice: usize, name: &str) -> Result<Option<(Option<u64>, ByteStream)>, Error> {
+    Ok(match zip_stream::find_entry(stream_of(archive, slice), name).await? {
+        Search::Found(reader, content) => Some((content.size(), zip_entry::unpacked(reader, content))),
+        Search::Absent(_) => None,
     })
 }
 
@@ -197,7 +197,7 @@ fn part(archive: &Bytes, range: &Range<u64>) -> Bytes {
     archive.slice(within(range.start)..within(range.end))
 }
 
-fn pieces(bytes: Bytes, slice: usize) -> Pieces {
+fn stream_of(bytes: Bytes, slice: usize) -> ByteStream {
     let mut rest = bytes;
     let cut = std::iter::from_fn(move || {
         let now = rest.split_to(rest.len().min(slice.max(1)));

@@ -6,11 +6,12 @@
 //! | [`routes`] | the table of the routes, and one file for each: parse, call, render |
 //! | [`mcp`] | the protocol: messages, revisions, methods |
 //! | [`tools`] | the tools: definitions, schemas, arguments, one file per tool |
+//! | [`actions`] | what the tools do, apart from the words of either family |
 //! | [`plan`] | the domain: ids, states, names |
 //! | [`artifacts`] | the files of a run: database first, `worker_plan` second, archives |
-//! | [`db`] | statements, decoding, time limits, one file per table |
+//! | [`db`] | statements, schemas, decoding, time limits |
 //! | [`worker_plan`] | the service that keeps the files of runs |
-//! | [`catalogue`] | the example prompts |
+//! | [`catalogue`] | example prompts, finished plans, models: files that an operator can replace |
 //! | [`auth`] | API key, signed links, origins |
 //! | [`request`] | one request: its id, its time limits, what is measured of it |
 //! | [`config`] | settings |
@@ -21,9 +22,10 @@
 //! | [`render`] | answers, and an error as one |
 //! | [`log`] | lines for the operator |
 //!
-//! Modules name each other in one direction, which a test holds: router, routes, mcp, tools, artifacts and catalogue, db
-//! and `worker_plan`, request, auth, config, log and clock, host, render, error; json and plan below all.
+//! Modules name each other in one direction, which a test holds: router, routes, mcp, tools, actions, artifacts and catalogue,
+//! db and `worker_plan`, request, auth, config, log and clock, host, render, error; json and plan below all.
 
+pub mod actions;
 pub mod artifacts;
 pub mod auth;
 pub mod catalogue;

@@ -1,29 +1,28 @@
-//! The log: lines of JSON on stderr for the operator, one for each request. Never a key, a prompt, the text of a request,
-//! or a raw path.
+//! The log: one line of JSON on stderr for each request. It never contains keys, prompts, texts of a request or raw paths.
 
 use std::{io::Write as _, time::Duration};
 
 use crate::host;
 
-/// A line of JSON in the making. It is put together by hand: what it holds is known, and to look for what is to be
-/// escaped, and to format numbers in every way there is, costs more than the rest of the line.
+/// Builds a line of JSON. Written by hand, since the members are known: general escaping and number formatting would cost
+/// more than the rest of the line.
 #[derive(Debug)]
 pub struct Line(String);
 
 impl Default for Line {
-    /// A line without members.
+    /// An empty line.
     fn default() -> Self {
         Self(String::with_capacity(400))
     }
 }
 
 impl Line {
-    /// A member of which the JSON text is known.
+    /// Adds a member with this JSON text.
     pub fn value(&mut self, name: &str, json: &str) {
         self.add(["\"", name, "\":", json, ""]);
     }
 
-    /// A member that is a string of letters, digits and what else needs no escape: a fixed name, or an id.
+    /// Adds a string member. The string must need no escaping: a constant, or an id.
     pub fn word(&mut self, name: &str, word: impl AsRef<str>) {
         let word = word.as_ref();
         debug_assert!(
@@ -33,14 +32,14 @@ impl Line {
         self.add(["\"", name, "\":\"", word, "\""]);
     }
 
-    /// The same, if there is one.
+    /// Adds a string member, if there is a string.
     pub fn word_if(&mut self, name: &str, word: Option<&str>) {
         if let Some(word) = word {
             self.word(name, word);
         }
     }
 
-    /// Milliseconds with one decimal.
+    /// Adds a number of milliseconds with one decimal.
     pub fn millis(&mut self, name: &str, time: Duration) {
         let tenths = time.as_secs() * 10_000 + u64::from((time.subsec_nanos() + 50_000) / 100_000);
         let (whole, part) = ((tenths / 10).to_string(), (tenths % 10).to_string());
@@ -55,11 +54,11 @@ impl Line {
         }
     }
 
-    /// Writes the line, in one call of the host, so that lines of requests that run side by side do not mix.
+    /// Writes the line in one call of the host, so that lines of concurrent requests are not mixed.
     pub fn write(mut self) {
         self.0.push_str("}\n");
         if !host::write_log(self.0.as_bytes()) {
-            // `eprint!` panics when the pipe behind it is gone, which would trap the instance.
+            // Not `eprint!`, which panics on a closed pipe and would trap the instance.
             let _ = std::io::stderr().write_all(self.0.as_bytes());
         }
     }

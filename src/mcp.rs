@@ -1,10 +1,11 @@
-//! MCP: one posted body in, one answer out. Knows JSON-RPC and the protocol's revisions, but no HTTP and no SQL.
+//! MCP: turns the body of a POST request into the body of its answer. Implements JSON-RPC and the protocol's revisions;
+//! uses no HTTP and no SQL.
 //!
-//! `frame` reads and writes messages, `revision` tells the lifecycles apart, `methods` serves them, `prompts` and
-//! `resources` hold what some of them are about, `error` turns an error into one of JSON-RPC.
+//! `message` reads and writes messages, `revision` determines the lifecycle and the revision of a request, `methods` runs
+//! the methods, `prompts` and `resources` hold the prompts and resources, `error` converts errors to those of JSON-RPC.
 
 mod error;
-pub(crate) mod frame;
+pub(crate) mod message;
 mod methods;
 mod prompts;
 mod resources;
@@ -14,32 +15,33 @@ use serde_json::value::RawValue;
 
 use error::PARSE_ERROR;
 pub use error::{Fault, INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, json_rpc};
-use frame::{Id, Incoming, NOT_JSON, Request, answer, read, refusal};
-use methods::{Failure, unknown_method};
+use message::{Id, Incoming, NOT_JSON, Request, answer, read_message, refusal};
+use methods::{MethodError, unknown_method};
 pub use revision::Envelope;
-use revision::{BATCHES, Era, spoken};
+use revision::{BATCHES, Lifecycle, resolve};
 pub use {methods::METHODS, revision::SUPPORTED};
 
 use crate::{error::Error, tools::Context};
 
-/// Messages in one batch. The protocol names no bound; without one, a small body asks for a huge answer.
+/// Maximum number of messages in a batch. The protocol has no limit; without one, a small body could ask for a huge
+/// answer.
 const MAX_BATCH: usize = 50;
 
-/// Bytes of the answers to one batch, together. Errors of messages that have no room come on top.
+/// Limit for all answers to one batch together, in bytes. The errors for messages beyond it are not counted.
 const MAX_BATCH_ANSWER: usize = 8_000_000;
-/// What a message is answered with that has no room.
+/// The error for a message whose answer exceeds [`MAX_BATCH_ANSWER`].
 const FULL: &str = "The answers to a batch are at most 8 MB together, and there is no room for this one. Send it again in \
     a request of its own.";
-/// What each call of a batch that costs is answered with, but the first.
+/// The error for every call in a batch that costs credits, except the first.
 const ONE_THAT_COSTS: &str = "A batch makes at most one plan. Send this call in a request of its own.";
 
-/// A message as it was read: or why it cannot be, and the id to answer it under.
+/// A message, or the error of reading it and the id to answer with.
 type Message<'a> = Result<Incoming<'a>, (Fault, Option<Id<'a>>)>;
 
-/// What a posted body leads to. The JSON texts are complete answers.
+/// The result of a request. The JSON texts are complete answers.
 #[derive(Debug)]
 pub enum Reply {
-    /// Nothing to say: the body held notifications or answers only.
+    /// No answer: the body held only notifications or answers.
     Accepted,
     /// An answer, result or error.
     Answer(String),
@@ -47,7 +49,7 @@ pub enum Reply {
     Refused(String),
     /// The modern lifecycle has no such method.
     UnknownMethod(String),
-    /// The body holds a call that needs a key, and the caller has sent none.
+    /// The body holds a call that needs a key, and the caller has not sent one.
     KeyMissing(Error),
 }
 
@@ -59,7 +61,7 @@ pub async fn handle(body: &[u8], envelope: &Envelope<'_>, context: &Context) -> 
     };
     let text = text.trim_matches([' ', '\t', '\n', '\r']);
     if !text.starts_with('[') {
-        return message(&read(text), envelope, context).await;
+        return serve_message(&read_message(text), envelope, context).await;
     }
     let batches = envelope.version.is_none_or(|version| version.trim() == BATCHES);
     match serde_json::from_str::<Vec<&RawValue>>(text) {
@@ -69,15 +71,15 @@ pub async fn handle(body: &[u8], envelope: &Envelope<'_>, context: &Context) -> 
         ),
         Ok(messages) if messages.is_empty() => refuse(INVALID_REQUEST, "The batch is empty."),
         Ok(messages) if messages.len() > MAX_BATCH => refuse(INVALID_REQUEST, "A batch holds at most 50 messages."),
-        Ok(messages) => batch(&messages, envelope, context).await,
+        Ok(messages) => serve_batch(&messages, envelope, context).await,
         Err(_) => refuse(PARSE_ERROR, NOT_JSON),
     }
 }
 
 /// Serves one message.
-async fn message(message: &Message<'_>, envelope: &Envelope<'_>, context: &Context) -> Reply {
+async fn serve_message(message: &Message<'_>, envelope: &Envelope<'_>, context: &Context) -> Reply {
     match message {
-        Ok(Incoming::Request(request)) => serve(request, envelope, context).await,
+        Ok(Incoming::Request(request)) => serve_request(request, envelope, context).await,
         Ok(Incoming::Notification) => Reply::Accepted,
         Ok(Incoming::Response) if envelope.version.map(str::trim) == Some(revision::MODERN) => {
             let fault = Fault::new(INVALID_REQUEST, "A client sends no responses in this protocol version.");
@@ -89,14 +91,14 @@ async fn message(message: &Message<'_>, envelope: &Envelope<'_>, context: &Conte
 }
 
 /// Serves the messages of a batch one after the other (2025-03-26, batching).
-async fn batch(messages: &[&RawValue], envelope: &Envelope<'_>, context: &Context) -> Reply {
-    let messages: Vec<_> = messages.iter().map(|raw| read(raw.get())).collect();
+async fn serve_batch(messages: &[&RawValue], envelope: &Envelope<'_>, context: &Context) -> Reply {
+    let messages: Vec<_> = messages.iter().map(|raw| read_message(raw.get())).collect();
     let refuse = |fault: &Fault| Reply::Refused(refused(None, fault, context));
     if requests(&messages).any(|request| request.method == "initialize" || revision::claims_revision(request)) {
         let text = "initialize and requests of newer revisions do not go into a batch.";
         return refuse(&Fault::new(INVALID_REQUEST, text));
     }
-    // Before any of them has an effect: without the key there is no answer that could tell of it.
+    // Checked before any message has an effect: a request without its key is answered as a whole, with 401.
     if requests(&messages).any(|request| methods::is_call(&request.method))
         && let Err(error) = context.caller.may_reach_tasks()
         && context.caller.lacks_key(&error)
@@ -124,7 +126,7 @@ async fn batch(messages: &[&RawValue], envelope: &Envelope<'_>, context: &Contex
             continue;
         }
         has_cost |= costs;
-        match message(read, envelope, context).await {
+        match serve_message(read, envelope, context).await {
             Reply::Accepted => {}
             reply @ Reply::KeyMissing(_) => return reply,
             Reply::Answer(text) | Reply::Refused(text) | Reply::UnknownMethod(text) => {
@@ -150,40 +152,40 @@ fn requests<'m, 'a>(messages: &'m [Message<'a>]) -> impl Iterator<Item = &'m Req
     })
 }
 
-/// A fault as an answer, and as the outcome in the log.
+/// The answer for an error. Also sets the outcome in the log.
 fn refused(id: Option<Id<'_>>, fault: &Fault, context: &Context) -> String {
-    context.request.outcome(fault.code.to_string());
+    context.request.set_outcome(fault.code.to_string());
     refusal(id, fault)
 }
 
-/// Serves one request in the lifecycle that it speaks.
-async fn serve(request: &Request<'_>, envelope: &Envelope<'_>, context: &Context) -> Reply {
+/// Serves one request in its lifecycle.
+async fn serve_request(request: &Request<'_>, envelope: &Envelope<'_>, context: &Context) -> Reply {
     let id: Id<'_> = request.id;
-    let spoken = match spoken(request, envelope) {
-        Ok(spoken) => spoken,
+    let revision = match resolve(request, envelope) {
+        Ok(revision) => revision,
         Err(fault) => return Reply::Refused(refused(Some(id), &fault, context)),
     };
-    if spoken.era == Era::Modern
+    if revision.lifecycle == Lifecycle::Modern
         && let Err(fault) = revision::check_log_level(request)
     {
         return Reply::Answer(refused(Some(id), &fault, context));
     }
-    context.request.rpc(methods::known(&request.method));
+    context.request.set_rpc(methods::log_name(&request.method));
     if let Err(error) = methods::admit(&request.method, &context.caller) {
         if context.caller.lacks_key(&error) {
             return Reply::KeyMissing(error);
         }
-        context.request.error(&error);
+        context.request.fail(&error);
         return Reply::Answer(refused(Some(id), &json_rpc(&error), context));
     }
-    match methods::call(&request.method, &request.params, spoken, context).await {
+    match methods::dispatch(&request.method, &request.params, revision, context).await {
         Ok(result) => Reply::Answer(answer(id, &result)),
-        Err(Failure::Fault(fault)) => Reply::Answer(refused(Some(id), &fault, context)),
-        Err(Failure::KeyMissing(error)) => Reply::KeyMissing(error),
-        Err(Failure::UnknownMethod) => {
+        Err(MethodError::Fault(fault)) => Reply::Answer(refused(Some(id), &fault, context)),
+        Err(MethodError::KeyMissing(error)) => Reply::KeyMissing(error),
+        Err(MethodError::UnknownMethod) => {
             let text = refused(Some(id), &unknown_method(&request.method), context);
             // Clients of the legacy revisions read 404 as the end of a session.
-            if spoken.era == Era::Modern {
+            if revision.lifecycle == Lifecycle::Modern {
                 Reply::UnknownMethod(text)
             } else {
                 Reply::Answer(text)

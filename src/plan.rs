@@ -1,9 +1,11 @@
 //! The domain: task ids, states, detail levels, artifact names. Pure: no serde, no async, no I/O.
 
+mod date;
 mod file;
 
 use std::fmt;
 
+pub use date::is_start_date;
 pub use file::{RunFile, is_inside, is_withheld, stage};
 use uuid::Uuid;
 
@@ -49,7 +51,7 @@ pub enum TaskState {
 }
 
 impl TaskState {
-    /// Reads the `taskstate` enum of the database; `None` for a value that this version does not know.
+    /// Reads the state of the database, of all its schemas; `None` for a value that this version does not know.
     #[must_use]
     pub fn from_database(state: &str, stop_requested: bool) -> Option<Self> {
         Some(match (state, stop_requested) {
@@ -58,7 +60,7 @@ impl TaskState {
             ("processing", true) => Self::Stopping,
             ("completed", _) => Self::Completed,
             // No worker claims a pending task that is to stop.
-            ("pending" | "failed", true) => Self::Stopped,
+            ("pending" | "failed", true) | ("stopped", _) => Self::Stopped,
             ("failed", false) => Self::Failed,
             _ => return None,
         })
@@ -106,6 +108,16 @@ impl Percentage {
         Self(hundredths as u16)
     }
 
+    /// How far a plan in this state is: a complete one is at 100 %, whatever the worker has written.
+    #[must_use]
+    pub fn of(state: TaskState, percent: f64) -> Self {
+        if state == TaskState::Completed {
+            Self::COMPLETE
+        } else {
+            Self::new(percent)
+        }
+    }
+
     /// As a number.
     #[must_use]
     pub fn percent(self) -> f64 {
@@ -123,6 +135,14 @@ impl fmt::Display for Percentage {
             _ => write!(f, "{whole}.{part:02}"),
         }
     }
+}
+
+/// The steps that are done and all steps, out of a worker's progress text: `2 of 111. Extra files: 1`.
+#[must_use]
+pub fn steps(message: &str) -> Option<(i64, i64)> {
+    let (completed, rest) = message.split_once(" of ")?;
+    let total = rest.split('.').next()?;
+    Some((completed.parse().ok()?, total.parse().ok()?))
 }
 
 /// What a caller is told about a plan that failed: how far it came, why, and what to do.
@@ -188,6 +208,70 @@ impl Detail {
     }
 }
 
+/// Which models make a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Profile {
+    /// Cheap and fast.
+    Baseline,
+    /// Better and dearer.
+    Premium,
+    /// The best there are.
+    Frontier,
+    /// Those that the operator has chosen.
+    Custom,
+}
+
+impl Profile {
+    /// All of them, in the order in which they are shown.
+    pub const ALL: [Self; 4] = [Self::Baseline, Self::Premium, Self::Frontier, Self::Custom];
+
+    /// The name that callers use and workers read in `parameters.model_profile`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Baseline => "baseline",
+            Self::Premium => "premium",
+            Self::Frontier => "frontier",
+            Self::Custom => "custom",
+        }
+    }
+}
+
+/// How a plan is put into the queue again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Again {
+    /// From its beginning, without what the earlier run has made.
+    Retry,
+    /// So that the worker goes on with the files of the earlier run.
+    Resume,
+}
+
+/// The version of the files of a run that today's workers can go on with: `parameters.pipeline_version`.
+pub const PIPELINE_VERSION: i32 = 2;
+
+/// An amount of credits: whole before March 2026, with up to nine decimals since.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credits(String);
+
+impl Credits {
+    /// Reads the database's decimal text, such as `1.500000000`.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        Self(if text.contains('.') {
+            text.trim_end_matches('0').trim_end_matches('.').to_owned()
+        } else {
+            text.to_owned()
+        })
+    }
+}
+
+/// The shortest decimal text, which is JSON too: `1.5`.
+impl fmt::Display for Credits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// The two files that a finished plan is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Artifact {
@@ -232,6 +316,8 @@ mod tests {
             ("completed", true, "completed"),
             ("failed", false, "failed"),
             ("failed", true, "stopped"),
+            ("stopped", true, "stopped"),
+            ("stopped", false, "stopped"),
         ] {
             let state = TaskState::from_database(database, stop).map(TaskState::name);
             assert_eq!(state, Some(public), "{database}, stop requested: {stop}");
@@ -262,6 +348,19 @@ mod tests {
     }
 
     #[test]
+    fn steps_are_read_out_of_progress_texts() {
+        for (message, read) in [
+            ("2 of 111", Some((2, 111))),
+            ("2 of 111. Extra files: 1", Some((2, 111))),
+            ("Picked up by server", None),
+            ("", None),
+            ("one of 111", None),
+        ] {
+            assert_eq!(steps(message), read, "{message}");
+        }
+    }
+
+    #[test]
     fn percentages_are_written_without_zeros_at_the_end() {
         for (number, text) in [
             (0.0, "0"),
@@ -278,6 +377,19 @@ mod tests {
             assert_eq!(Percentage::new(number).to_string(), text);
         }
         assert_eq!(Percentage::new(42.34).percent().to_string(), "42.34");
+    }
+
+    #[test]
+    fn credits_have_no_zeros_at_the_end() {
+        for (text, shown) in [
+            ("3", "3"),
+            ("100", "100"),
+            ("1.500000000", "1.5"),
+            ("-2.000000000", "-2"),
+            ("0.000000001", "0.000000001"),
+        ] {
+            assert_eq!(Credits::parse(text).to_string(), shown);
+        }
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Answers, and an [`Error`] as one: of a plain route, as a page, as the result of a tool. They follow from the error's
-//! row. Knows no protocol above HTTP.
+//! Builds answers, and converts an [`Error`] to JSON, to a page, or to the result of a tool, by its class. Independent of
+//! MCP.
 
 mod page;
 
@@ -18,7 +18,7 @@ use crate::{
     json,
 };
 
-/// The body of an answer: whole, or as it comes.
+/// The body of an answer: complete or streamed.
 pub type Body = Either<Full<Bytes>, Pin<Box<dyn http_body::Body<Data = Bytes, Error = Error>>>>;
 
 /// An answer.
@@ -38,7 +38,7 @@ pub fn json(status: StatusCode, body: impl Into<Bytes>) -> Response {
     content(status, "application/json", body)
 }
 
-/// An answer with a whole body.
+/// An answer with a complete body.
 #[must_use]
 pub fn content(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response {
     let mut response = http::Response::new(Either::Left(Full::new(body.into())));
@@ -49,22 +49,22 @@ pub fn content(status: StatusCode, content_type: &'static str, body: impl Into<B
     response
 }
 
-/// The body of an error on a plain route.
+/// The body of an error outside MCP.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct Detail {
+pub struct ErrorBody {
     /// What happened and what to do about it.
     pub detail: Cow<'static, str>,
-    /// Why a file is not handed out, in one word.
+    /// Why a file is not available: a code.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", default)]
     pub reason: Option<&'static str>,
 }
 
-/// The answer of a plain HTTP route: `{"detail": …}` with the status and headers that the error calls for.
+/// The answer to an error outside MCP: `{"detail": …}` with the status and the headers of the error.
 #[must_use]
 pub fn http(error: &Error) -> Response {
     let status = http_status(error.class());
-    let body = Detail {
+    let body = ErrorBody {
         detail: error.message(),
         reason: error.reason(),
     };
@@ -86,7 +86,7 @@ pub fn http(error: &Error) -> Response {
     response
 }
 
-/// The HTTP status of an error on a plain route.
+/// The HTTP status of an error outside MCP.
 fn http_status(class: Class) -> StatusCode {
     match class {
         Class::Caller(mistake) => match mistake {
@@ -103,7 +103,7 @@ fn http_status(class: Class) -> StatusCode {
             Mistake::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Mistake::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         },
-        // The request is understood, and what it asks for can never be given (RFC 9110 section 15.5.21).
+        // The request is valid but can never succeed (RFC 9110 section 15.5.21).
         Class::Permanent => StatusCode::UNPROCESSABLE_ENTITY,
         Class::Temporary(outage) => match outage {
             Outage::Service => StatusCode::SERVICE_UNAVAILABLE,
@@ -114,21 +114,21 @@ fn http_status(class: Class) -> StatusCode {
     }
 }
 
-/// What a tool returns in place of its result: `{"error": {"code", "message", "details"?}}`.
+/// The result of a tool that failed: `{"error": {"code", "message", "details"?}}`.
 #[derive(Debug, Serialize)]
-pub struct ErrorBody {
+pub struct ToolErrorBody {
     /// The error.
-    pub error: ErrorObject,
+    pub error: ToolError,
 }
 
 /// The error of a tool.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct ErrorObject {
+pub struct ToolError {
     /// Stable code.
     pub code: &'static str,
     /// What happened and what to do.
     pub message: Cow<'static, str>,
-    /// What a program can make use of.
+    /// Details for programs.
     #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "object")]
     #[schemars(with = "Map<String, Value>", default)]
     pub details: Vec<(&'static str, Value)>,
@@ -138,11 +138,11 @@ fn object<S: Serializer>(members: &[(&str, Value)], serializer: S) -> Result<S::
     serializer.collect_map(members.iter().map(|(name, value)| (name, value)))
 }
 
-/// The result of a tool that failed.
+/// Converts an error to the result of a tool.
 #[must_use]
-pub fn tool_result(error: &Error) -> ErrorBody {
-    ErrorBody {
-        error: ErrorObject {
+pub fn tool_result(error: &Error) -> ToolErrorBody {
+    ToolErrorBody {
+        error: ToolError {
             code: error.code(),
             message: error.message(),
             details: error.details(),

@@ -1,4 +1,4 @@
-//! One request: its id, its time limits, and what is measured of it for its line in the log.
+//! The context of one request: its id, its time limits, and the measurements for its line in the log.
 
 use std::{
     borrow::Cow,
@@ -11,19 +11,19 @@ use uuid::Uuid;
 
 use crate::{auth::caller::Key, clock, error::Error, json, log::Line};
 
-/// The id of a request: the caller's own, and in every answer.
+/// The header with the id of a request, which callers may send and every answer has.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// An answer begins within this time, or within what a last statement may take beyond it.
+/// Time limit until an answer begins. A statement that has started may exceed it.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Causes kept of one request, and characters of each.
+/// Maximum number of causes in the log line of a request, and characters of each.
 const MAX_CAUSES: usize = 5;
 const MAX_CAUSE: usize = 300;
 
-/// What is known and measured of one request. Its line in the log is written when the last reference is dropped: after
-/// the last byte of the answer, or when the caller has gone.
+/// The context of one request. Its line in the log is written when the last reference is dropped: after the last byte of the
+/// answer, or when the client has disconnected.
 #[derive(Debug)]
 pub struct Context {
     begun: Instant,
@@ -44,11 +44,11 @@ pub struct Context {
     statements: Cell<u32>,
     worker: Cell<Duration>,
     sent: Cell<Option<u64>>,
-    cut: Cell<bool>,
+    truncated: Cell<bool>,
 }
 
 impl Context {
-    /// A request that begins now.
+    /// The context of a request that begins now.
     #[must_use]
     pub fn begin(method: &Method, headers: &HeaderMap, key: Option<&Key>) -> Self {
         let (begun, time) = clock::now();
@@ -71,11 +71,11 @@ impl Context {
             statements: Cell::default(),
             worker: Cell::default(),
             sent: Cell::new(None),
-            cut: Cell::new(false),
+            truncated: Cell::new(false),
         }
     }
 
-    /// The id of the request: the caller's own if it sent a sane one, else a new one.
+    /// The id of the request: the caller's own if it is valid, else a new one.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
@@ -87,105 +87,105 @@ impl Context {
         self.begun
     }
 
-    /// How long a call may take that begins now: `limit`, but not longer than the whole request may.
+    /// The time limit of a call that begins now: `limit`, or what is left of the limit of the request if that is less.
     #[must_use]
     pub fn left(&self, limit: Duration) -> Duration {
         limit.min(LIMIT.saturating_sub(self.begun.elapsed()))
     }
 
-    /// Notes the route, by its template.
-    pub fn route(&self, template: &'static str) {
+    /// Sets the route, as the log names it.
+    pub fn set_route(&self, template: &'static str) {
         self.route.set(template);
     }
 
-    /// Notes the method of MCP that is called; of a batch, the first.
-    pub fn rpc(&self, name: &'static str) {
+    /// Sets the method of MCP. In a batch the first one counts.
+    pub fn set_rpc(&self, name: &'static str) {
         self.rpc.set(self.rpc.get().or(Some(name)));
     }
 
-    /// Notes the tool that is called; of a batch, the first.
-    pub fn tool(&self, name: &'static str) {
+    /// Sets the tool. In a batch the first one counts.
+    pub fn set_tool(&self, name: &'static str) {
         self.tool.set(self.tool.get().or(Some(name)));
     }
 
-    /// Notes the error that the request ends with; of a batch, the first. The cause is kept when the operator has to look
-    /// into it.
-    pub fn error(&self, error: &Error) {
-        self.outcome(error.code());
+    /// Sets the error that the request ends with. In a batch the first one counts. An error that the operator has to
+    /// investigate is also logged with its cause.
+    pub fn fail(&self, error: &Error) {
+        self.set_outcome(error.code());
         self.reason.set(self.reason.get().or(error.reason()));
         if matches!(error, Error::Misconfigured(_)) {
             self.misconfigured.set(true);
         }
-        self.cause(error);
+        self.log_error(error);
     }
 
-    /// Whether a setting that cannot be used has refused a part of the request.
+    /// Whether any part of the request failed because of an invalid setting.
     #[must_use]
     pub fn is_misconfigured(&self) -> bool {
         self.misconfigured.get()
     }
 
-    /// Notes that anybody may send such a request: the server has no key.
-    pub fn open(&self) {
+    /// Marks the request as sent to a server without a key, which anyone may call.
+    pub fn set_open(&self) {
         self.open.set(true);
     }
 
-    /// Notes the code of what the request has come to.
-    pub fn outcome(&self, code: impl Into<Cow<'static, str>>) {
+    /// Sets the outcome of the request, a code. The first one counts.
+    pub fn set_outcome(&self, code: impl Into<Cow<'static, str>>) {
         self.outcome.borrow_mut().get_or_insert_with(|| code.into());
     }
 
-    /// Notes an error that the caller does not see, because something else took the place of what failed.
-    pub fn cause(&self, error: &Error) {
+    /// Logs an error that the caller does not see, because the server recovered from it.
+    pub fn log_error(&self, error: &Error) {
         if error.is_fault() {
-            self.note(&error.to_string());
+            self.warn(&error.to_string());
         }
     }
 
-    /// Notes what the operator should know of.
-    pub fn note(&self, text: &str) {
+    /// Logs a text for the operator.
+    pub fn warn(&self, text: &str) {
         let mut causes = self.causes.borrow_mut();
         if causes.len() < MAX_CAUSES {
             causes.push(text.chars().take(MAX_CAUSE).collect());
         }
     }
 
-    /// Notes the status of the answer.
-    pub fn status(&self, status: StatusCode) {
+    /// Sets the status of the answer.
+    pub fn set_status(&self, status: StatusCode) {
         self.status.set(Some(status));
     }
 
-    /// Notes time spent with the database, in one statement.
+    /// Adds the time of one statement.
     pub fn add_database(&self, time: Duration) {
         self.database.set(self.database.get() + time);
         self.statements.set(self.statements.get().saturating_add(1));
     }
 
-    /// Time spent with the database so far.
+    /// Total time of all statements so far.
     #[must_use]
     pub fn database(&self) -> Duration {
         self.database.get()
     }
 
-    /// Notes time spent with `worker_plan`.
+    /// Adds the time of a call of `worker_plan`.
     pub fn add_worker(&self, time: Duration) {
         self.worker.set(self.worker.get() + time);
     }
 
-    /// Time spent with `worker_plan` so far.
+    /// Total time of all calls of `worker_plan` so far.
     #[must_use]
     pub fn worker(&self) -> Duration {
         self.worker.get()
     }
 
-    /// Notes bytes of a streamed body that have been sent on.
+    /// Adds bytes of a streamed body that have been sent.
     pub fn add_sent(&self, bytes: usize) {
         self.sent.set(Some(self.sent.get().unwrap_or_default() + bytes as u64));
     }
 
-    /// Notes whether a streamed body is still without its end.
-    pub fn cut(&self, cut: bool) {
-        self.cut.set(cut);
+    /// Sets whether the end of a streamed body has not been sent yet.
+    pub fn set_truncated(&self, truncated: bool) {
+        self.truncated.set(truncated);
     }
 
     fn write(&self) {
@@ -194,7 +194,7 @@ impl Context {
         let outcome = match (outcome.as_deref(), status) {
             (Some(code), _) => code,
             (None, None) => "ABANDONED",
-            (None, Some(_)) if self.cut.get() => "CUT",
+            (None, Some(_)) if self.truncated.get() => "CUT",
             (None, Some(_)) => "ok",
         };
         let causes = self.causes.borrow();
@@ -233,29 +233,30 @@ impl Drop for Context {
     }
 }
 
-/// `X-Request-Id` when it is one, else the trace id of `traceparent` (W3C Trace Context section 3.2), else a new one.
+/// The id of a request: a valid `X-Request-Id`, else the trace id of `traceparent` (W3C Trace Context section 3.2), else a
+/// new one.
 pub(crate) fn request_id(headers: &HeaderMap, key: Option<&Key>) -> String {
     let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
-    let sane = |id: &&str| {
+    let valid = |id: &&str| {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._:-".contains(&b);
         (1..=64).contains(&id.len()) && id.bytes().all(allowed)
     };
-    // A client that puts its key there by mistake shall not have it logged.
+    // A client may send its key here by mistake, which must not be logged.
     let no_key = |id: &&str| !key.is_some_and(|key| key.is_in(id));
-    let own = text(&X_REQUEST_ID).filter(sane);
+    let own = text(&X_REQUEST_ID).filter(valid);
     let trace = || {
         let id = text(&TRACEPARENT)?.split('-').nth(1)?;
         let hexadecimal = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-        let valid = id.len() == 32 && id.bytes().all(hexadecimal) && id.bytes().any(|b| b != b'0');
-        valid.then_some(id)
+        let is_trace_id = id.len() == 32 && id.bytes().all(hexadecimal) && id.bytes().any(|b| b != b'0');
+        is_trace_id.then_some(id)
     };
     own.filter(no_key)
         .or_else(|| trace().filter(no_key))
         .map_or_else(next_id, str::to_owned)
 }
 
-/// An id that no other request has, of the form of a UUID: a random one for each instance, counted on from request to
-/// request. Unlike the ids of tasks it may be guessed, so that the host need not be asked for each.
+/// A unique id in the form of a UUID: a random one for the first request of an instance, then incremented. Unlike the ids
+/// of tasks it may be guessable, which saves asking the host for random bytes in every request.
 fn next_id() -> String {
     thread_local! {
         static LAST: Cell<Option<u128>> = const { Cell::new(None) };
@@ -286,7 +287,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_callers_id_is_taken_when_it_is_sane() {
+    fn a_valid_id_of_the_caller_is_used() {
         let id = |pairs: &[(&'static str, &'static str)]| {
             let mut headers = HeaderMap::new();
             for (name, value) in pairs {

@@ -1,4 +1,4 @@
-//! Dispatch from the rows of `routes::table` to handlers, and what every answer carries.
+//! Dispatches requests to the handlers of `routes::table`, and adds the headers that all answers have.
 
 use std::{
     pin::Pin,
@@ -23,7 +23,7 @@ use crate::{
     request,
     routes::{
         self,
-        table::{self, Found, Handler},
+        table::{self, Handler, Match},
     },
     tools::Context,
 };
@@ -39,9 +39,8 @@ pub async fn handle(request: Request) -> Response {
     config::refresh(cx.begun());
     let uri = request.uri().clone();
     let is_head = request.method() == Method::HEAD;
-    let found = table::find(plain(request.method()).as_str(), uri.path());
-    let for_people =
-        found.is_some_and(|found| found.row.has_pages) && routes::download::prefers_page(request.headers());
+    let found = table::find_row(effective_method(request.method()).as_str(), uri.path());
+    let as_page = found.is_some_and(|found| found.row.has_pages) && routes::download::prefers_page(request.headers());
     let origin = request.headers().get(header::ORIGIN).cloned();
     let access = Access::read().await;
     let cors = match &origin {
@@ -53,31 +52,31 @@ pub async fn handle(request: Request) -> Response {
     let origin_allowed = origin.is_none() || cors.is_some();
     let answered = route(request, &uri, found, key.as_ref(), access, origin_allowed, &cx).await;
     let mut response = answered.unwrap_or_else(|error| {
-        cx.error(&error);
-        if for_people {
+        cx.fail(&error);
+        if as_page {
             render::page(&error)
         } else {
             render::http(&error)
         }
     });
-    finish(&mut response, cors, is_head);
-    observe(&mut response, &cx);
+    add_common_headers(&mut response, cors, is_head);
+    attach_log(&mut response, &cx);
     response
 }
 
-/// Dispatch. What is asked of the caller is in the row of the route.
+/// Checks the origin and the key as the row demands, and calls its handler.
 async fn route(
     request: Request,
     uri: &Uri,
-    found: Option<Found<'_>>,
+    found: Option<Match<'_>>,
     key: Option<&Key>,
     access: Rc<Access>,
     origin_allowed: bool,
     cx: &Rc<request::Context>,
 ) -> Result<Response, Error> {
-    let method = plain(request.method());
+    let method = effective_method(request.method());
     if let Some(found) = found {
-        cx.route(found.row.log);
+        cx.set_route(found.row.log);
         if found.row.access.checks_origin() && !origin_allowed {
             let unusable = access.cors_origins.as_ref().err();
             return Err(unusable.map_or(Error::OriginRefused, |error| (*error).into()));
@@ -87,13 +86,13 @@ async fn route(
         return Ok(preflight());
     }
     let Some(found) = found else {
-        if is_sign_in(method, uri.path()) {
-            cx.outcome(Error::NoSuchRoute.code());
-            return Ok(no_sign_in());
+        if is_oauth_request(method, uri.path()) {
+            cx.set_outcome(Error::NoSuchRoute.code());
+            return Ok(oauth_not_supported());
         }
         return Err(Error::NoSuchRoute);
     };
-    let Found { row, id, file } = found;
+    let Match { row, id, file } = found;
     let context = match row.access {
         table::Access::Lists | table::Access::Calls => Some(context(&request, key, Rc::clone(&access), cx).await?),
         table::Access::Open | table::Access::Link => None,
@@ -110,16 +109,16 @@ async fn route(
         (Handler::Index, _) => Ok(routes::index::get()),
         (Handler::Healthcheck, _) => Ok(Box::pin(routes::healthcheck::get(query, &access, cx)).await),
         (Handler::Mcp, Some(context)) => routes::mcp::post(request, context).await,
-        (Handler::ToolList, Some(_)) => Ok(routes::tools::list()),
+        (Handler::ToolList, Some(_)) => routes::tools::list().await,
         (Handler::ToolCall, Some(context)) => routes::tools::call(request, context).await,
         (Handler::Download, _) => {
-            let wanted = routes::download::Wanted {
+            let wanted = routes::download::FileRequest {
                 is_head: request.method() == Method::HEAD,
                 id,
                 file,
                 query,
             };
-            // On the heap, since every other request would carry room for it.
+            // Boxed: this future is large, and it would enlarge that of every other route.
             Box::pin(routes::download::get(wanted, request.headers(), key, &access, cx)).await
         }
         (Handler::OpenApi, _) => routes::docs::openapi(request.headers()),
@@ -131,8 +130,8 @@ async fn route(
     }
 }
 
-/// The method that a request is answered by: `HEAD` is a `GET` without the body.
-fn plain(method: &Method) -> &Method {
+/// The method to dispatch by: `HEAD` is handled as `GET`.
+fn effective_method(method: &Method) -> &Method {
     if *method == Method::HEAD { &Method::GET } else { method }
 }
 
@@ -142,24 +141,24 @@ async fn context(
     access: Rc<Access>,
     cx: &Rc<request::Context>,
 ) -> Result<Context, Error> {
-    let caller = routes::verify(Claim::of(key, &access).await?, cx).await?;
-    caller.may_look(&access)?;
+    let caller = routes::verify(Claim::from_key(key, &access).await?, cx).await?;
+    caller.may_list(&access)?;
     if access.api_key.is_none() && access.require_user_key == Ok(false) {
-        cx.open();
+        cx.set_open();
     }
     if let Some(error) = access.max_body_fault {
-        cx.note(&error.to_string());
+        cx.warn(&error.to_string());
     }
     Ok(Context {
         caller,
         request: Rc::clone(cx),
         access,
-        request_origin: RequestOrigin::of(request.headers(), request.uri()),
+        request_origin: RequestOrigin::from_request(request.headers(), request.uri()),
     })
 }
 
-/// Whether it is the origin that the operator gave this server: that of its own page, `/docs`. The request's `Host` does
-/// not count: DNS rebinding makes that whatever a foreign page wants.
+/// Whether it is the origin of the public base URL, as for calls from `/docs`. The header `Host` is not compared, since DNS
+/// rebinding lets a foreign page choose it.
 async fn is_own_origin(origin: &HeaderValue) -> bool {
     let base = config::public_base_url().await.ok().flatten();
     let url = base.and_then(|base| base.parse::<Uri>().ok());
@@ -174,8 +173,8 @@ fn origin_allowed(origin: &HeaderValue, access: &Access) -> bool {
         .is_ok_and(|origin| auth::origin_allowed(origin, allowed))
 }
 
-/// Whether it is where clients go that take a 401 for the beginning of an OAuth sign-in (RFC 7591, RFC 6749).
-fn is_sign_in(method: &Method, path: &str) -> bool {
+/// Whether it is a request of a client that starts an OAuth sign-in after a 401 (RFC 7591, RFC 6749).
+fn is_oauth_request(method: &Method, path: &str) -> bool {
     let path = path.strip_suffix('/').unwrap_or(path);
     match *method {
         Method::POST => ["/register", "/token"].contains(&path),
@@ -184,14 +183,14 @@ fn is_sign_in(method: &Method, path: &str) -> bool {
     }
 }
 
-/// Tells such clients in OAuth's own form what to do: any other answer they show as a fault in its syntax.
-fn no_sign_in() -> Response {
+/// The answer to such a request, as an OAuth error: clients report any other form as a syntax error.
+fn oauth_not_supported() -> Response {
     let body = "{\"error\":\"invalid_request\",\"error_description\":\"This server has no sign-in. Where it asks for a \
         key, send the API key as a header: Authorization: Bearer <key>, X-API-Key: <key> or API_KEY: <key>.\"}";
     render::json(StatusCode::NOT_FOUND, body)
 }
 
-/// The answer of a CORS preflight (Fetch standard, CORS protocol). Its headers are added with those of all answers.
+/// The answer to a CORS preflight (Fetch standard, CORS protocol). The allowed origin is added with the common headers.
 fn preflight() -> Response {
     const HEADERS: &str = "Content-Type, Accept, Authorization, X-API-Key, API_KEY, MCP-Protocol-Version, Mcp-Method, \
         Mcp-Name, Mcp-Session-Id, Last-Event-ID, Range, If-Range, If-None-Match, X-Request-ID, traceparent";
@@ -206,8 +205,8 @@ fn preflight() -> Response {
     response
 }
 
-/// What every answer carries.
-fn finish(response: &mut Response, cors: Option<HeaderValue>, is_head: bool) {
+/// Adds the headers that all answers have.
+fn add_common_headers(response: &mut Response, cors: Option<HeaderValue>, is_head: bool) {
     const EXPOSED: &str = "WWW-Authenticate, Content-Disposition, ETag, Accept-Ranges, Content-Range, Retry-After, \
         MCP-Protocol-Version, X-Request-Id";
     const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
@@ -215,13 +214,13 @@ fn finish(response: &mut Response, cors: Option<HeaderValue>, is_head: bool) {
         Either::Left(whole) => whole.size_hint().exact(),
         Either::Right(_) => None,
     };
-    // A 204 must not have the header, and that of a 304 would be the file's (RFC 9110 section 8.6).
+    // No Content-Length on 204, nor on 304, where it would be that of the file (RFC 9110 section 8.6).
     let length = length.filter(|_| ![StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&response.status()));
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
     headers.append(header::VARY, HeaderValue::from_name(HeaderName::from_static("origin")));
     if let Some(length) = length {
-        // The answer to a HEAD has the length already.
+        // The answer to HEAD already has it.
         headers.entry(header::CONTENT_LENGTH).or_insert(length.into());
     }
     if let Some(origin) = cors {
@@ -233,17 +232,17 @@ fn finish(response: &mut Response, cors: Option<HeaderValue>, is_head: bool) {
     }
 }
 
-/// Notes what the answer is, and tells the caller the request's id.
-fn observe(response: &mut Response, cx: &Rc<request::Context>) {
-    cx.status(response.status());
+/// Logs the status, adds the request's id, and measures a streamed body.
+fn attach_log(response: &mut Response, cx: &Rc<request::Context>) {
+    cx.set_status(response.status());
     if let Ok(id) = HeaderValue::from_str(cx.id()) {
         response.headers_mut().insert(request::X_REQUEST_ID, id);
     }
     let body = std::mem::replace(response.body_mut(), Either::Left(Full::default()));
     *response.body_mut() = match body {
         Either::Right(inner) => {
-            cx.cut(true);
-            Either::Right(Box::pin(Observed {
+            cx.set_truncated(true);
+            Either::Right(Box::pin(LoggedBody {
                 inner,
                 request: Rc::clone(cx),
             }))
@@ -252,13 +251,13 @@ fn observe(response: &mut Response, cx: &Rc<request::Context>) {
     };
 }
 
-/// A streamed body that is counted on its way.
-struct Observed {
+/// A streamed body whose length, error and end are logged.
+struct LoggedBody {
     inner: Pin<Box<dyn http_body::Body<Data = Bytes, Error = Error>>>,
     request: Rc<request::Context>,
 }
 
-impl http_body::Body for Observed {
+impl http_body::Body for LoggedBody {
     type Data = Bytes;
     type Error = Error;
 
@@ -266,8 +265,8 @@ impl http_body::Body for Observed {
         let polled = self.inner.as_mut().poll_frame(cx);
         match &polled {
             Poll::Ready(Some(Ok(frame))) => self.request.add_sent(frame.data_ref().map_or(0, Bytes::len)),
-            Poll::Ready(Some(Err(error))) => self.request.error(error),
-            Poll::Ready(None) => self.request.cut(false),
+            Poll::Ready(Some(Err(error))) => self.request.fail(error),
+            Poll::Ready(None) => self.request.set_truncated(false),
             Poll::Pending => {}
         }
         polled

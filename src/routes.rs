@@ -1,4 +1,4 @@
-//! The routes: each parses its request, calls, and renders. What they have in common is here.
+//! The routes. Each one parses its request, calls the modules below and renders the answer. This file has what they share.
 
 pub mod docs;
 pub mod download;
@@ -24,14 +24,14 @@ use crate::{
     request,
 };
 
-/// A request's body is there within this time.
+/// Time limit for reading a request's body.
 const BODY_LIMIT: Duration = Duration::from_secs(15);
 
-/// Bytes that are set aside for a body before it comes.
+/// Maximum capacity that is allocated for a body before it arrives, in bytes.
 const FIRST_CAPACITY: usize = 64 * 1024;
 
-/// The caller whom a key claims. Looks a user's key up in the database. Where the database does not answer, the caller is
-/// unknown for that reason.
+/// Verifies the key of a request and returns the caller. Looks a user's key up in the database. If the database is
+/// unavailable, the caller is [`Caller::Unknown`] with that error.
 ///
 /// # Errors
 /// [`Error::ApiKeyWrong`] when no user has this key, and those of settings that cannot be used.
@@ -48,8 +48,8 @@ pub async fn verify(claim: Claim, cx: &Rc<request::Context>) -> Result<Caller, E
     }
 }
 
-/// The answer to a call: 200, also when the call failed. 503 when a setting that cannot be used has refused it, so that
-/// monitors and proxies see it.
+/// The answer to a call: 200, even when the call failed. 503 when it failed because of an invalid setting, so that monitors
+/// and proxies notice.
 fn answer(cx: &request::Context, json: String) -> Response {
     if !cx.is_misconfigured() {
         return render::json(StatusCode::OK, json);
@@ -59,7 +59,7 @@ fn answer(cx: &request::Context, json: String) -> Response {
     response
 }
 
-/// A request's body, read whole up to a limit that holds before reading and while reading.
+/// Reads a request's body of at most `limit` bytes. Checks `Content-Length` first, and the actual length while reading.
 ///
 /// # Errors
 /// [`Error::BodyTooLarge`], [`Error::BodyUnreadable`], [`Error::BodyTooSlow`].
@@ -73,7 +73,7 @@ where
     if announced.is_some_and(|length: u64| length > limit) {
         return Err(Error::BodyTooLarge(limit));
     }
-    // What is announced need not come: memory is taken as it comes.
+    // The announced length is not trusted: memory is allocated as data arrives.
     let capacity = announced.map_or(0, |length| usize::try_from(length).unwrap_or(FIRST_CAPACITY));
     let reading = async {
         let mut read = Vec::with_capacity(capacity.min(FIRST_CAPACITY));
@@ -95,9 +95,9 @@ where
     Ok(read)
 }
 
-/// How much a client wants a media type, in thousandths: the weight among the parameters of a range of `Accept`, 1000
-/// without a weight that can be read (RFC 9110 section 12.4.2).
-fn weight<'a>(mut parameters: impl Iterator<Item = &'a str>) -> u16 {
+/// The quality value among the parameters of an `Accept` range, in thousandths; 1000 without a valid one (RFC 9110 section
+/// 12.4.2).
+fn quality<'a>(mut parameters: impl Iterator<Item = &'a str>) -> u16 {
     const MOST: u16 = 1000;
     let read = |value: &str| {
         let (whole, part) = value.split_once('.').unwrap_or((value, ""));
@@ -147,7 +147,7 @@ mod tests {
             ("text/html;q=-1", 1000),
             ("text/html;q", 1000),
         ] {
-            assert_eq!(weight(range.split(';').skip(1)), thousandths, "{range}");
+            assert_eq!(quality(range.split(';').skip(1)), thousandths, "{range}");
         }
     }
 }

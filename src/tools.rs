@@ -4,13 +4,25 @@
 //! when the project is tested, not when it runs: the tests write `tools/list.json`.
 
 mod arguments;
+mod example_plans;
+mod example_prompts;
+mod family;
+mod model_profiles;
+mod plan_create;
+mod plan_file_info;
+mod plan_list;
+mod plan_resume;
+mod plan_retry;
+mod plan_status;
+mod plan_stop;
 mod prompt_examples;
+mod send_feedback;
 mod task_create;
 mod task_file_info;
 mod task_status;
 mod task_stop;
 
-use std::{future::Future, pin::Pin, rc::Rc, sync::OnceLock};
+use std::{future::Future, pin::Pin, sync::OnceLock};
 
 use schemars::JsonSchema;
 #[cfg(not(target_family = "wasm"))]
@@ -21,35 +33,42 @@ use serde_json::{
     value::{RawValue, to_raw_value},
 };
 
+pub use crate::actions::Context;
+pub use family::Family;
+
 use crate::{
-    auth::{RequestOrigin, caller::Caller},
-    config::Access,
+    config::Tools,
     error::Error,
     plan::{Artifact, TaskId},
-    render, request,
+    render,
 };
 
-/// Every tool, in the order in which agents are shown them.
-pub const ALL: &[Tool] = &[
-    Tool::of::<prompt_examples::PromptExamples>(),
-    Tool::of::<task_create::TaskCreate>(),
-    Tool::of::<task_status::TaskStatus>(),
-    Tool::of::<task_stop::TaskStop>(),
-    Tool::of::<task_file_info::TaskFileInfo>(),
-];
-
-/// What a tool may know of the request that calls it.
-#[derive(Debug)]
-pub struct Context {
-    /// The access settings.
-    pub access: Rc<Access>,
-    /// Who calls.
-    pub caller: Caller,
-    /// What is measured of the request.
-    pub request: Rc<request::Context>,
-    /// Where the caller reached the server.
-    pub request_origin: RequestOrigin,
+/// A tool, and how clients see it.
+macro_rules! tool {
+    ($definition:path, $name:literal) => {
+        Tool::of::<$definition>(include_str!(concat!("tools/list/", $name, ".json")))
+    };
 }
+
+/// Every tool, in the order in which agents are shown them: those of February 2026, then those of today.
+pub const ALL: &[Tool] = &[
+    tool!(prompt_examples::PromptExamples, "prompt_examples"),
+    tool!(task_create::TaskCreate, "task_create"),
+    tool!(task_status::TaskStatus, "task_status"),
+    tool!(task_stop::TaskStop, "task_stop"),
+    tool!(task_file_info::TaskFileInfo, "task_file_info"),
+    tool!(example_plans::ExamplePlans, "example_plans"),
+    tool!(example_prompts::ExamplePrompts, "example_prompts"),
+    tool!(model_profiles::ModelProfiles, "model_profiles"),
+    tool!(plan_create::PlanCreate, "plan_create"),
+    tool!(plan_status::PlanStatus, "plan_status"),
+    tool!(plan_stop::PlanStop, "plan_stop"),
+    tool!(plan_retry::PlanRetry, "plan_retry"),
+    tool!(plan_resume::PlanResume, "plan_resume"),
+    tool!(plan_file_info::PlanFileInfo, "plan_file_info"),
+    tool!(plan_list::PlanList, "plan_list"),
+    tool!(send_feedback::SendFeedback, "send_feedback"),
+];
 
 /// A tool as its file defines it.
 #[cfg_attr(
@@ -67,6 +86,10 @@ trait Definition: 'static {
     const ANNOTATIONS: Annotations;
     /// The JSON text of arguments, for the documents.
     const EXAMPLE: &'static str;
+    /// The words in which the tool speaks.
+    const FAMILY: Family;
+    /// The code of arguments that do not fit.
+    const INVALID: &'static str = "INVALID_ARGUMENT";
     /// Whether every call without arguments has the same result for as long as an instance lives.
     const IS_CONSTANT: bool = false;
     /// Whether a call costs money.
@@ -179,8 +202,13 @@ type Call<'a> = Pin<Box<dyn Future<Output = Result<Outcome, Error>> + 'a>>;
 pub struct Tool {
     /// Its name.
     pub name: &'static str,
+    /// How clients see it: the JSON text of its item in `tools/list`.
+    pub listed: &'static str,
+    /// The words in which it speaks.
+    pub family: Family,
     /// Whether a call costs money.
     pub costs: bool,
+    invalid: &'static str,
     is_constant: bool,
     reaches_tasks: bool,
     call: for<'a> fn(&'a str, &'a Value, Form, &'a Context) -> Call<'a>,
@@ -209,10 +237,13 @@ pub struct About {
 }
 
 impl Tool {
-    const fn of<D: Definition>() -> Self {
+    const fn of<D: Definition>(listed: &'static str) -> Self {
         Self {
             name: D::NAME,
+            listed,
+            family: D::FAMILY,
             costs: D::COSTS,
+            invalid: D::INVALID,
             is_constant: D::IS_CONSTANT,
             reaches_tasks: D::REACHES_TASKS,
             call: |arguments, schema, form, context| Box::pin(run::<D>(arguments, schema, form, context)),
@@ -262,20 +293,37 @@ pub fn find_constant(name: &str, arguments: &str) -> Option<(usize, &'static Too
     tools.find(|(_, tool)| tool.is_constant && tool.name == name && arguments == "{}")
 }
 
-/// The JSON text of the list of tools.
-pub const LIST: &str = include_str!("tools/list.json");
-
-/// What a call needs to know of a tool in the list.
-#[derive(Deserialize)]
-struct Listed {
-    #[serde(rename = "inputSchema")]
-    input_schema: Value,
+/// The JSON text of the list of tools, made once for each instance and choice.
+pub fn list(choice: Tools) -> &'static str {
+    static LISTS: [OnceLock<String>; 3] = [const { OnceLock::new() }; 3];
+    let [task, plan, both] = &LISTS;
+    let list = match choice {
+        Tools::Task => task,
+        Tools::Plan => plan,
+        Tools::Both => both,
+    };
+    list.get_or_init(|| {
+        let shown = ALL.iter().filter(|tool| match choice {
+            Tools::Task => tool.family == Family::Task,
+            Tools::Plan => tool.family == Family::Plan,
+            Tools::Both => true,
+        });
+        let shown: Vec<&str> = shown.map(|tool| tool.listed.trim_end()).collect();
+        format!("[{}]", shown.join(","))
+    })
 }
 
-/// The input schemas of [`ALL`], read once for each instance.
-fn input_schemas() -> &'static [Listed] {
-    static LISTED: OnceLock<Vec<Listed>> = OnceLock::new();
-    LISTED.get_or_init(|| serde_json::from_str(LIST).unwrap_or_default())
+/// The input schema of the tool at this place in [`ALL`], read once for each instance.
+fn input_schema(index: usize) -> Option<&'static Value> {
+    #[derive(Deserialize)]
+    struct Listed {
+        #[serde(rename = "inputSchema")]
+        input_schema: Value,
+    }
+    static SCHEMAS: [OnceLock<Value>; ALL.len()] = [const { OnceLock::new() }; ALL.len()];
+    let tool = ALL.get(index)?;
+    let read = || serde_json::from_str::<Listed>(tool.listed).map(|listed| listed.input_schema);
+    Some(SCHEMAS.get(index)?.get_or_init(|| read().unwrap_or_default()))
 }
 
 /// Calls a tool with the JSON text of an object of arguments.
@@ -283,32 +331,36 @@ fn input_schemas() -> &'static [Listed] {
 /// # Errors
 /// [`Error::UnknownTool`], [`Error::InvalidArguments`], and what the tool meets.
 pub async fn call(name: &str, arguments: &str, form: Form, context: &Context) -> Result<Outcome, Error> {
-    let mut tools = ALL.iter().zip(input_schemas());
-    let (tool, listed) = tools
-        .find(|(tool, _)| tool.name == name)
+    let mut tools = ALL.iter().enumerate();
+    let (tool, schema) = tools
+        .find(|(_, tool)| tool.name == name)
+        .and_then(|(index, tool)| Some((tool, input_schema(index)?)))
         .ok_or_else(|| Error::UnknownTool(name.to_owned()))
-        .inspect_err(|error| context.request.error(error))?;
-    context.request.tool(tool.name);
+        .inspect_err(|error| context.request.fail(error))?;
+    context.request.set_tool(tool.name);
     let called = async {
         if tool.reaches_tasks {
             context.caller.may_reach_tasks()?;
         }
-        (tool.call)(arguments, &listed.input_schema, form, context).await
+        (tool.call)(arguments, schema, form, context).await
     };
-    called.await.inspect_err(|error| context.request.error(error))
+    called.await.inspect_err(|error| context.request.fail(error))
 }
 
-/// The JSON text that stands in place of the result of a tool that failed.
-pub fn failure(error: &Error) -> Box<RawValue> {
-    to_raw_value(&render::tool_result(error)).unwrap_or_default()
+/// What stands in place of the result of a tool that failed, in the words of that tool.
+pub fn failure(name: &str, error: &Error) -> render::ToolErrorBody {
+    let mut body = render::tool_result(error);
+    if let Some(tool) = find(name) {
+        body.error.message = tool.family.words(body.error.message);
+        body.error.code = match error {
+            Error::InvalidArguments(_) => tool.invalid,
+            error => tool.family.code(error),
+        };
+    }
+    body
 }
 
-/// An argument that names a task. Only a UUID can be one.
-fn task_id(text: &str) -> Result<TaskId, Error> {
-    TaskId::parse(text).ok_or(Error::TaskNotFound)
-}
-
-/// A task's id in a result.
+/// A plan's id in a result.
 fn id_text<S: Serializer>(id: &TaskId, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(id)
 }

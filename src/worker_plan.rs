@@ -20,9 +20,9 @@ use crate::{
     request,
 };
 
-/// All lists of files of one request are there within this time or not at all.
+/// Time limit for all lists of files of one request together.
 const LIST_LIMIT: Duration = Duration::from_secs(2);
-/// A file begins within this time, and each piece of it follows the one before within it.
+/// Time limit for the start of a file, and for each wait for more of it.
 const FILE_LIMIT: Duration = Duration::from_secs(10);
 /// A larger list is refused.
 const MAX_LIST_BYTES: usize = 1 << 20;
@@ -36,12 +36,12 @@ pub struct WorkerPlan {
 
 /// The answer of `GET /runs/{task_id}/files`.
 #[derive(Deserialize)]
-struct Listing {
+struct FilesBody {
     files: Vec<String>,
 }
 
-/// A file that has begun to arrive.
-pub struct Arriving {
+/// The response to a request for a file, before its content is read.
+pub struct FileResponse {
     /// Its size in bytes, where the service says so.
     pub size: Option<u64>,
     response: Answer,
@@ -59,7 +59,7 @@ impl WorkerPlan {
         })
     }
 
-    /// Whether the service says within `limit` that it is well.
+    /// Whether the service reports within `limit` that it is healthy.
     ///
     /// # Errors
     /// Why it is not.
@@ -95,7 +95,7 @@ impl WorkerPlan {
                 }
             }
             let list = str::from_utf8(&list).ok();
-            list.and_then(|list| json::object::<Listing>(list).ok())
+            list.and_then(|list| json::object::<FilesBody>(list).ok())
                 .ok_or(Unavailable::WorkerBroken)
         };
         let left = LIST_LIMIT.saturating_sub(self.request.worker());
@@ -106,7 +106,7 @@ impl WorkerPlan {
     ///
     /// # Errors
     /// Why the file cannot be transferred.
-    pub async fn open(&self, id: TaskId, artifact: Artifact) -> Result<Arriving, Unavailable> {
+    pub async fn open_artifact(&self, id: TaskId, artifact: Artifact) -> Result<FileResponse, Unavailable> {
         let path = match artifact {
             Artifact::Report => format!("/runs/{id}/report"),
             Artifact::Zip => format!("/runs/{id}/zip"),
@@ -114,7 +114,7 @@ impl WorkerPlan {
         let response = self.within(FILE_LIMIT, self.get(&path)).await?;
         let length = response.headers().get(http::header::CONTENT_LENGTH);
         let size = length.and_then(|value| value.to_str().ok()?.parse().ok());
-        Ok(Arriving { size, response })
+        Ok(FileResponse { size, response })
     }
 
     async fn get(&self, path: &str) -> Result<Answer, Unavailable> {
@@ -136,10 +136,10 @@ fn unavailable(broken: Broken) -> Unavailable {
     }
 }
 
-impl Arriving {
-    /// The pieces of the file as they arrive. A transfer that stalls, breaks off, or is not as long as announced ends
-    /// in an error.
-    pub fn pieces(self) -> impl Stream<Item = Result<Bytes, Unavailable>> {
+impl FileResponse {
+    /// The content as it arrives. A transfer that stalls, breaks off, or differs in length from `Content-Length` ends in an
+    /// error.
+    pub fn into_stream(self) -> impl Stream<Item = Result<Bytes, Unavailable>> {
         let state = (self.response.into_body(), self.size, 0_u64);
         stream::try_unfold(state, |(mut body, size, mut received)| async move {
             loop {
@@ -151,7 +151,7 @@ impl Arriving {
                     None => return Ok(None),
                     Some(Err(error)) => return Err(unavailable(host::broken(&error))),
                     Some(Ok(frame)) => {
-                        // Every other frame holds trailers, which mean nothing here.
+                        // A frame without data holds trailers, which are ignored.
                         let Ok(data) = frame.into_data() else { continue };
                         received += data.len() as u64;
                         if size.is_some_and(|size| received > size) {

@@ -5,12 +5,13 @@ use std::{collections::BTreeSet, fs, path::Path};
 use crate::support::project;
 
 /// The modules, from the top to the bottom. A module names those of the lines below its own.
-const LAYERS: [&str; 14] = [
+const LAYERS: [&str; 15] = [
     "lib fuzzing",
     "router",
     "routes",
     "mcp",
     "tools",
+    "actions",
     "artifacts catalogue",
     "db worker_plan",
     "request",

@@ -14,9 +14,9 @@
 
 mod support;
 
-mod abuse;
 mod cases;
 mod client;
+mod client_disconnects;
 mod credits;
 mod demo;
 mod download;
@@ -26,11 +26,11 @@ mod download_entries;
 mod download_faults;
 mod download_load;
 mod faults;
+mod hostile_input;
 mod instances;
 mod interfaces;
 mod kill;
 mod layers;
-mod leaving;
 mod log;
 mod openapi;
 mod parsers;
@@ -41,6 +41,7 @@ mod real_run;
 mod real_services;
 mod resource_links;
 mod resources;
+mod schemas;
 mod settings;
 mod soak;
 mod statements;

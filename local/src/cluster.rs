@@ -27,10 +27,9 @@ use anyhow::{Context as _, Result, bail, ensure};
 use nix::unistd::{User, geteuid};
 use tokio_postgres::{Client, NoTls};
 
-/// The tables of PlanExe, as PlanExe's own models make them.
-pub const SCHEMA: &str = include_str!("schema.sql");
+use crate::schema::Generation;
 
-/// The database that every cluster has, with the schema and no rows, to copy others from.
+/// The database that every cluster has, with PlanExe's tables and no rows, to copy others from.
 pub const TEMPLATE: &str = "planexe_template";
 
 /// What a small private server needs. The caller's own settings come after these and win.
@@ -73,6 +72,8 @@ pub struct ClusterOptions {
     pub settings: Vec<(String, String)>,
     /// The port to listen on; without it, any free one.
     pub port: Option<u16>,
+    /// Whose tables [`TEMPLATE`] has.
+    pub generation: Generation,
 }
 
 /// A running cluster. The server ends when this value is dropped.
@@ -95,14 +96,14 @@ impl Cluster {
     /// When there is no Postgres on this machine, when another process uses the folder, when the wanted port is taken,
     /// or when the server does not start. Each says in one line what to do.
     pub async fn start(folder: &Path, options: ClusterOptions) -> Result<Self> {
-        let folder = folder.to_path_buf();
+        let (folder, generation) = (folder.to_path_buf(), options.generation);
         let started = tokio::task::spawn_blocking(move || Self::prepare(&folder, &options)).await;
         let cluster = started.context("the start of the database was interrupted")??;
         // Made anew: the schema may be another than at the last start.
         let schema = async {
             cluster.drop_database(TEMPLATE).await?;
             cluster.create_database(TEMPLATE, None).await?;
-            cluster.run(TEMPLATE, SCHEMA).await
+            cluster.run(TEMPLATE, generation.tables()).await
         };
         schema.await.context("cannot load the database schema")?;
         Ok(cluster)
@@ -307,7 +308,11 @@ impl Cluster {
         Ok((client, tokio::spawn(async move { drop(connection.await) })))
     }
 
-    async fn run(&self, database: &str, sql: &str) -> Result<()> {
+    /// Runs statements in one of its databases, all or none of them.
+    ///
+    /// # Errors
+    /// When the server does not answer, or refuses one of them.
+    pub async fn run(&self, database: &str, sql: &str) -> Result<()> {
         let (client, connection) = self.connect(database).await?;
         client.batch_execute(sql).await?;
         drop(client);

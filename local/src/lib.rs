@@ -5,7 +5,7 @@
 //!   (`wasi:http/incoming-handler@0.2`, `fermyon:spin@2.0.0`) or WASI 0.3 (`wasi:http/handler@0.3.0`,
 //!   `spin:postgres@4.2.0`, `spin:variables@3.0.0`)
 //! - [`stdio`]: MCP over standard input and output, as a bridge to the same or to a remote server
-//! - [`cluster`]: a private Postgres. [`worker`]: a double of the two services that make plans
+//! - [`cluster`]: a private Postgres, with the tables of [`schema`]. [`worker`]: a double of the two services that make plans
 //!
 //! # Where the host differs from Spin
 //!
@@ -31,6 +31,7 @@ mod stack;
 
 pub mod cluster;
 pub mod demo;
+pub mod schema;
 pub mod serve;
 pub mod settings;
 pub mod stdio;

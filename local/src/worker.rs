@@ -17,16 +17,16 @@ mod tasks;
 pub use crate::faults::{Fault, Faults};
 
 use crate::host::server::Server;
+use crate::schema::Generation;
 use anyhow::Result;
 use chrono::{FixedOffset, Offset, Utc};
 use folder::Folder;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 use std::{path::PathBuf, time::Duration};
 use tokio::task::JoinSet;
 
-/// The name of the report among the files of a run.
-pub const REPORT: &str = "030-report.html";
 /// The last file of a run.
 const COMPLETE: &str = "999-pipeline_complete.txt";
 /// The folder of the runs as PlanExe's services name it: that inside of their containers.
@@ -56,6 +56,8 @@ pub struct WorkerOptions {
     pub serve: Option<PathBuf>,
     /// Whether tasks are claimed at all. If not, only the HTTP half works.
     pub claim: bool,
+    /// Whose services it doubles.
+    pub generation: Generation,
 }
 
 impl WorkerOptions {
@@ -72,6 +74,7 @@ impl WorkerOptions {
             offset: Utc.fix(),
             serve: None,
             claim: true,
+            generation: Generation::default(),
         }
     }
 }
@@ -96,7 +99,11 @@ impl Worker {
         let server = Server::bind(options.listen).await?;
         let temporary = std::env::temp_dir().join(format!("planexe-runs-{}", uuid::Uuid::new_v4()));
         let is_temporary = options.folder.is_none();
-        let folder = Folder(options.folder.clone().unwrap_or(temporary), options.offset);
+        let folder = Folder {
+            path: options.folder.clone().unwrap_or(temporary),
+            offset: options.offset,
+            is_may: Arc::new((options.generation == Generation::May).into()),
+        };
         let (address, faults, mut halves) = (server.local_addr(), Faults::default(), JoinSet::new());
         halves.spawn(http::serve(server, folder.clone(), faults.clone()));
         if options.claim {
@@ -143,6 +150,11 @@ impl Worker {
         }
     }
 
+    /// From now on a double of May's services, as after an upgrade; a run that is at work fails.
+    pub fn upgrade(&self) {
+        self.folder.is_may.store(true, Relaxed);
+    }
+
     /// Ends both halves and waits until nothing of them runs any more.
     pub async fn stop(mut self) {
         self.halves.shutdown().await;
@@ -154,7 +166,7 @@ impl Drop for Worker {
         self.halves.abort_all();
         if self.is_temporary {
             // In vain where no run has begun.
-            _ = std::fs::remove_dir_all(&self.folder.0);
+            _ = std::fs::remove_dir_all(&self.folder.path);
         }
     }
 }

@@ -1,7 +1,7 @@
-//! Who calls: the operator with the API key, a `PlanExe` user with a key of their own, or a caller without a key.
+//! The caller of a request: the operator with the API key, a `PlanExe` user with a user key, or a caller without a key.
 //!
-//! The API key is compared here. A user's key is looked up in the database before anything else is done for the request:
-//! [`Claim`] is what the key says, [`Caller`] is what is known.
+//! The API key is compared here. A user key is looked up in the database before anything else is done for the request:
+//! [`Claim`] is the key before that, [`Caller`] the result.
 
 use http::HeaderMap;
 use sha2::{Digest as _, Sha256, digest::Output};
@@ -13,14 +13,14 @@ use crate::{
     error::Error,
 };
 
-/// The key that a request carries, hashed once for all who ask.
+/// The key of a request, hashed once.
 #[derive(Debug)]
 pub struct Key {
     /// The key after [`normalise`]: no quotes, spaces or `Bearer`.
     plain: String,
-    /// Hash of the key as it came.
+    /// Hash of the key as it was sent.
     hash: Output<Sha256>,
-    /// Hash of the plain key, when that is another.
+    /// Hash of the plain key, when it differs from the key as it was sent.
     plain_hash: Option<Output<Sha256>>,
 }
 
@@ -37,61 +37,62 @@ impl Key {
         })
     }
 
-    /// A name for the key in the log: the first 8 hex digits of its SHA-256.
+    /// An identifier of the key for the log: the first 8 hex digits of its SHA-256.
     #[must_use]
     pub fn id(&self) -> String {
         let hash = self.plain_hash.as_ref().unwrap_or(&self.hash);
         hash.get(..4).map(hex).unwrap_or_default()
     }
 
-    /// Whether a text is this key, however either was copied.
+    /// Whether a text is this key, after both have been normalised.
     #[must_use]
     pub fn is_in(&self, text: &str) -> bool {
         normalise(text) == self.plain
     }
 
     /// Compares with the hash of an expected key, in constant time.
-    fn is(&self, expected: &Output<Sha256>) -> bool {
-        let is = |hash: &Output<Sha256>| bool::from(hash.ct_eq(expected));
-        is(&self.hash) || self.plain_hash.as_ref().is_some_and(is)
+    fn matches(&self, expected: &Output<Sha256>) -> bool {
+        let equals = |hash: &Output<Sha256>| bool::from(hash.ct_eq(expected));
+        equals(&self.hash) || self.plain_hash.as_ref().is_some_and(equals)
     }
 }
 
-/// What the key of a request says of its caller.
+/// The caller that a key claims, before a user key is verified.
 #[derive(Debug)]
 pub enum Claim {
-    /// It says all.
+    /// The caller is known without the database.
     Known(Caller),
-    /// A user's key, which the database must know. It is the hash by which the database knows it.
+    /// A user key, which has to be looked up. Holds its hash as the database stores it.
     UserKey(String),
 }
 
-/// Who calls.
+/// The caller of a request.
 #[derive(Debug)]
 pub enum Caller {
-    /// Holds the API key, or calls a server that asks for no key. Sees every task.
+    /// Has the API key, or calls a server without keys. Sees all tasks.
     Operator,
-    /// A `PlanExe` user, whose key is valid. Sees that user's tasks.
+    /// A `PlanExe` user with a valid key. Sees only their own tasks.
     User(User),
-    /// Is not known, for this reason. Sees what the server offers, and no task.
+    /// An unknown caller, for this reason: no key, or a user key that could not be looked up. Sees no tasks.
     Unknown(Error),
 }
 
 /// A user whose key is valid.
 #[derive(Debug)]
 pub struct User {
-    /// The user's id, which tasks carry.
+    /// The user's id, as tasks refer to it.
     pub id: String,
     /// Hash of the key.
     pub key_hash: String,
 }
 
 impl Claim {
-    /// Reads the claim of a key. Users' keys count on servers that require them for plans, in place of the API key.
+    /// Determines the claim of a key. User keys are accepted on servers that require them for plans, as an alternative to the
+    /// API key.
     ///
     /// # Errors
     /// [`Error::ApiKeyWrong`] and [`Error::Misconfigured`].
-    pub async fn of(key: Option<&Key>, access: &Access) -> Result<Self, Error> {
+    pub async fn from_key(key: Option<&Key>, access: &Access) -> Result<Self, Error> {
         let api_key = access.api_key_hash?;
         let Some(key) = key else {
             return Ok(Self::Known(match api_key {
@@ -100,7 +101,7 @@ impl Claim {
                 None => Caller::Operator,
             }));
         };
-        if api_key.is_some_and(|expected| key.is(&expected)) {
+        if api_key.is_some_and(|expected| key.matches(&expected)) {
             return Ok(Self::Known(Caller::Operator));
         }
         match api_key {
@@ -115,19 +116,19 @@ impl Claim {
 }
 
 impl Caller {
-    /// Lets known callers look at what the server offers, and others where that is open.
+    /// Allows known callers to read the lists; allows others only where the lists are open.
     ///
     /// # Errors
     /// [`Error::ApiKeyMissing`], [`Error::UserKeyRequired`], [`Error::Misconfigured`], and why a user's key could not be
     /// looked up.
-    pub fn may_look(&self, access: &Access) -> Result<(), Error> {
+    pub fn may_list(&self, access: &Access) -> Result<(), Error> {
         match self {
             Self::Unknown(error) if !access.open_lists? => Err(error.clone()),
             _ => Ok(()),
         }
     }
 
-    /// Lets known callers call tools, and others where only tasks are guarded.
+    /// Refuses callers without a key where the server has an API key. Tools that need a user key check for it themselves.
     ///
     /// # Errors
     /// [`Error::ApiKeyMissing`].
@@ -138,7 +139,7 @@ impl Caller {
         }
     }
 
-    /// Lets known callers reach tasks.
+    /// Allows known callers to access tasks.
     ///
     /// # Errors
     /// [`Error::ApiKeyMissing`], [`Error::UserKeyRequired`], and why a user's key could not be looked up.
@@ -149,8 +150,8 @@ impl Caller {
         }
     }
 
-    /// The owner whose tasks the caller sees, as the database has it; `None` for the operator, who sees all. For an
-    /// unknown caller a name that no owner has.
+    /// The owner of the tasks that the caller sees, as stored in the database; `None` for the operator, who sees all. For an
+    /// unknown caller a value that matches no owner.
     #[must_use]
     pub fn owner(&self) -> Option<&str> {
         match self {
@@ -160,7 +161,7 @@ impl Caller {
         }
     }
 
-    /// Hash of the user's key.
+    /// Hash of the key, if the caller is a user.
     #[must_use]
     pub fn user_key_hash(&self) -> Option<&str> {
         match self {
@@ -169,19 +170,17 @@ impl Caller {
         }
     }
 
-    /// Whether an error says that this caller has sent no key where one is needed. HTTP then answers 401 in place of the
-    /// call's result.
+    /// Whether an error means that the caller sent no key where one is needed. The answer is then 401 instead of a result.
     #[must_use]
     pub fn lacks_key(&self, error: &Error) -> bool {
         matches!(self, Self::Unknown(_)) && matches!(error, Error::ApiKeyMissing | Error::UserKeyRequired)
     }
 }
 
-/// A key without what copying adds to it: quotes of all kinds around it, `Bearer` in front of it, line ends, spaces,
-/// characters without width.
+/// Removes what copying adds to a key: quotes around it, `Bearer` before it, line ends, spaces and invisible characters.
 #[must_use]
 pub fn normalise(key: &str) -> String {
-    // Nearly every key: letters, digits and what joins them.
+    // Fast path for nearly every key.
     if key
         .bytes()
         .all(|b| b.is_ascii_alphanumeric() || b"-_.~+/=".contains(&b))
@@ -214,7 +213,7 @@ fn is_quote(c: char) -> bool {
     )
 }
 
-/// Control characters, line ends among them, and characters that take no space.
+/// Control characters including line ends, and characters without width.
 fn is_invisible(c: char) -> bool {
     (c.is_control() && c != '\t')
         || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{feff}')
@@ -277,7 +276,7 @@ mod tests {
         let is = |presented, expected| {
             let mut headers = HeaderMap::new();
             headers.insert("x-api-key", http::HeaderValue::from_static(presented));
-            Key::presented(&headers).is_some_and(|key| key.is(&Sha256::digest(expected)))
+            Key::presented(&headers).is_some_and(|key| key.matches(&Sha256::digest(expected)))
         };
         for (presented, expected, same) in [
             ("secret", "secret", true),

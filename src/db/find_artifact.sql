@@ -1,12 +1,13 @@
--- State of a task together with size and hash of one of its artifacts, which itself is not moved, and the size of its
+-- State of a plan together with size and hash of one of its artifacts, which itself is not moved, and the size of its
 -- archive. The end of the archive, where the directory is, is read if a file is looked for in it: any file but the two
 -- artifacts, or a report that is not in its column.
 --
--- $1 the task's id     $2 the user whose tasks are seen; NULL: all tasks
+-- $1 the plan's id     $2 the user whose plans are seen; NULL: all plans
 -- $3 'report' or 'zip'; NULL for another file     $4 bytes of the end
 --
--- found: false when there is no such task, or it is another user's.
+-- found: false when there is no such plan, or it is another user's.
 SELECT
+    CASE WHEN to_regclass('plans') IS NOT NULL THEN 'task_item_was_renamed'::text::regclass::text END AS renamed, --[task_item]
     t.id IS NOT NULL AS found,
     coalesce(t.state::text, 'pending') AS state,
     coalesce(t.stop_requested, false) AS stop_requested,
@@ -21,9 +22,21 @@ SELECT
         WHEN 'zip' THEN t.run_zip_snapshot
     END), 'hex') AS sha256,
     octet_length(t.run_zip_snapshot)::int8 AS archive_size,
+    -- Version 2 says that the archive has no provider payloads. -1: this schema does not know versions.
+    coalesce(t.run_artifact_layout_version, 0)::int8 AS layout,
+    -- Unix time of the end, where the row has it.
+    CASE WHEN t.state::text IN ('completed', 'failed') THEN floor(extract(epoch FROM t.last_progress_at)) END::int8 AS ended,
+    t.error_message::text AS error_message,
     CASE WHEN $3::text IS NULL OR ($3::text = 'report' AND t.generated_report_html IS NULL) THEN
         substring(t.run_zip_snapshot FROM greatest(octet_length(t.run_zip_snapshot) - $4::int4 + 1, 1))
     END AS archive_end,
-    t.xmin::text AS version
-FROM (VALUES (1)) always
-LEFT JOIN task_item t ON t.id = $1::text::uuid AND ($2::text IS NULL OR t.user_id = $2::text)
+    t.version AS version
+-- A column that the table lacks is found here: a name belongs to the innermost table that has it.
+FROM (VALUES (-1, NULL::timestamp, NULL::text)) lacked (run_artifact_layout_version, last_progress_at, error_message)
+LEFT JOIN LATERAL (
+    SELECT
+        id, state, stop_requested, progress_percentage, progress_message, run_artifact_layout_version, last_progress_at,
+        error_message, generated_report_html, run_zip_snapshot, xmin::text AS version
+    FROM task_item
+    WHERE id = $1::text::uuid AND ($2::text IS NULL OR user_id = $2::text)
+) t ON true

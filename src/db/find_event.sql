@@ -9,6 +9,7 @@
 --
 -- at: Unix time of the event     elapsed: seconds from the task's creation to it     age: seconds since then
 SELECT
+    CASE WHEN to_regclass('plans') IS NOT NULL THEN 'task_item_was_renamed'::text::regclass::text END AS renamed, --[task_item]
     floor(extract(epoch FROM found.at))::int8 AS at,
     extract(epoch FROM found.at - found.timestamp_created)::float8 AS elapsed,
     extract(epoch FROM now() AT TIME ZONE 'UTC' - found.at)::float8 AS age,
@@ -21,6 +22,7 @@ FROM (VALUES (1)) always LEFT JOIN (
             WHEN 'processing' THEN 'TASK_PROCESSING'
             WHEN 'completed' THEN 'TASK_COMPLETED'
             WHEN 'failed' THEN 'TASK_FAILED'
+            --[plans] WHEN 'stopped' THEN 'TASK_FAILED'
         END)::eventtype AS event_type
     ) wanted
     CROSS JOIN LATERAL (

@@ -2,7 +2,7 @@
 --
 -- $1 the task's id     $2 the user whose tasks are seen; NULL: all tasks
 --
--- found: false when there is no such task, or it is another user's.
+-- was_alive: whether the plan had not ended before     found: false when there is no such task, or it is another user's.
 WITH asked AS MATERIALIZED (
     SELECT t.id, coalesce(t.state::text, 'pending') AS state, coalesce(t.stop_requested, false) AS stop_requested
     FROM task_item t
@@ -11,6 +11,7 @@ WITH asked AS MATERIALIZED (
 ),
 stopped AS (
     UPDATE task_item t SET
+        --[plans] state = 'stopped',
         stop_requested = true,
         stop_requested_timestamp = now() AT TIME ZONE 'UTC',
         progress_message = 'Stop requested by user.'
@@ -19,7 +20,10 @@ stopped AS (
     RETURNING t.id
 )
 SELECT
+    CASE WHEN to_regclass('plans') IS NOT NULL THEN 'task_item_was_renamed'::text::regclass::text END AS renamed, --[task_item]
     asked.id IS NOT NULL AS found,
-    coalesce(asked.state, 'pending') AS state,
+    coalesce(asked.state, 'pending') AS state, --[task_item]
+    --[plans] CASE WHEN EXISTS (SELECT FROM stopped) THEN 'stopped' ELSE coalesce(asked.state, 'pending') END AS state,
+    coalesce(asked.state IN ('pending', 'processing'), false) AS was_alive,
     coalesce(asked.stop_requested, false) OR EXISTS (SELECT FROM stopped) AS stop_requested
 FROM (VALUES (1)) always LEFT JOIN asked ON true

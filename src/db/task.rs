@@ -1,131 +1,11 @@
-//! The table `task_item`, and what is written together with a task: its event, its charge, its ledger entry.
+//! What the database knows of a plan: its state, its event, its artifacts.
 
-use super::{Database, Row, optional_text, text};
+use super::{Database, Row, decode_state, found, optional_text, text, unsigned};
 use crate::{
     error::Error,
     host::Parameter,
-    plan::{Artifact, Detail, Percentage, TaskId, TaskState},
+    plan::{Artifact, Percentage, TaskId, TaskState},
 };
-
-/// A task to be created.
-#[derive(Debug)]
-pub struct NewTask<'a> {
-    /// What the plan is for.
-    pub prompt: &'a str,
-    /// How much work it is worth.
-    pub detail: Detail,
-    /// Hash of the key of the user who pays and owns the task; `None` for the operator.
-    pub user_key_hash: Option<&'a str>,
-    /// Credits that the user pays.
-    pub price: i32,
-    /// The caller's own id of the request: the same id of the same owner is the same task.
-    pub client_request_id: Option<&'a str>,
-    /// Seconds in which the same prompt of the same owner leads to the first task, as long as that is live; 0: never, as
-    /// with a request id.
-    pub repeat_window: f64,
-    /// Salt of ids that are derived from request ids.
-    pub salt: &'a str,
-}
-
-/// The task that a `task_create` led to.
-#[derive(Debug)]
-pub struct Created {
-    /// Its id.
-    pub id: TaskId,
-    /// RFC 3339, UTC, whole seconds.
-    pub created_at: String,
-    /// Whether an earlier call had created it; nothing was charged then.
-    pub repeated: bool,
-    /// Credits that the user has left; `None` for the operator.
-    pub balance: Option<i64>,
-}
-
-/// A task that an earlier call created, or that this one has.
-struct Found {
-    id: Option<TaskId>,
-    created_at: Option<String>,
-    same_prompt: bool,
-    same_detail: bool,
-}
-
-impl Found {
-    /// The four columns that both statements have.
-    fn decode(row: &mut Row) -> Result<Self, Error> {
-        let id: Option<String> = row.take("id")?;
-        Ok(Self {
-            id: id.and_then(|id| TaskId::parse(&id)),
-            created_at: row.take("created_at")?,
-            same_prompt: row.take("same_prompt")?,
-            same_detail: row.take("same_detail")?,
-        })
-    }
-}
-
-/// Creates a task and all that belongs to it in one statement, or finds the one that an earlier call created.
-///
-/// # Errors
-/// [`Error::InvalidUserKey`], [`Error::InsufficientCredits`], [`Error::RequestIdReused`], and those of
-/// [`Database::query`].
-pub async fn create(database: &Database, new: &NewTask<'_>) -> Result<Created, Error> {
-    let parameters = vec![
-        text(TaskId::random().to_string()),
-        text(new.prompt),
-        text(new.detail.stored()),
-        optional_text(new.user_key_hash),
-        Parameter::Int32(new.price),
-        optional_text(new.client_request_id),
-        Parameter::Float64(new.repeat_window),
-        text(new.salt),
-        text(new.detail.name()),
-    ];
-    // Run twice, the statement finds what the first run made: by the request id, or by the claim of the prompt.
-    let repeatable = new.client_request_id.is_some() || new.repeat_window > 0.0;
-    let mut row = database
-        .change(include_str!("create_task.sql"), parameters, repeatable)
-        .await?;
-    if !row.take::<bool>("payer_known")? {
-        return Err(Error::InvalidUserKey);
-    }
-    let created: bool = row.take("created")?;
-    let mut found = Found::decode(&mut row)?;
-    let balance: Option<i64> = row.take("balance")?;
-    if found.created_at.is_none() && repeatable {
-        // The statement created nothing and did not see why: another call was first, or the credits do not suffice.
-        found = find_created(database, new, found.id).await?;
-    }
-    match (found.id.zip(found.created_at), balance) {
-        (Some(_), _) if !(found.same_prompt && found.same_detail) => Err(Error::RequestIdReused {
-            same_prompt: found.same_prompt,
-            same_detail: found.same_detail,
-        }),
-        (Some((id, created_at)), balance) => Ok(Created {
-            id,
-            created_at,
-            repeated: !created,
-            balance,
-        }),
-        (None, Some(balance)) => Err(Error::InsufficientCredits {
-            balance,
-            price: new.price.into(),
-        }),
-        (None, None) => Err(Error::Internal(
-            "the task's id is taken by another owner's task".to_owned(),
-        )),
-    }
-}
-
-/// Looks for the task of an earlier call again. `id` is that of the request id.
-async fn find_created(database: &Database, new: &NewTask<'_>, id: Option<TaskId>) -> Result<Found, Error> {
-    let parameters = vec![
-        optional_text(id.map(|id| id.to_string())),
-        text(new.prompt),
-        text(new.detail.stored()),
-        optional_text(new.user_key_hash),
-        Parameter::Float64(new.repeat_window),
-    ];
-    let mut row = database.query(include_str!("find_created.sql"), parameters).await?;
-    Found::decode(&mut row)
-}
 
 /// State and progress of a task.
 #[derive(Debug, Clone)]
@@ -145,16 +25,10 @@ impl Progress {
     fn decode(row: &mut Row, id: TaskId) -> Result<Self, Error> {
         let state: String = row.take("state")?;
         let state = decode_state(&state, row.take("stop_requested")?)?;
-        let percentage: f64 = row.take("progress_percentage")?;
-        let percentage = if state == TaskState::Completed {
-            Percentage::COMPLETE
-        } else {
-            Percentage::new(percentage)
-        };
         Ok(Self {
             id,
             state,
-            percentage,
+            percentage: Percentage::of(state, row.take("progress_percentage")?),
             message: row.take("progress_message")?,
         })
     }
@@ -178,6 +52,36 @@ pub struct Status {
     pub archive: Option<ArchiveEnd>,
     /// Whether the database has the report.
     pub has_report: bool,
+    /// What workers write since March 2026.
+    pub steps: Steps,
+    /// Why the plan failed, as workers write it since March 2026.
+    pub diagnosis: Diagnosis,
+}
+
+/// How far the worker is, in steps.
+#[derive(Debug, Default)]
+pub struct Steps {
+    /// Steps that are done.
+    pub completed: Option<i64>,
+    /// Steps of the whole plan.
+    pub total: Option<i64>,
+    /// The step in words.
+    pub current: Option<String>,
+    /// RFC 3339, UTC, whole seconds: when the worker last wrote its progress.
+    pub last_progress_at: Option<String>,
+}
+
+/// Why a plan failed.
+#[derive(Debug, Default)]
+pub struct Diagnosis {
+    /// A category, such as `generation_error`.
+    pub reason: Option<String>,
+    /// The step at which it failed.
+    pub step: Option<String>,
+    /// A sentence of PlanExe's.
+    pub message: Option<String>,
+    /// Whether a worker may go on where this one stopped.
+    pub recoverable: Option<bool>,
 }
 
 /// An archive in the database, of which the end has been read.
@@ -220,6 +124,18 @@ pub async fn find_status(
         own_worker_seen: row.take("own_worker_seen")?,
         archive,
         has_report: row.take("has_report")?,
+        steps: Steps {
+            completed: row.take("steps_completed")?,
+            total: row.take("steps_total")?,
+            current: row.take("current_step")?,
+            last_progress_at: row.take("last_progress_at")?,
+        },
+        diagnosis: Diagnosis {
+            reason: row.take("failure_reason")?,
+            step: row.take("failed_step")?,
+            message: row.take("error_message")?,
+            recoverable: row.take("recoverable")?,
+        },
     })
 }
 
@@ -249,22 +165,10 @@ pub async fn find_event(database: &Database, id: TaskId) -> Event {
             reason: row.take("reason")?,
         })
     };
-    let found = found.await.inspect_err(|error: &Error| database.request().cause(error));
+    let found = found
+        .await
+        .inspect_err(|error: &Error| database.request().log_error(error));
     found.unwrap_or_default()
-}
-
-/// Requests the stop of a task among those of an owner; `None`: among all. Returns the state after the request.
-///
-/// # Errors
-/// [`Error::TaskNotFound`], and those of [`Database::change`].
-pub async fn request_stop(database: &Database, id: TaskId, owner: Option<&str>) -> Result<TaskState, Error> {
-    let parameters = vec![text(id.to_string()), optional_text(owner)];
-    let row = database
-        .change(include_str!("request_stop.sql"), parameters, true)
-        .await;
-    let mut row = found(row?)?;
-    let state: String = row.take("state")?;
-    decode_state(&state, row.take("stop_requested")?)
 }
 
 /// An artifact in the database, described but not moved.
@@ -290,6 +194,12 @@ pub struct Artifacts {
     /// The last bytes of the archive, when a file is looked for in it: any file but the two artifacts, or a report that is
     /// not in its column.
     pub archive_end: Option<Vec<u8>>,
+    /// The version of what is in the archive; `None` where the schema does not know versions.
+    pub layout: Option<u64>,
+    /// Unix time of the plan's end, where the row has it.
+    pub ended: Option<u64>,
+    /// Why the plan failed, where the row has it.
+    pub failure: Option<String>,
 }
 
 /// Finds a task among those of an owner (`None`: among all), with the description of an artifact. Hashing takes time that
@@ -325,12 +235,10 @@ pub async fn find_artifacts(
         wanted: size.zip(sha256).map(|(size, sha256)| stored(size, Some(sha256))),
         archive: archive_size.map(|size| stored(size, None)),
         archive_end: row.take("archive_end")?,
+        layout: unsigned(row.take("layout")?),
+        ended: unsigned(row.take("ended")?),
+        failure: row.take("error_message")?,
     })
-}
-
-/// Sizes and times as the database has them are signed.
-fn unsigned(number: Option<i64>) -> Option<u64> {
-    number.and_then(|number| u64::try_from(number).ok())
 }
 
 /// A length or an offset as a parameter.
@@ -362,20 +270,6 @@ pub async fn read_artifact(
         length(bytes),
     ];
     database.query(statement, parameters).await?.take("bytes")
-}
-
-/// The row of a statement about one task, if the task is there.
-fn found(mut row: Row) -> Result<Row, Error> {
-    if row.take("found")? {
-        Ok(row)
-    } else {
-        Err(Error::TaskNotFound)
-    }
-}
-
-fn decode_state(state: &str, stop_requested: bool) -> Result<TaskState, Error> {
-    let known = TaskState::from_database(state, stop_requested);
-    known.ok_or_else(|| Error::Internal(format!("unknown task state {state}")))
 }
 
 /// How `find_artifact.sql` is told which column to look at.

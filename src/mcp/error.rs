@@ -1,4 +1,4 @@
-//! Errors as JSON-RPC has them: the codes, the `error` member of an answer, and an [`Error`] as one.
+//! JSON-RPC errors: their codes, the `error` member of an answer, and the conversion of an [`Error`] to it.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -7,23 +7,23 @@ use crate::error::{Class, Error, Step};
 
 /// The body is not JSON (JSON-RPC 2.0 section 5.1).
 pub(super) const PARSE_ERROR: i64 = -32700;
-/// The JSON is no message that MCP knows.
+/// The JSON is not a valid message of MCP.
 pub const INVALID_REQUEST: i64 = -32600;
-/// The method is not served.
+/// The method does not exist.
 pub(super) const METHOD_NOT_FOUND: i64 = -32601;
 /// The parameters do not fit the method.
 pub const INVALID_PARAMS: i64 = -32602;
-/// A fault of the server.
+/// An error inside the server.
 pub const INTERNAL_ERROR: i64 = -32603;
 
-/// The error member of an answer.
+/// The `error` member of an answer.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Fault {
     /// One of the codes of JSON-RPC 2.0 or MCP.
     pub code: i64,
     /// For people.
     pub message: String,
-    /// What a program can make use of.
+    /// Details for programs.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "serde_json::Value", default)]
     pub data: Option<serde_json::Value>,
@@ -50,8 +50,8 @@ impl Fault {
     }
 }
 
-/// The JSON-RPC error of a request that fails outside a tool's result. What the caller has to correct is a matter of the
-/// parameters once a tool or a file was looked for, and of the request before that.
+/// Converts an error to that of JSON-RPC. A mistake of the caller is [`INVALID_PARAMS`] when it was found in the arguments
+/// of a tool or in the name of a file, and [`INVALID_REQUEST`] when it was found earlier.
 #[must_use]
 pub fn json_rpc(error: &Error) -> Fault {
     let code = match error.class() {

@@ -1,44 +1,53 @@
-//! The methods: their results in both lifecycles. What a tool does is the business of `tools`.
+//! The methods of MCP and their results in both lifecycles. The tools themselves are in `tools`.
 
 use std::{borrow::Cow, sync::OnceLock};
 
 use serde::{Serialize, Serializer};
-use serde_json::{Value, json, value::RawValue};
+use serde_json::{
+    Value, json,
+    value::{RawValue, to_raw_value},
+};
 
 use super::{
     error::{Fault, INVALID_PARAMS, METHOD_NOT_FOUND, json_rpc},
-    frame::{Params, Request, as_string},
+    message::{Params, Request, as_string},
     prompts, resources,
-    revision::{Era, MODERN, SUPPORTED, Spoken, negotiate},
+    revision::{Lifecycle, MODERN, RequestRevision, SUPPORTED, negotiate},
 };
 use crate::{
     auth::caller::Caller,
+    config::{self, Tools},
     error::Error,
     json,
-    tools::{self, Context, Form, Outcome as ToolOutcome, ResourceLink},
+    tools::{self, Context, Family, Form, Outcome as ToolOutcome, ResourceLink},
 };
 
-/// How long clients may keep the list of tools and the answer of `server/discover`: an hour, in milliseconds.
+/// How long clients may cache lists and the result of `server/discover`: an hour, in milliseconds.
 const CACHE_TTL_MS: u32 = 3_600_000;
 
-/// What the server says of itself to every agent.
+/// The order of steps, in the vocabulary of `task_*`.
 const INSTRUCTIONS: &str = "PlanExe turns a goal in plain English into a project plan: an HTML report and a zip of \
     its working files. Work in this order. 1: call prompt_examples. 2: draft a prompt of that quality (300-800 words) \
     together with the user and get the user's approval. 3: call task_create with it. A plan takes 15-20 minutes: call \
     task_status every few minutes until state is completed, then call task_file_info and give the user its \
     download_url. task_stop ends a plan that is not wanted any more.";
 
-/// A result as JSON, or the fault in its place.
-pub(super) type Outcome = Result<Cow<'static, str>, Failure>;
+/// What only the `plan_*` tools can do.
+const PLAN_INSTRUCTIONS: &str = " A plan that failed or was stopped goes on with plan_resume, or begins anew with \
+    plan_retry. plan_list finds a lost plan_id, model_profiles tells which models there are, example_plans shows finished \
+    plans, and send_feedback takes what the user thinks.";
+
+/// The JSON text of a result, or an error.
+pub(super) type MethodResult = Result<Cow<'static, str>, MethodError>;
 
 /// Why a request has no result.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(super) enum MethodError {
     /// The method is not served in this lifecycle.
     UnknownMethod,
     /// The request is answered with an error.
     Fault(Fault),
-    /// The call needs a key, and the caller has sent none.
+    /// The call needs a key, and the caller has not sent one.
     KeyMissing(Error),
 }
 
@@ -56,17 +65,17 @@ pub const METHODS: [&str; 10] = [
     "resources/templates/list",
 ];
 
-/// The name of a method as the log shows it: callers' own words do not go there.
-pub(super) fn known(method: &str) -> &'static str {
+/// The name of a method for the log, which must not contain text of the caller.
+pub(super) fn log_name(method: &str) -> &'static str {
     METHODS.into_iter().find(|known| *known == method).unwrap_or("unknown")
 }
 
-/// Whether the method reads or changes tasks, or may.
+/// Whether the method may read or change tasks.
 pub(super) fn is_call(method: &str) -> bool {
     matches!(method, "tools/call" | "resources/read")
 }
 
-/// Whether a request is a call that costs money.
+/// Whether a request is a call that costs credits.
 pub(super) fn costs(request: &Request<'_>) -> bool {
     let name = || request.params.name.and_then(as_string);
     request.method == "tools/call"
@@ -75,7 +84,7 @@ pub(super) fn costs(request: &Request<'_>) -> bool {
             .is_some_and(|tool| tool.costs)
 }
 
-/// Lets a caller have a method served, by whether it needs a key.
+/// Checks whether a caller may use a method.
 ///
 /// # Errors
 /// Those of a key that is missing.
@@ -87,23 +96,52 @@ pub(super) fn admit(method: &str, caller: &Caller) -> Result<(), Error> {
     }
 }
 
-/// Serves one request.
-pub(super) async fn call(method: &str, params: &Params<'_>, spoken: Spoken, context: &Context) -> Outcome {
-    let era = spoken.era;
-    match (method, era) {
-        ("initialize", Era::Legacy) => Ok(initialize(params).into()),
-        ("ping", Era::Legacy) => Ok("{}".into()),
-        ("server/discover", Era::Modern) => Ok(discover().into()),
-        ("tools/list", _) => list_tools(params, era),
-        ("tools/call", _) => call_tool(params, spoken, context).await,
-        ("prompts/list", _) => list_prompts(params, era),
-        ("prompts/get", _) => get_prompt(params, era),
-        ("resources/list", _) => list_resources(params, era),
-        ("resources/templates/list", _) => list_templates(params, era),
-        // On the heap: it holds a whole transfer, and every other call would carry room for it.
-        ("resources/read", _) => Box::pin(read_resource(params, era, context)).await,
-        _ => Err(Failure::UnknownMethod),
+/// Runs a method.
+pub(super) async fn dispatch(
+    method: &str,
+    params: &Params<'_>,
+    revision: RequestRevision,
+    context: &Context,
+) -> MethodResult {
+    let lifecycle = revision.lifecycle;
+    match (method, lifecycle) {
+        ("initialize", Lifecycle::Legacy) => Ok(initialize(params, listed().await?).into()),
+        ("ping", Lifecycle::Legacy) => Ok("{}".into()),
+        ("server/discover", Lifecycle::Modern) => Ok(discover(listed().await?).into()),
+        ("tools/list", _) => list_tools(params, lifecycle, listed().await?),
+        ("tools/call", _) => call_tool(params, revision, context).await,
+        ("prompts/list", _) => list_prompts(params, lifecycle, listed().await?),
+        ("prompts/get", _) => get_prompt(params, lifecycle, listed().await?),
+        ("resources/list", _) => list_resources(params, lifecycle),
+        ("resources/templates/list", _) => list_templates(params, lifecycle),
+        // Boxed: this future is large, and it would enlarge that of every other method.
+        ("resources/read", _) => Box::pin(read_resource(params, lifecycle, context)).await,
+        _ => Err(MethodError::UnknownMethod),
     }
+}
+
+/// The setting of the tools that are listed.
+async fn listed() -> Result<Tools, MethodError> {
+    let listed = config::tools().await;
+    listed.map_err(|error| MethodError::Fault(json_rpc(&error.into())))
+}
+
+/// The vocabulary of instructions and prompts: that of the tools which are listed first.
+fn family(listed: Tools) -> Family {
+    match listed {
+        Tools::Task | Tools::Both => Family::Task,
+        Tools::Plan => Family::Plan,
+    }
+}
+
+/// Instructions for agents, in the results of `initialize` and `server/discover`.
+fn instructions(listed: Tools) -> String {
+    let family = family(listed);
+    let more = match family {
+        Family::Task => "",
+        Family::Plan => PLAN_INSTRUCTIONS,
+    };
+    family.words(INSTRUCTIONS.into()).into_owned() + more
 }
 
 /// Name, version and home of the server, as `initialize` and the modern `_meta` carry them.
@@ -118,38 +156,35 @@ fn server_info() -> Value {
     })
 }
 
-/// What the server offers. Nothing in it ever changes while a client looks, hence no `listChanged`.
+/// The capabilities of the server. Its lists never change, so there is no `listChanged`.
 fn capabilities() -> Value {
     json!({ "tools": {}, "prompts": {}, "resources": {} })
 }
 
-fn initialize(params: &Params<'_>) -> String {
+fn initialize(params: &Params<'_>, listed: Tools) -> String {
     let requested = params.protocol_version.and_then(as_string);
     json::text(&json!({
         "protocolVersion": negotiate(requested.as_deref()),
         "capabilities": capabilities(),
         "serverInfo": server_info(),
-        "instructions": INSTRUCTIONS,
+        "instructions": instructions(listed),
     }))
 }
 
-/// The answer of `server/discover`, made once for each instance.
-fn discover() -> &'static str {
-    static ANSWER: OnceLock<String> = OnceLock::new();
-    ANSWER.get_or_init(|| {
-        let body = json!({
-            "supportedVersions": SUPPORTED,
-            "capabilities": capabilities(),
-            "instructions": INSTRUCTIONS,
-            "ttlMs": CACHE_TTL_MS,
-            "cacheScope": "public",
-        });
-        complete(&body, Era::Modern)
-    })
+/// The result of `server/discover`.
+fn discover(listed: Tools) -> String {
+    let body = json!({
+        "supportedVersions": SUPPORTED,
+        "capabilities": capabilities(),
+        "instructions": instructions(listed),
+        "ttlMs": CACHE_TTL_MS,
+        "cacheScope": "public",
+    });
+    complete(&body, Lifecycle::Modern)
 }
 
-/// A result with what the lifecycle adds to every result.
-fn complete(result: &impl Serialize, era: Era) -> String {
+/// A result with the members that the lifecycle adds to every result.
+fn complete(result: &impl Serialize, lifecycle: Lifecycle) -> String {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Complete<'a, T: Serialize> {
@@ -159,9 +194,9 @@ fn complete(result: &impl Serialize, era: Era) -> String {
         #[serde(rename = "_meta")]
         meta: Value,
     }
-    match era {
-        Era::Legacy => json::text(result),
-        Era::Modern => json::text(&Complete {
+    match lifecycle {
+        Lifecycle::Legacy => json::text(result),
+        Lifecycle::Modern => json::text(&Complete {
             result,
             result_type: "complete",
             meta: json!({ "io.modelcontextprotocol/serverInfo": server_info() }),
@@ -169,14 +204,14 @@ fn complete(result: &impl Serialize, era: Era) -> String {
     }
 }
 
-/// The two forms of a list that has one page and never changes.
+/// A constant list with one page, in the form of each lifecycle.
 struct Page {
     legacy: String,
     modern: String,
 }
 
 impl Page {
-    /// A page whose items are the member `name`.
+    /// A page whose items are in the member `name`.
     fn new(name: &'static str, items: &impl Serialize) -> Self {
         struct Member<'a, T: Serialize>(&'static str, &'a T);
         impl<T: Serialize> Serialize for Member<'_, T> {
@@ -199,70 +234,86 @@ impl Page {
             cache_scope: "public",
         };
         Self {
-            modern: complete(&cached, Era::Modern),
-            legacy: complete(&legacy, Era::Legacy),
+            modern: complete(&cached, Lifecycle::Modern),
+            legacy: complete(&legacy, Lifecycle::Legacy),
         }
     }
 
-    /// The page, for a request without a cursor: a cursor can only come from somewhere else.
-    fn answer(&'static self, params: &Params<'_>, era: Era) -> Outcome {
+    /// The page. Any cursor is invalid, since the server never returns one.
+    fn answer(&'static self, params: &Params<'_>, lifecycle: Lifecycle) -> MethodResult {
         if params.cursor.is_some() {
             let text = "Unknown cursor. The list has one page: ask for it without a cursor.";
-            return Err(Failure::Fault(Fault::new(INVALID_PARAMS, text)));
+            return Err(MethodError::Fault(Fault::new(INVALID_PARAMS, text)));
         }
-        let page = if era == Era::Modern { &self.modern } else { &self.legacy };
+        let page = if lifecycle == Lifecycle::Modern {
+            &self.modern
+        } else {
+            &self.legacy
+        };
         Ok(page.as_str().into())
     }
 }
 
-fn list_tools(params: &Params<'_>, era: Era) -> Outcome {
-    static PAGE: OnceLock<Page> = OnceLock::new();
-    PAGE.get_or_init(|| {
-        Page::new(
-            "tools",
-            &RawValue::from_string(tools::LIST.to_owned()).unwrap_or_default(),
-        )
+fn list_tools(params: &Params<'_>, lifecycle: Lifecycle, listed: Tools) -> MethodResult {
+    static PAGES: [OnceLock<Page>; 3] = [const { OnceLock::new() }; 3];
+    let [task, plan, both] = &PAGES;
+    let page = match listed {
+        Tools::Task => task,
+        Tools::Plan => plan,
+        Tools::Both => both,
+    };
+    page.get_or_init(|| {
+        let list = tools::list(listed).to_owned();
+        Page::new("tools", &RawValue::from_string(list).unwrap_or_default())
     })
-    .answer(params, era)
+    .answer(params, lifecycle)
 }
 
-fn list_prompts(params: &Params<'_>, era: Era) -> Outcome {
-    static PAGE: OnceLock<Page> = OnceLock::new();
-    PAGE.get_or_init(|| Page::new("prompts", &prompts::list()))
-        .answer(params, era)
+fn list_prompts(params: &Params<'_>, lifecycle: Lifecycle, listed: Tools) -> MethodResult {
+    static PAGES: [OnceLock<Page>; 2] = [const { OnceLock::new() }; 2];
+    let [task, plan] = &PAGES;
+    let family = family(listed);
+    let page = match family {
+        Family::Task => task,
+        Family::Plan => plan,
+    };
+    page.get_or_init(|| Page::new("prompts", &prompts::list(family)))
+        .answer(params, lifecycle)
 }
 
-fn get_prompt(params: &Params<'_>, era: Era) -> Outcome {
+fn get_prompt(params: &Params<'_>, lifecycle: Lifecycle, listed: Tools) -> MethodResult {
     let Some(name) = params.name.and_then(as_string) else {
         let text = "params.name must be the name of a prompt, a string.";
-        return Err(Failure::Fault(Fault::new(INVALID_PARAMS, text)));
+        return Err(MethodError::Fault(Fault::new(INVALID_PARAMS, text)));
     };
-    let filled = prompts::get(&name, params.arguments).map_err(Failure::Fault)?;
-    Ok(complete(&filled, era).into())
+    let filled = prompts::fill(&name, params.arguments, family(listed)).map_err(MethodError::Fault)?;
+    Ok(complete(&filled, lifecycle).into())
 }
 
-fn list_resources(params: &Params<'_>, era: Era) -> Outcome {
+fn list_resources(params: &Params<'_>, lifecycle: Lifecycle) -> MethodResult {
     static PAGE: OnceLock<Page> = OnceLock::new();
     PAGE.get_or_init(|| Page::new("resources", &json!([])))
-        .answer(params, era)
+        .answer(params, lifecycle)
 }
 
-fn list_templates(params: &Params<'_>, era: Era) -> Outcome {
+fn list_templates(params: &Params<'_>, lifecycle: Lifecycle) -> MethodResult {
     static PAGE: OnceLock<Page> = OnceLock::new();
     PAGE.get_or_init(|| Page::new("resourceTemplates", &resources::templates()))
-        .answer(params, era)
+        .answer(params, lifecycle)
 }
 
-async fn read_resource(params: &Params<'_>, era: Era, context: &Context) -> Outcome {
+async fn read_resource(params: &Params<'_>, lifecycle: Lifecycle, context: &Context) -> MethodResult {
     let Some(uri) = params.uri.and_then(as_string) else {
         let text = "params.uri must be the address of a resource, a string.";
-        return Err(Failure::Fault(Fault::new(INVALID_PARAMS, text)));
+        return Err(MethodError::Fault(Fault::new(INVALID_PARAMS, text)));
     };
-    let read = resources::read(&uri, era, context).await.map_err(Failure::Fault)?;
-    Ok(complete(&read, era).into())
+    let read = resources::read_resource(&uri, lifecycle, context)
+        .await
+        .map_err(MethodError::Fault)?;
+    Ok(complete(&read, lifecycle).into())
 }
 
-/// The result of a call: the tool's object, once as such and once as text for clients that know no other.
+/// The result of a call: the tool's object as structured content, and as text for clients that only read text.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct CallResult<'a> {
@@ -278,8 +329,8 @@ enum Content<'a> {
     ResourceLink(ResourceLink),
 }
 
-async fn call_tool(params: &Params<'_>, spoken: Spoken, context: &Context) -> Outcome {
-    let invalid = |text: &str| Err(Failure::Fault(Fault::new(INVALID_PARAMS, text)));
+async fn call_tool(params: &Params<'_>, revision: RequestRevision, context: &Context) -> MethodResult {
+    let invalid = |text: &str| Err(MethodError::Fault(Fault::new(INVALID_PARAMS, text)));
     let Some(name) = params.name.and_then(as_string) else {
         return invalid("params.name must be the name of a tool, a string.");
     };
@@ -287,26 +338,30 @@ async fn call_tool(params: &Params<'_>, spoken: Spoken, context: &Context) -> Ou
     if !arguments.starts_with('{') {
         return invalid("params.arguments must be an object.");
     }
-    // The results of constant tools, made once for each instance and lifecycle.
+    // The results of constant tools, built once per instance and lifecycle.
     static PREPARED: [[OnceLock<String>; tools::ALL.len()]; 2] =
         [const { [const { OnceLock::new() }; tools::ALL.len()] }; 2];
     let [legacy, modern] = &PREPARED;
-    let prepared = if spoken.era == Era::Modern { modern } else { legacy };
+    let prepared = if revision.lifecycle == Lifecycle::Modern {
+        modern
+    } else {
+        legacy
+    };
     let prepared = tools::find_constant(&name, arguments).and_then(|(index, tool)| Some((prepared.get(index)?, tool)));
     if let Some((result, tool)) = prepared
         && let Some(result) = result.get()
     {
-        context.request.tool(tool.name);
+        context.request.set_tool(tool.name);
         return Ok(result.as_str().into());
     }
     let (outcome, is_error) = match tools::call(&name, arguments, Form::Mcp, context).await {
         Ok(outcome) => (outcome, false),
-        // A tool that does not exist is a mistake in the protocol; all else is a result that the agent can act on.
-        Err(error @ Error::UnknownTool(_)) => return Err(Failure::Fault(json_rpc(&error))),
-        Err(error) if context.caller.lacks_key(&error) => return Err(Failure::KeyMissing(error)),
+        // An unknown tool is a protocol error. Any other error is a result, on which the agent can act.
+        Err(error @ Error::UnknownTool(_)) => return Err(MethodError::Fault(json_rpc(&error))),
+        Err(error) if context.caller.lacks_key(&error) => return Err(MethodError::KeyMissing(error)),
         Err(error) => (
             ToolOutcome {
-                result: tools::failure(&error),
+                result: to_raw_value(&tools::failure(&name, &error)).unwrap_or_default(),
                 link: None,
             },
             true,
@@ -318,7 +373,7 @@ async fn call_tool(params: &Params<'_>, spoken: Spoken, context: &Context) -> Ou
     content.extend(
         outcome
             .link
-            .filter(|_| spoken.knows_resource_links())
+            .filter(|_| revision.knows_resource_links())
             .map(Content::ResourceLink),
     );
     let result = complete(
@@ -327,7 +382,7 @@ async fn call_tool(params: &Params<'_>, spoken: Spoken, context: &Context) -> Ou
             structured_content: &outcome.result,
             is_error,
         },
-        spoken.era,
+        revision.lifecycle,
     );
     Ok(match prepared {
         Some((prepared, _)) if !is_error => prepared.get_or_init(|| result).as_str().into(),
@@ -335,11 +390,11 @@ async fn call_tool(params: &Params<'_>, spoken: Spoken, context: &Context) -> Ou
     })
 }
 
-/// The fault for a method that is not served.
+/// The error for a method that does not exist in this lifecycle.
 pub(super) fn unknown_method(method: &str) -> Fault {
     let method: String = method.chars().take(100).collect();
     let hint = match method.as_str() {
-        "initialize" | "ping" => format!(" It has gone in {MODERN}; server/discover takes its place."),
+        "initialize" | "ping" => format!(" It was removed in {MODERN}; use server/discover."),
         _ => String::new(),
     };
     Fault::new(METHOD_NOT_FOUND, format!("Method {method:?} is not served.{hint}"))

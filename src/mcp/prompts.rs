@@ -1,10 +1,10 @@
-//! The prompts: the order of steps as ready-made messages, for clients that show them as slash commands.
+//! The prompts: messages that describe the steps to a plan. Clients offer them as slash commands.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, value::RawValue};
 
 use super::error::{Fault, INVALID_PARAMS};
-use crate::json;
+use crate::{json, tools::Family};
 
 /// A prompt.
 struct Prompt {
@@ -12,8 +12,8 @@ struct Prompt {
     title: &'static str,
     description: &'static str,
     arguments: &'static [Argument],
-    /// The message that the prompt becomes.
-    render: fn(&Arguments) -> String,
+    /// Builds the message from the arguments.
+    render: fn(&Arguments, Family) -> String,
 }
 
 /// An argument of a prompt.
@@ -24,17 +24,18 @@ struct Argument {
     required: bool,
 }
 
-/// The values of all arguments that some prompt takes.
+/// The values of the arguments of all prompts.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Arguments {
     goal: Option<String>,
     constraints: Option<String>,
+    #[serde(alias = "plan_id")]
     task_id: Option<String>,
 }
 
 impl Arguments {
-    fn get(&self, name: &str) -> &str {
+    fn value(&self, name: &str) -> &str {
         let value = match name {
             "goal" => &self.goal,
             "constraints" => &self.constraints,
@@ -72,7 +73,7 @@ const ALL: &[Prompt] = &[
         description: "Reads a finished plan and says how good it is and what to do about it.",
         arguments: &[Argument {
             name: "task_id",
-            title: "Task id",
+            title: "Id of the plan",
             description: "The task_id of a completed plan.",
             required: true,
         }],
@@ -80,48 +81,67 @@ const ALL: &[Prompt] = &[
     },
 ];
 
-fn plan_project(arguments: &Arguments) -> String {
-    let constraints = match arguments.get("constraints") {
+fn plan_project(arguments: &Arguments, family: Family) -> String {
+    let constraints = match arguments.value("constraints") {
         "" => "None are named: ask me about budget, dates and place where they matter.",
         constraints => constraints,
     };
-    format!(
-        "Make a project plan with PlanExe for this goal:\n\n{}\n\nConstraints: {constraints}\n\n\
-         Work in this order and skip no step:\n\
+    let order = match family {
+        Family::Task => {
+            "call task_create once with the approved prompt, speed_vs_detail all (or what I ask for) and a client_request_id \
+             of your choice. If the call fails, repeat it with the same client_request_id."
+        }
+        Family::Plan => {
+            "call plan_create once with the approved prompt and the model_profile that I ask for. If the call fails, repeat \
+             it with the same arguments."
+        }
+    };
+    let steps = format!(
+        "Work in this order and skip no step:\n\
          1. Call prompt_examples and study the length and concreteness of the examples.\n\
          2. Draft a prompt of that quality for my goal (300-800 words). Ask me for facts that you lack; do not invent \
          them. Show me the draft and wait for my approval.\n\
-         3. Once I approve, call task_create once with the approved prompt, speed_vs_detail all (or what I ask for) \
-         and a client_request_id of your choice. If the call fails, repeat it with the same client_request_id.\n\
+         3. Once I approve, {order}\n\
          4. Tell me the task_id. Call task_status every few minutes until state is completed, failed or stopped; a \
          plan takes 15-20 minutes.\n\
          5. When it is completed, call task_file_info and give me the download_url unchanged, with a summary of what \
-         the plan covers.",
-        arguments.get("goal"),
+         the plan covers."
+    );
+    format!(
+        "Make a project plan with PlanExe for this goal:\n\n{}\n\nConstraints: {constraints}\n\n{}",
+        arguments.value("goal"),
+        family.words(steps.into())
     )
 }
 
-fn review_plan(arguments: &Arguments) -> String {
-    format!(
-        "Review the PlanExe plan with the task_id {}.\n\n\
-         1. Call task_status. If the state is not completed, tell me so and stop.\n\
+fn review_plan(arguments: &Arguments, family: Family) -> String {
+    let dummy = match family {
+        Family::Task => " Say plainly when the plan is a dummy made with speed_vs_detail ping.",
+        Family::Plan => "",
+    };
+    let steps = format!(
+        "1. Call task_status. If the state is not completed, tell me so and stop.\n\
          2. Call task_file_info for the report and read it from its download_url, or give me the link when you cannot \
          open it and ask me for the parts that you need.\n\
          3. Judge the plan: Are the goal and its measures of success met? Which assumptions carry it, and which are \
          doubtful? Are budget, dates and people consistent with each other? Which risks are missing or played down?\n\
          4. Give me the three changes that would improve it most, each with its reason, and what to do in the first \
-         week. Say plainly when the plan is a dummy made with speed_vs_detail ping.",
-        arguments.get("task_id"),
+         week.{dummy}"
+    );
+    let (name, steps) = (family.words("task_id".into()), family.words(steps.into()));
+    format!(
+        "Review the PlanExe plan with the {name} {}.\n\n{steps}",
+        arguments.value("task_id")
     )
 }
 
 /// The prompts as `prompts/list` shows them.
-pub(super) fn list() -> Value {
+pub(super) fn list(family: Family) -> Value {
     let argument = |argument: &Argument| {
         json!({
-            "name": argument.name,
+            "name": family.words(argument.name.into()),
             "title": argument.title,
-            "description": argument.description,
+            "description": family.words(argument.description.into()),
             "required": argument.required,
         })
     };
@@ -136,7 +156,7 @@ pub(super) fn list() -> Value {
     Value::Array(prompts.collect())
 }
 
-/// A prompt with its arguments filled in.
+/// The result of `prompts/get`: a prompt with its arguments filled in.
 #[derive(Debug, Serialize)]
 pub(super) struct Filled {
     description: &'static str,
@@ -146,13 +166,16 @@ pub(super) struct Filled {
 /// Fills a prompt in.
 ///
 /// # Errors
-/// A fault for a name that is unknown, and for arguments that are missing or no strings.
-pub(super) fn get(name: &str, arguments: Option<&RawValue>) -> Result<Filled, Fault> {
+/// An error for an unknown name, and for arguments that are missing or not strings.
+pub(super) fn fill(name: &str, arguments: Option<&RawValue>, family: Family) -> Result<Filled, Fault> {
     let invalid = |text: String| Fault::new(INVALID_PARAMS, text);
     let names = || ALL.iter().map(|prompt| prompt.name).collect::<Vec<_>>().join(", ");
     let Some(prompt) = ALL.iter().find(|prompt| prompt.name == name) else {
         let name: String = name.chars().take(100).collect();
-        return Err(invalid(format!("Unknown prompt: {name}. There are {}.", names())));
+        return Err(invalid(format!(
+            "Unknown prompt: {name}. Available prompts: {}.",
+            names()
+        )));
     };
     let arguments: Arguments = match arguments {
         None => Arguments::default(),
@@ -162,12 +185,13 @@ pub(super) fn get(name: &str, arguments: Option<&RawValue>) -> Result<Filled, Fa
     let missing: Vec<&str> = prompt.arguments.iter().filter(|a| a.required).map(|a| a.name).collect();
     let missing: Vec<&str> = missing
         .into_iter()
-        .filter(|name| arguments.get(name).is_empty())
+        .filter(|name| arguments.value(name).is_empty())
         .collect();
     if !missing.is_empty() {
-        return Err(invalid(format!("{name} needs the argument {}.", missing.join(", "))));
+        let missing = family.words(missing.join(", ").into());
+        return Err(invalid(format!("{name} needs the argument {missing}.")));
     }
-    let content = json!({ "type": "text", "text": (prompt.render)(&arguments) });
+    let content = json!({ "type": "text", "text": (prompt.render)(&arguments, family) });
     Ok(Filled {
         description: prompt.description,
         messages: [json!({ "role": "user", "content": content })],
@@ -187,7 +211,8 @@ mod tests {
                 .map(|a| (a.name.to_owned(), json!(format!("value of {}", a.name))))
                 .collect();
             let raw = serde_json::value::to_raw_value(&values).expect("JSON");
-            let filled = serde_json::to_string(&get(prompt.name, Some(&raw)).expect("a prompt")).expect("JSON");
+            let filled =
+                serde_json::to_string(&fill(prompt.name, Some(&raw), Family::Plan).expect("a prompt")).expect("JSON");
             for argument in prompt.arguments {
                 assert!(
                     filled.contains(&format!("value of {}", argument.name)),

@@ -1,5 +1,5 @@
-//! The resources: files of runs under `planexe://task/{task_id}/{file}`. Nothing is listed: who knows the id of a task
-//! has it from `task_create`.
+//! The resources: files of runs at `planexe://task/{task_id}/{file}`. `resources/list` is empty: the id of a task is known
+//! only to the caller of `task_create`.
 
 use base64ct::{Base64, Encoding as _};
 use percent_encoding::percent_decode_str;
@@ -8,26 +8,26 @@ use serde_json::{Value, json};
 
 use super::{
     error::{Fault, INVALID_PARAMS, json_rpc},
-    revision::Era,
+    revision::Lifecycle,
 };
 use crate::{
-    artifacts::{self, Whole},
-    auth::{LINK_LIFETIME, SignedLink, UNSTORED_LIFETIME},
-    clock,
+    artifacts::{self, FileContent},
+    auth::{SignedLink, UNSTORED_LIFETIME},
+    clock, config,
     db::Database,
     error::Error,
     plan::{RunFile, TaskId},
     tools::Context,
 };
 
-/// What every address of a resource begins with.
+/// The beginning of every resource's address.
 const SCHEME: &str = "planexe://task/";
-/// Larger files do not go into an answer: messages are read whole, and agents have a context to fill.
+/// Size limit of a resource, in bytes: an agent reads the whole answer into its context.
 const MAX_SIZE: u64 = 1 << 20;
-/// A resource that is not there, in revisions with a handshake (2025-11-25, resources, error handling). The revision
+/// The code for a missing resource in revisions with a handshake (2025-11-25, resources, error handling). The revision
 /// without one uses -32602 and forbids this code.
 const NOT_FOUND: i64 = -32002;
-/// How long clients may keep a file that will not change any more: an hour, in milliseconds.
+/// How long clients may cache a file that can no longer change: an hour, in milliseconds.
 const CACHE_TTL_MS: u32 = 3_600_000;
 
 /// The templates of `resources/templates/list`.
@@ -55,7 +55,7 @@ pub(super) fn templates() -> Value {
 /// The result of `resources/read`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Read {
+pub(super) struct ReadResult {
     contents: [Contents; 1],
     #[serde(skip_serializing_if = "Option::is_none")]
     ttl_ms: Option<u32>,
@@ -84,14 +84,14 @@ enum Body {
 /// Reads a resource.
 ///
 /// # Errors
-/// A fault whose data names the address.
-pub(super) async fn read(uri: &str, era: Era, context: &Context) -> Result<Read, Fault> {
-    let (id, file) = parse(uri).ok_or_else(|| {
+/// An error whose data holds the address.
+pub(super) async fn read_resource(uri: &str, lifecycle: Lifecycle, context: &Context) -> Result<ReadResult, Fault> {
+    let (id, file) = parse_uri(uri).ok_or_else(|| {
         let text = "No resource has this address. Files of a plan are at planexe://task/{task_id}/{file}.";
-        not_found(era, text.to_owned(), uri)
+        not_found(lifecycle, text.to_owned(), uri)
     })?;
-    let whole = async {
-        artifacts::read(
+    let content = async {
+        artifacts::read_file(
             &Database::configured(&context.request).await?,
             id,
             context.caller.owner(),
@@ -100,16 +100,16 @@ pub(super) async fn read(uri: &str, era: Era, context: &Context) -> Result<Read,
         )
         .await
     };
-    match whole.await {
-        Ok(Whole::Content { bytes, is_final }) => {
+    match content.await {
+        Ok(FileContent::Complete { bytes, is_final }) => {
             let size = bytes.len();
             let body = match String::from_utf8(bytes) {
                 Ok(text) if file.is_text() => Body::Text(text),
                 Ok(text) => Body::Blob(Base64::encode_string(text.as_bytes())),
                 Err(error) => Body::Blob(Base64::encode_string(error.as_bytes())),
             };
-            let is_modern = era == Era::Modern;
-            Ok(Read {
+            let is_modern = lifecycle == Lifecycle::Modern;
+            Ok(ReadResult {
                 contents: [Contents {
                     uri: uri.to_owned(),
                     mime_type: file.content_type(),
@@ -120,13 +120,13 @@ pub(super) async fn read(uri: &str, era: Era, context: &Context) -> Result<Read,
                 cache_scope: is_modern.then_some("private"),
             })
         }
-        Ok(Whole::TooLarge { size, is_stored }) => Err(too_large(uri, id, &file, size, is_stored, context).await),
-        Err(error) => Err(fault(&error, era, uri, context)),
+        Ok(FileContent::TooLarge { size, is_stored }) => Err(too_large(uri, id, &file, size, is_stored, context).await),
+        Err(error) => Err(fault(&error, lifecycle, uri, context)),
     }
 }
 
-/// Task and file of an address. Names are percent-encoded in it.
-fn parse(uri: &str) -> Option<(TaskId, RunFile)> {
+/// Task and file of an address, in which names are percent-encoded.
+fn parse_uri(uri: &str) -> Option<(TaskId, RunFile)> {
     let (id, file) = uri.strip_prefix(SCHEME)?.split_once('/')?;
     if file.contains(['?', '#']) {
         return None;
@@ -135,22 +135,22 @@ fn parse(uri: &str) -> Option<(TaskId, RunFile)> {
     Some((TaskId::parse(id)?, RunFile::parse(&file)?))
 }
 
-fn not_found(era: Era, message: String, uri: &str) -> Fault {
-    let code = match era {
-        Era::Legacy => NOT_FOUND,
-        Era::Modern => INVALID_PARAMS,
+fn not_found(lifecycle: Lifecycle, message: String, uri: &str) -> Fault {
+    let code = match lifecycle {
+        Lifecycle::Legacy => NOT_FOUND,
+        Lifecycle::Modern => INVALID_PARAMS,
     };
     Fault::new(code, message).with_data(json!({ "uri": uri }))
 }
 
-fn fault(error: &Error, era: Era, uri: &str, context: &Context) -> Fault {
-    context.request.error(error);
+fn fault(error: &Error, lifecycle: Lifecycle, uri: &str, context: &Context) -> Fault {
+    context.request.fail(error);
     let fault = json_rpc(error);
     if fault.code != INVALID_PARAMS {
         return fault.with_data(json!({ "uri": uri }));
     }
-    // The resource is not there, or not in a form that is handed out.
-    let mut fault = not_found(era, fault.message, uri);
+    // The resource is missing or cannot be delivered.
+    let mut fault = not_found(lifecycle, fault.message, uri);
     if let Some(Value::Object(data)) = &mut fault.data {
         for (name, value) in error.details() {
             data.insert(name.to_owned(), value);
@@ -159,7 +159,7 @@ fn fault(error: &Error, era: Era, uri: &str, context: &Context) -> Fault {
     fault
 }
 
-/// The way to a file that does not go into an answer.
+/// The error for a file that is too large for an answer, with a link to download it.
 async fn too_large(
     uri: &str,
     id: TaskId,
@@ -169,12 +169,18 @@ async fn too_large(
     context: &Context,
 ) -> Fault {
     let (lifetime, time) = if is_stored {
-        (LINK_LIFETIME, "within 15 minutes")
+        match config::link_lifetime().await {
+            Ok(lifetime) => (lifetime, format!("within {} minutes", lifetime / 60)),
+            Err(error) => return fault(&error.into(), Lifecycle::Modern, uri, context),
+        }
     } else {
-        (UNSTORED_LIFETIME, "now, since it is deleted when the plan has ended")
+        (
+            UNSTORED_LIFETIME,
+            "now, since it is deleted when the plan has ended".to_owned(),
+        )
     };
     let api_key = context.access.api_key.as_deref();
-    match SignedLink::to(id, file.name(), lifetime, api_key, &context.request_origin).await {
+    match SignedLink::create(id, file.name(), lifetime, api_key, &context.request_origin).await {
         Ok(SignedLink { url, expires }) => {
             let text = format!(
                 "This file is larger than the {MAX_SIZE} bytes that resources/read returns. Download it {time}: {url}"
@@ -186,7 +192,7 @@ async fn too_large(
                 "expires_at": clock::rfc3339(expires),
             }))
         }
-        Err(error) => fault(&error, Era::Modern, uri, context),
+        Err(error) => fault(&error, Lifecycle::Modern, uri, context),
     }
 }
 
@@ -197,7 +203,7 @@ mod tests {
     #[test]
     fn addresses_are_read_strictly() {
         let id = "5e2b2a7c-8b49-4d2f-9b8f-6a3c1f05b9a1";
-        let file = |uri: String| parse(&uri).map(|(_, file)| file.name().to_owned());
+        let file = |uri: String| parse_uri(&uri).map(|(_, file)| file.name().to_owned());
         assert_eq!(file(format!("planexe://task/{id}/run.zip")).as_deref(), Some("run.zip"));
         assert_eq!(file(format!("planexe://task/{id}/a%20b.md")).as_deref(), Some("a b.md"));
         assert_eq!(file(format!("planexe://task/{id}/a%2Fb.md")).as_deref(), Some("a/b.md"));

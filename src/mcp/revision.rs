@@ -1,36 +1,36 @@
-//! The protocol's revisions and the choice between its two lifecycles, message by message.
+//! Determines the protocol revision and the lifecycle of each request.
 //!
-//! "Legacy" revisions begin with an `initialize` handshake; the "modern" one has none and carries its envelope in
-//! each request. The server is stateless and serves both on one endpoint (2026-07-28, versioning: a request that
-//! carries the modern `_meta` is served by that revision, all else by the handshake's).
+//! "Legacy" revisions begin with an `initialize` handshake. The "modern" revision has no handshake: each request carries an
+//! envelope in `_meta` and in headers. The server is stateless and serves both on one endpoint. A request with the modern
+//! `_meta` is served by the modern revision, any other by a legacy one (2026-07-28, versioning).
 
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
 use super::{
     error::{Fault, INVALID_PARAMS},
-    frame::{Request, as_string},
+    message::{Request, as_string},
 };
 use crate::json;
 
 /// The revision without a handshake.
 pub(super) const MODERN: &str = "2026-07-28";
-/// The newest revision with a handshake: offered when a client asks for one that is not served.
+/// The newest revision with a handshake. Offered when a client asks for an unsupported one.
 pub(super) const LATEST_LEGACY: &str = "2025-11-25";
-/// The only revision with batches, and the one that a request without a version header speaks.
+/// The only revision with batches. Also the default for requests without a version header.
 pub(super) const BATCHES: &str = "2025-03-26";
-/// The revisions with a handshake that are served. The oldest was made for another transport, but clients that name
-/// it here exchange the same messages.
+/// The supported revisions with a handshake. The oldest one has another transport, but clients that ask for it here send
+/// the same messages.
 const LEGACY: [&str; 4] = [LATEST_LEGACY, "2025-06-18", BATCHES, "2024-11-05"];
-/// What is announced as served.
+/// The revisions that the server lists as supported.
 pub const SUPPORTED: [&str; 4] = [MODERN, LATEST_LEGACY, "2025-06-18", BATCHES];
 
-/// A header that the request needs is missing or says something else than the body.
+/// A required header is missing or differs from the body.
 const HEADER_MISMATCH: i64 = -32020;
-/// Header and body agree on a revision that is not served.
+/// The requested revision is not supported.
 const UNSUPPORTED_VERSION: i64 = -32022;
 
-/// The headers of a request that MCP gives a meaning to.
+/// The headers of a request that MCP defines.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Envelope<'a> {
     /// `MCP-Protocol-Version`.
@@ -41,46 +41,46 @@ pub struct Envelope<'a> {
     pub name: Option<&'a str>,
 }
 
-/// The lifecycle that a request speaks.
+/// The lifecycle of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Era {
+pub(crate) enum Lifecycle {
     /// With a handshake.
     Legacy,
-    /// Without.
+    /// Without a handshake.
     Modern,
 }
 
-/// The lifecycle and, as far as the request tells, the revision of it.
+/// The lifecycle and the revision of a request. A request without a version header counts as [`BATCHES`].
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Spoken {
-    pub(crate) era: Era,
-    revision: &'static str,
+pub(crate) struct RequestRevision {
+    pub(crate) lifecycle: Lifecycle,
+    version: &'static str,
 }
 
-impl Spoken {
+impl RequestRevision {
     /// Whether the client knows content blocks of type `resource_link` (2025-06-18 and later).
     pub(super) fn knows_resource_links(self) -> bool {
-        // Revisions are dates: their order is that of their texts.
-        self.revision >= "2025-06-18"
+        // Revisions are ISO dates, which sort as texts.
+        self.version >= "2025-06-18"
     }
 
-    /// A revision with a handshake, `None` when it is not one that is served.
+    /// A supported revision with a handshake; `None` for any other.
     fn legacy(version: &str) -> Option<Self> {
-        let revision = LEGACY.iter().find(|legacy| **legacy == version)?;
+        let version = LEGACY.iter().find(|legacy| **legacy == version)?;
         Some(Self {
-            era: Era::Legacy,
-            revision,
+            lifecycle: Lifecycle::Legacy,
+            version,
         })
     }
 }
 
-/// The revision that answers an `initialize`: the asked one when it has a handshake and is served, else the newest.
+/// The revision to answer `initialize` with: the requested one if it has a handshake and is supported, else the newest.
 pub(super) fn negotiate(requested: Option<&str>) -> &'static str {
     let served = requested.and_then(|requested| LEGACY.iter().find(|legacy| **legacy == requested));
     served.copied().unwrap_or(LATEST_LEGACY)
 }
 
-/// Members of the modern `_meta` that the server reads.
+/// The members of the modern `_meta` that the server uses.
 #[derive(Default, Deserialize)]
 struct Meta<'a> {
     #[serde(borrow, default, rename = "io.modelcontextprotocol/protocolVersion")]
@@ -92,8 +92,8 @@ struct Meta<'a> {
 }
 
 impl<'a> Meta<'a> {
-    fn of(request: &Request<'a>) -> Self {
-        // A `_meta` of another shape claims nothing.
+    fn from_request(request: &Request<'a>) -> Self {
+        // A `_meta` of another shape is ignored.
         request
             .params
             .meta
@@ -102,22 +102,22 @@ impl<'a> Meta<'a> {
     }
 }
 
-/// Whether a message claims a revision in its body, as only modern ones do.
+/// Whether a request names a revision in its body, as only the modern one does.
 pub(super) fn claims_revision(request: &Request<'_>) -> bool {
-    Meta::of(request).version.is_some()
+    Meta::from_request(request).version.is_some()
 }
 
-/// Decides what a request speaks and checks its envelope. The order of the checks is part of the protocol.
+/// Determines the revision of a request and validates its envelope. The protocol defines the order of the checks.
 ///
 /// # Errors
-/// A fault that goes with HTTP status 400.
-pub(crate) fn spoken(request: &Request<'_>, envelope: &Envelope<'_>) -> Result<Spoken, Fault> {
-    let meta = Meta::of(request);
+/// An error that is sent with HTTP status 400.
+pub(crate) fn resolve(request: &Request<'_>, envelope: &Envelope<'_>) -> Result<RequestRevision, Fault> {
+    let meta = Meta::from_request(request);
     let header = envelope.version.map(str::trim);
     let Some(claim) = meta.version else {
         let version = header.unwrap_or(BATCHES);
-        return match Spoken::legacy(version) {
-            Some(spoken) => Ok(spoken),
+        return match RequestRevision::legacy(version) {
+            Some(revision) => Ok(revision),
             None if version == MODERN => Err(missing("io.modelcontextprotocol/protocolVersion")),
             None => Err(unsupported(version)),
         };
@@ -131,20 +131,20 @@ pub(crate) fn spoken(request: &Request<'_>, envelope: &Envelope<'_>) -> Result<S
     if header != Some(claim.as_str()) {
         return Err(mismatch("MCP-Protocol-Version", &claim));
     }
-    if let Some(spoken) = Spoken::legacy(&claim) {
-        return Ok(spoken);
+    if let Some(revision) = RequestRevision::legacy(&claim) {
+        return Ok(revision);
     }
     if claim != MODERN {
         return Err(unsupported(&claim));
     }
     check_headers(request, envelope)?;
-    Ok(Spoken {
-        era: Era::Modern,
-        revision: MODERN,
+    Ok(RequestRevision {
+        lifecycle: Lifecycle::Modern,
+        version: MODERN,
     })
 }
 
-/// `Mcp-Method` and `Mcp-Name` must say what the body says (2026-07-28, Streamable HTTP, standard request headers).
+/// `Mcp-Method` and `Mcp-Name` must match the body (2026-07-28, Streamable HTTP, standard request headers).
 fn check_headers(request: &Request<'_>, envelope: &Envelope<'_>) -> Result<(), Fault> {
     if envelope.method.map(str::trim) != Some(request.method.as_str()) {
         return Err(mismatch("Mcp-Method", &request.method));
@@ -162,7 +162,7 @@ fn check_headers(request: &Request<'_>, envelope: &Envelope<'_>) -> Result<(), F
     Ok(())
 }
 
-/// A header value is plain, or `=?base64?…?=` around base64 of UTF-8. `None` when the base64 is broken.
+/// Decodes an `Mcp-Name` header: plain text, or `=?base64?…?=` around base64 of UTF-8. `None` when the base64 is invalid.
 pub(crate) fn decode_name(header: &str) -> Option<String> {
     use base64ct::{Base64, Encoding as _};
     let Some(encoded) = header
@@ -176,10 +176,10 @@ pub(crate) fn decode_name(header: &str) -> Option<String> {
         .and_then(|bytes| String::from_utf8(bytes).ok())
 }
 
-/// The log level that a modern request may ask for must be one that exists. We send no log messages of any level.
+/// Validates the log level of a modern request. The server sends no log messages of any level.
 ///
 /// # Errors
-/// A fault whose HTTP status the protocol leaves open.
+/// An error for an unknown level. The protocol does not define its HTTP status.
 pub(super) fn check_log_level(request: &Request<'_>) -> Result<(), Fault> {
     const LEVELS: [&str; 8] = [
         "debug",
@@ -191,7 +191,7 @@ pub(super) fn check_log_level(request: &Request<'_>) -> Result<(), Fault> {
         "alert",
         "emergency",
     ];
-    let level = Meta::of(request).log_level.map(as_string);
+    let level = Meta::from_request(request).log_level.map(as_string);
     if level.is_none_or(|level| level.is_some_and(|level| LEVELS.contains(&level.as_str()))) {
         return Ok(());
     }

@@ -1,4 +1,4 @@
-//! An [`Error`] as a page, for people who open a link in a browser.
+//! Converts an [`Error`] to a page, for browsers.
 
 use http::{HeaderValue, header};
 use http_body_util::{Either, Full};
@@ -6,13 +6,13 @@ use http_body_util::{Either, Full};
 use super::{Response, http};
 use crate::error::{Class, Error};
 
-/// The page is text and a style.
+/// The page has only text and a style.
 const POLICY: HeaderValue =
     HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'");
 
-/// Where the message is for programs, people are told in other words: by reason or code, the title and the text. In it,
-/// `{message}` is the error's own.
-const WORDS: [(&str, &str, &str); 13] = [
+/// Texts for errors whose message is meant for programs: reason or code, title, text. `{message}` stands for the error's own
+/// message.
+const TEXTS: [(&str, &str, &str); 13] = [
     (
         "LINK_EXPIRED",
         "This link has expired",
@@ -24,10 +24,10 @@ const WORDS: [(&str, &str, &str); 13] = [
         "It is incomplete or was changed. Open it exactly as you were given it, or ask the assistant that gave it to you \
          for a new one.",
     ),
-    ("API_KEY_MISSING", NOT_PUBLIC, HOW_IT_OPENS),
-    ("API_KEY_WRONG", NOT_PUBLIC, HOW_IT_OPENS),
-    ("USER_API_KEY_REQUIRED", NOT_PUBLIC, HOW_IT_OPENS),
-    ("LINK_REQUIRED", NOT_PUBLIC, HOW_IT_OPENS),
+    ("API_KEY_MISSING", NOT_PUBLIC, USE_THE_LINK),
+    ("API_KEY_WRONG", NOT_PUBLIC, USE_THE_LINK),
+    ("USER_API_KEY_REQUIRED", NOT_PUBLIC, USE_THE_LINK),
+    ("LINK_REQUIRED", NOT_PUBLIC, USE_THE_LINK),
     (
         "TASK_NOT_FOUND",
         "There is no such plan",
@@ -45,7 +45,7 @@ const WORDS: [(&str, &str, &str); 13] = [
     ("withheld", NOT_DELIVERED, "{message}"),
 ];
 const NOT_PUBLIC: &str = "This file is not public";
-const HOW_IT_OPENS: &str = "It opens with the link that your assistant gives you once the plan is complete. Programs send \
+const USE_THE_LINK: &str = "It opens with the link that your assistant gives you once the plan is complete. Programs send \
     the server's API key.";
 const NOT_DELIVERED: &str = "The file cannot be delivered";
 
@@ -54,7 +54,7 @@ const NOT_DELIVERED: &str = "The file cannot be delivered";
 pub fn page(error: &Error) -> Response {
     let mut response = http(error);
     let name = error.reason().unwrap_or(error.code());
-    let (title, text) = match WORDS.iter().find(|(known, ..)| *known == name) {
+    let (title, text) = match TEXTS.iter().find(|(known, ..)| *known == name) {
         Some((_, title, text)) => (*title, text.replace("{message}", &error.message())),
         None => (title(error.class()), error.message().into_owned()),
     };
@@ -70,7 +70,7 @@ pub fn page(error: &Error) -> Response {
     response
 }
 
-/// The title of an error that needs no words of its own.
+/// The title of an error that is not in [`TEXTS`].
 fn title(class: Class) -> &'static str {
     match class {
         Class::Caller(_) => "This does not work",
@@ -78,7 +78,7 @@ fn title(class: Class) -> &'static str {
     }
 }
 
-/// Text as HTML shows it.
+/// Escapes text for HTML.
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
@@ -105,12 +105,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_name_with_words_is_that_of_an_error() {
+    fn every_text_belongs_to_an_error() {
         let names: Vec<_> = Error::samples()
             .iter()
             .map(|error| error.reason().unwrap_or(error.code()))
             .collect();
-        let unknown: Vec<_> = WORDS.iter().filter(|(name, ..)| !names.contains(name)).collect();
+        let unknown: Vec<_> = TEXTS.iter().filter(|(name, ..)| !names.contains(name)).collect();
         assert!(unknown.is_empty(), "{unknown:?}");
     }
 

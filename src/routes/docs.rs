@@ -1,5 +1,5 @@
 //! `GET /openapi.json` and `GET /docs`: the files of `assets/pages/`, which `spin.toml` mounts beside the component as it
-//! does the prompt catalogue. In the component itself they would be loaded by every instance, for requests that are rare.
+//! does the prompt catalogue. Inside the component every instance would load them, for rare requests.
 
 use std::{path::Path, sync::OnceLock};
 
@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use sha2::{Digest as _, Sha256};
 
-use super::download::conditions::{Known, Wants, decide};
+use super::download::conditions::{Decision, FileMeta, evaluate};
 use crate::{
     auth::hex,
     error::Error,
@@ -18,33 +18,33 @@ use crate::{
 /// Where `spin.toml` mounts the folder.
 const FOLDER: &str = "/pages";
 
-/// A file as it is sent.
+/// A file with its headers.
 #[derive(Debug)]
 struct Page {
     body: Bytes,
     etag: String,
-    /// What a browser may do with it. Only for the page that browsers run.
+    /// `Content-Security-Policy`, for the page that browsers open.
     policy: Option<String>,
 }
 
-/// The description of the routes for programs.
+/// The OpenAPI document.
 ///
 /// # Errors
 /// [`Error::PagesMissing`] when the folder is not mounted.
 pub fn openapi(headers: &HeaderMap) -> Result<Response, Error> {
     static PAGE: OnceLock<Result<Page, String>> = OnceLock::new();
-    let page = PAGE.get_or_init(|| Page::read(&Path::new(FOLDER).join("openapi.json")));
+    let page = PAGE.get_or_init(|| Page::load(&Path::new(FOLDER).join("openapi.json")));
     respond(page.as_ref(), "application/json", headers)
 }
 
-/// The page for people.
+/// The page that shows the API in a browser.
 ///
 /// # Errors
 /// [`Error::PagesMissing`] when the folder is not mounted.
 pub fn get(headers: &HeaderMap) -> Result<Response, Error> {
     static PAGE: OnceLock<Result<Page, String>> = OnceLock::new();
     let page = PAGE.get_or_init(|| {
-        let mut page = Page::read(&Path::new(FOLDER).join("docs.html"))?;
+        let mut page = Page::load(&Path::new(FOLDER).join("docs.html"))?;
         page.policy = Some(policy(&page.body));
         Ok(page)
     });
@@ -52,8 +52,8 @@ pub fn get(headers: &HeaderMap) -> Result<Response, Error> {
 }
 
 impl Page {
-    /// Reads a file; why it could not be read is for the log.
-    fn read(path: &Path) -> Result<Self, String> {
+    /// Loads a file. The error text is for the log.
+    fn load(path: &Path) -> Result<Self, String> {
         let body = std::fs::read(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
         Ok(Self {
             etag: format!("\"{}\"", hex(&Sha256::digest(&body))),
@@ -65,15 +65,15 @@ impl Page {
 
 fn respond(page: Result<&Page, &String>, content_type: &'static str, headers: &HeaderMap) -> Result<Response, Error> {
     let page = page.map_err(|cause| Error::PagesMissing(cause.clone()))?;
-    let known = Known {
+    let meta = FileMeta {
         etag: Some(&page.etag),
         modified: None,
         size: None,
     };
-    let mut response = match decide(headers, false, known) {
-        Wants::NotModified => render::empty(StatusCode::NOT_MODIFIED),
-        // A file without a size has no parts.
-        Wants::Whole | Wants::Part(_) | Wants::Beyond => {
+    let mut response = match evaluate(headers, false, meta) {
+        Decision::NotModified => render::empty(StatusCode::NOT_MODIFIED),
+        // Without a size there are no ranges.
+        Decision::Full | Decision::Partial(_) | Decision::RangeNotSatisfiable => {
             render::content(StatusCode::OK, content_type, page.body.clone())
         }
     };
@@ -93,8 +93,7 @@ fn respond(page: Result<&Page, &String>, content_type: &'static str, headers: &H
     Ok(response)
 }
 
-/// The page may run the script and show the style that are in the file, call this server, and nothing else
-/// (CSP level 3, hashes of inline elements).
+/// A policy that allows the script and the style of the file, by their hashes, and calls of this server (CSP level 3).
 fn policy(html: &[u8]) -> String {
     let html = String::from_utf8_lossy(html);
     let hashes = |open, close| {
@@ -151,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_folder_that_is_not_mounted_is_told_with_what_to_do() {
-        let missing = Page::read(Path::new("/nowhere/docs.html"));
+        let missing = Page::load(Path::new("/nowhere/docs.html"));
         let refused = respond(missing.as_ref(), "text/html", &HeaderMap::new())
             .err()
             .expect("no file");

@@ -3,16 +3,16 @@
 pub(crate) mod conditions;
 use std::rc::Rc;
 
-use conditions::{Known, Wants, decide};
+use conditions::{Decision, FileMeta, evaluate};
 use futures::{StreamExt as _, stream};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use http_body::Frame;
 use http_body_util::{Either, StreamBody};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-use super::{verify, weight};
+use super::{quality, verify};
 use crate::{
-    artifacts::{self, Pieces},
+    artifacts::{self, ByteStream},
     auth::{
         LinkKey,
         caller::{Caller, Claim, Key},
@@ -27,23 +27,23 @@ use crate::{
     request,
 };
 
-/// Pages of a run are written by language models and served from the API's own origin. They get an origin of
-/// their own, may run inline scripts and the Gantt chart library that the report loads, and may open other pages, but
-/// cannot send requests.
+/// Pages of a run are written by language models and served from the API's own origin. The policy gives them an opaque
+/// origin. They may run inline scripts and the Gantt chart library of the report, and open other pages, but cannot send
+/// requests.
 const PAGE_POLICY: &str = "sandbox allow-scripts allow-popups; default-src 'none'; \
     script-src 'unsafe-inline' https://cdn.jsdelivr.net; style-src 'unsafe-inline' https://cdn.jsdelivr.net; \
     img-src data: blob:; font-src data: https://cdn.jsdelivr.net; base-uri 'none'; form-action 'none'";
 
-/// What a request for a file brings along.
+/// The path and the query of a request for a file.
 #[derive(Debug, Clone, Copy)]
-pub struct Wanted<'a> {
-    /// Whether the headers alone are wanted.
+pub struct FileRequest<'a> {
+    /// Whether it is a `HEAD` request.
     pub is_head: bool,
     /// The task's id, as in the path.
     pub id: &'a str,
     /// The file's name, as in the path.
     pub file: &'a str,
-    /// The query of the address, blank without one.
+    /// The query of the address; blank without one.
     pub query: &'a str,
 }
 
@@ -52,7 +52,7 @@ pub struct Wanted<'a> {
 /// # Errors
 /// Those of the key or link, of the task, of the file.
 pub async fn get(
-    wanted: Wanted<'_>,
+    wanted: FileRequest<'_>,
     headers: &HeaderMap,
     key: Option<&Key>,
     access: &Access,
@@ -65,39 +65,39 @@ pub async fn get(
     let file = RunFile::parse(&name).ok_or(Unavailable::NoSuchFile)?;
     let partial = wanted.query.split('&').any(|pair| pair == "partial=1");
     let database = Database::configured(cx).await?;
-    let download = artifacts::open(&database, id, caller.owner(), &file, partial).await?;
+    let download = artifacts::open_file(&database, id, caller.owner(), &file, partial).await?;
     let etag = download.validator.as_ref().map(|validator| format!("\"{validator}\""));
-    let ended = if download.has_ended && download.has_parts() {
+    let ended = if download.has_ended && download.supports_ranges() {
         artifacts::end_of(&database, id).await
     } else {
         None
     };
     let modified = ended.map(clock::http_date);
-    let known = Known {
+    let meta = FileMeta {
         etag: etag.as_deref(),
         modified: modified.as_deref(),
-        size: download.size.filter(|_| download.has_parts()),
+        size: download.size.filter(|_| download.supports_ranges()),
     };
-    let ranges = if download.has_parts() { "bytes" } else { "none" };
+    let accept_ranges = if download.supports_ranges() { "bytes" } else { "none" };
     let size = download.size;
-    let mut response = match decide(headers, wanted.is_head, known) {
-        Wants::NotModified => render::empty(StatusCode::NOT_MODIFIED),
-        Wants::Beyond => beyond(size),
-        // A stream that ends at once: unlike a body of no bytes it says nothing of its length.
-        Wants::Whole if wanted.is_head => streamed(described(&file, id, size), stream::empty().boxed_local()),
-        Wants::Whole => streamed(described(&file, id, size), download.pieces(None).await?),
-        Wants::Part(part) => {
-            let mut response = described(&file, id, Some(part.end - part.start));
-            let total = size.unwrap_or(part.end);
-            let range = format!("bytes {}-{}/{total}", part.start, part.end.saturating_sub(1));
-            set(&mut response, header::CONTENT_RANGE, &range);
+    let mut response = match evaluate(headers, wanted.is_head, meta) {
+        Decision::NotModified => render::empty(StatusCode::NOT_MODIFIED),
+        Decision::RangeNotSatisfiable => range_not_satisfiable(size),
+        // An empty stream: unlike an empty body it does not set `Content-Length` to 0.
+        Decision::Full if wanted.is_head => with_stream(file_headers(&file, id, size), stream::empty().boxed_local()),
+        Decision::Full => with_stream(file_headers(&file, id, size), download.into_stream(None).await?),
+        Decision::Partial(range) => {
+            let mut response = file_headers(&file, id, Some(range.end - range.start));
+            let total = size.unwrap_or(range.end);
+            let content_range = format!("bytes {}-{}/{total}", range.start, range.end.saturating_sub(1));
+            set(&mut response, header::CONTENT_RANGE, &content_range);
             *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-            streamed(response, download.pieces(Some(part)).await?)
+            with_stream(response, download.into_stream(Some(range)).await?)
         }
     };
-    set(&mut response, header::ACCEPT_RANGES, ranges);
+    set(&mut response, header::ACCEPT_RANGES, accept_ranges);
     set(&mut response, header::CACHE_CONTROL, "private, no-cache");
-    // A page can have links to other sites; the address with its signature must not go there.
+    // A page may link to other sites, which must not receive the signed address.
     set(&mut response, header::REFERRER_POLICY, "no-referrer");
     for (name, value) in [(header::ETAG, etag), (header::LAST_MODIFIED, modified)] {
         if let Some(value) = value {
@@ -107,19 +107,19 @@ pub async fn get(
     Ok(response)
 }
 
-/// A signed link is enough for its own file: it was made for a caller who may see it. Otherwise a key is needed, or the
-/// server is open and has no secret for its links.
+/// Authorises a download. A valid signed link is sufficient for its file. Without one the request needs a key, unless the
+/// server has neither a key nor a secret for links.
 async fn authorise(
-    wanted: Wanted<'_>,
+    wanted: FileRequest<'_>,
     name: &str,
     key: Option<&Key>,
     access: &Access,
     cx: &Rc<request::Context>,
 ) -> Result<Caller, Error> {
-    let claim = Claim::of(key, access).await;
+    let claim = Claim::from_key(key, access).await;
     match claim {
         Ok(Claim::Known(Caller::Operator)) if access.api_key.is_some() => return Ok(Caller::Operator),
-        // Without the API key nothing is known of signatures that are derived from it.
+        // Signatures may be derived from the API key, so they cannot be checked without it.
         Err(error @ Error::Misconfigured(_)) => return Err(error),
         _ => {}
     }
@@ -137,8 +137,8 @@ async fn authorise(
     caller.may_reach_tasks().map(|()| caller)
 }
 
-/// Headers that say what the file is. `length` is that of the body.
-pub(crate) fn described(file: &RunFile, id: TaskId, length: Option<u64>) -> Response {
+/// An empty answer with the headers that describe a file. `length` is that of the body, in bytes.
+pub(crate) fn file_headers(file: &RunFile, id: TaskId, length: Option<u64>) -> Response {
     let mut response = render::empty(StatusCode::OK);
     set(&mut response, header::CONTENT_TYPE, file.content_type());
     let disposition = match file {
@@ -156,7 +156,7 @@ pub(crate) fn described(file: &RunFile, id: TaskId, length: Option<u64>) -> Resp
     response
 }
 
-/// The last part of a name, in ASCII, and as it is where that is another (RFC 6266 section 4.3).
+/// `Content-Disposition` with the last part of a name: in ASCII, and if that differs also in UTF-8 (RFC 6266 section 4.3).
 fn disposition(kind: &str, name: &str) -> String {
     let name = name.rsplit('/').next().unwrap_or(name);
     let plain = |c: char| {
@@ -175,16 +175,16 @@ fn disposition(kind: &str, name: &str) -> String {
     }
 }
 
-/// The answer with a body that comes as it is read.
-fn streamed(response: Response, pieces: Pieces) -> Response {
-    let body = StreamBody::new(pieces.map(|piece| piece.map(Frame::data)));
+/// The answer with this stream as its body.
+fn with_stream(response: Response, content: ByteStream) -> Response {
+    let body = StreamBody::new(content.map(|chunk| chunk.map(Frame::data)));
     response.map(|_| Either::Right(Box::pin(body) as _))
 }
 
-/// A range that begins behind the end of the file.
-fn beyond(size: Option<u64>) -> Response {
+/// The answer to a range that is outside the file.
+fn range_not_satisfiable(size: Option<u64>) -> Response {
     let size = size.unwrap_or_default();
-    let body = render::Detail {
+    let body = render::ErrorBody {
         detail: format!("The file has {size} bytes: this range is not among them.").into(),
         reason: None,
     };
@@ -194,21 +194,21 @@ fn beyond(size: Option<u64>) -> Response {
 }
 
 fn set(response: &mut Response, name: HeaderName, value: &str) {
-    // What is set here is ASCII without control characters: it always makes a header value.
+    // All values here are ASCII without control characters, so the conversion does not fail.
     if let Ok(value) = HeaderValue::from_str(value) {
         response.headers_mut().insert(name, value);
     }
 }
 
-/// Whether errors are to be told on a page: browsers name `text/html` first, programs name JSON or nothing.
+/// Whether errors are sent as a page: browsers prefer `text/html`, programs prefer JSON or send no `Accept`.
 pub fn prefers_page(headers: &HeaderMap) -> bool {
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
     let (mut html, mut json) = (0, 0);
     for range in accept.unwrap_or_default().split(',') {
         let mut parts = range.split(';');
         match parts.next().map(str::trim) {
-            Some("text/html" | "application/xhtml+xml") => html = weight(parts).max(html),
-            Some("application/json") => json = weight(parts).max(json),
+            Some("text/html" | "application/xhtml+xml") => html = quality(parts).max(html),
+            Some("application/json") => json = quality(parts).max(json),
             _ => {}
         }
     }

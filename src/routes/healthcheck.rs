@@ -1,4 +1,4 @@
-//! `GET /healthcheck`: whether the server is there, and with `?deep=1` whether Postgres and `worker_plan` are.
+//! `GET /healthcheck`: whether the server is up, and with `?deep=1` whether Postgres and `worker_plan` are.
 
 use std::{borrow::Cow, rc::Rc, time::Duration};
 
@@ -31,7 +31,7 @@ pub struct HealthBody {
     database: Option<Cow<'static, str>>,
     /// The kind of server, for programs.
     service: &'static str,
-    /// Whether all that was asked for is well.
+    /// Whether everything that was checked is healthy.
     status: Status,
     /// Version of the server.
     version: &'static str,
@@ -49,7 +49,7 @@ enum Status {
 }
 
 impl HealthBody {
-    /// The answer of a server that asks no other service.
+    /// The answer without `deep`.
     #[must_use]
     pub fn shallow(api_key_configured: bool) -> Self {
         Self {
@@ -62,13 +62,17 @@ impl HealthBody {
         }
     }
 
-    /// With the answers of both services.
+    /// The answer with `deep`, from the results of both services.
     #[must_use]
-    pub fn with_services(self, database: Answer, worker_plan: Answer) -> Self {
-        let all_well = database.is_ok() && worker_plan.is_ok();
-        let shown = |answer: Answer| Some(answer.err().unwrap_or(Cow::Borrowed("ok")));
+    pub fn with_services(self, database: ServiceHealth, worker_plan: ServiceHealth) -> Self {
+        let all_healthy = database.is_ok() && worker_plan.is_ok();
+        let shown = |health: ServiceHealth| Some(health.err().unwrap_or(Cow::Borrowed("ok")));
         Self {
-            status: if all_well { Status::Healthy } else { Status::Unhealthy },
+            status: if all_healthy {
+                Status::Healthy
+            } else {
+                Status::Unhealthy
+            },
             database: shown(database),
             worker_plan: shown(worker_plan),
             ..self
@@ -76,24 +80,24 @@ impl HealthBody {
     }
 }
 
-/// What is wrong with a service, in words that name no host.
-type Answer = Result<(), Cow<'static, str>>;
+/// The health of a service, or what is wrong with it. The text names no host.
+type ServiceHealth = Result<(), Cow<'static, str>>;
 
-/// Healthy, and whether an API key guards the server. Contacts no other service unless the query asks for it.
+/// Reports the health of the server and whether it has an API key. Contacts other services only with `deep=1`.
 pub async fn get(query: &str, access: &Access, cx: &Rc<request::Context>) -> Response {
     let body = HealthBody::shallow(access.api_key_hash != Ok(None));
     let is_deep = query.split('&').any(|pair| matches!(pair, "deep=1" | "deep=true"));
     if !is_deep {
         return render::json(StatusCode::OK, json::text(&body));
     }
-    // The service first: its request travels while a host that can do one thing at a time asks the database.
+    // The service first: its request is under way while the statement blocks, as it does in WASI 0.2.
     let (worker_plan, database) = join!(worker_plan(cx), database(cx));
-    let all_well = database.is_ok() && worker_plan.is_ok();
-    if !all_well {
-        cx.outcome("UNHEALTHY");
+    let all_healthy = database.is_ok() && worker_plan.is_ok();
+    if !all_healthy {
+        cx.set_outcome("UNHEALTHY");
     }
     let body = body.with_services(database, worker_plan);
-    if all_well {
+    if all_healthy {
         return render::json(StatusCode::OK, json::text(&body));
     }
     let mut response = render::json(StatusCode::SERVICE_UNAVAILABLE, json::text(&body));
@@ -101,13 +105,13 @@ pub async fn get(query: &str, access: &Access, cx: &Rc<request::Context>) -> Res
     response
 }
 
-async fn database(cx: &Rc<request::Context>) -> Answer {
+async fn database(cx: &Rc<request::Context>) -> ServiceHealth {
     let asked = async {
         let database = Database::configured(cx).await?.within(LIMIT);
         database.check_tables().await
     };
     let Err(failed) = asked.await else { return Ok(()) };
-    cx.cause(&failed);
+    cx.log_error(&failed);
     Err(if let Error::TablesMissing(tables) = failed {
         format!("lacks the tables {tables}, which PlanExe's web frontend creates when it starts").into()
     } else if let Error::DatabaseUnavailable(cause) = failed {
@@ -123,13 +127,13 @@ async fn database(cx: &Rc<request::Context>) -> Answer {
     })
 }
 
-async fn worker_plan(cx: &Rc<request::Context>) -> Answer {
+async fn worker_plan(cx: &Rc<request::Context>) -> ServiceHealth {
     let service = WorkerPlan::configured(cx).await.map_err(|failed| {
-        cx.cause(&failed);
+        cx.log_error(&failed);
         Cow::Borrowed("cannot be used with these settings")
     })?;
     service.check_health(LIMIT).await.map_err(|failed| {
-        cx.cause(&Error::ContentUnavailable(failed));
+        cx.log_error(&Error::ContentUnavailable(failed));
         Cow::Borrowed(if failed == Unavailable::WorkerTimeout {
             "does not answer within 2 seconds"
         } else if failed == Unavailable::WorkerUnreachable {

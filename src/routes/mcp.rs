@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, HeaderName, StatusCode, header};
 
-use super::{answer, expect_json, read_body, weight};
+use super::{answer, expect_json, quality, read_body};
 use crate::{
     error::Error,
     host::Request,
@@ -18,7 +18,7 @@ const NAME: HeaderName = HeaderName::from_static("mcp-name");
 /// Serves one posted body.
 ///
 /// # Errors
-/// Those of a body that never reaches the protocol, and of a key that is missing.
+/// Those of the headers and of reading the body, and of a missing key.
 pub async fn post(request: Request, context: &Context) -> Result<Response, Error> {
     expect_json(request.headers())?;
     if !accepts_json(request.headers()) {
@@ -42,8 +42,8 @@ pub async fn post(request: Request, context: &Context) -> Result<Response, Error
     })
 }
 
-/// Whether the client takes JSON. Clients shall name both JSON and event streams, but many name less: only a header
-/// that rules JSON out is refused (RFC 9110 section 12.5.1).
+/// Whether the client accepts JSON. MCP clients must accept both JSON and event streams, but many do not send both, so
+/// only a header that excludes JSON is refused (RFC 9110 section 12.5.1).
 fn accepts_json(headers: &HeaderMap) -> bool {
     let mut ranges = headers
         .get_all(header::ACCEPT)
@@ -55,7 +55,7 @@ fn accepts_json(headers: &HeaderMap) -> bool {
         let range = parts.next().unwrap_or_default().trim();
         named |= !range.is_empty();
         let covers = ["application/json", "application/*", "*/*"];
-        covers.iter().any(|cover| range.eq_ignore_ascii_case(cover)) && weight(parts) > 0
+        covers.iter().any(|cover| range.eq_ignore_ascii_case(cover)) && quality(parts) > 0
     });
     fits || !named
 }

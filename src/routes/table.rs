@@ -7,13 +7,13 @@ pub struct Row {
     pub method: &'static str,
     /// The path. `{task_id}` stands for one part of it, `{file}` for all that follows.
     pub path: &'static str,
-    /// Who answers.
+    /// The function that answers.
     pub handler: Handler,
-    /// Who may call.
+    /// Which key the route needs.
     pub access: Access,
     /// The path as the log names it.
     pub log: &'static str,
-    /// Whether people open it in a browser, which is then shown errors as pages.
+    /// Whether errors are sent as pages to browsers.
     pub has_pages: bool,
 }
 
@@ -31,21 +31,21 @@ pub enum Handler {
     Docs,
 }
 
-/// What a route asks of its caller.
+/// The key that a route needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Nothing.
+    /// No key.
     Open,
-    /// The key where the lists are closed. Some calls ask for it themselves. Web pages of other origins are kept out,
+    /// The key, unless the lists are open; some MCP methods check the key themselves. Web pages of other origins are refused,
     /// against DNS rebinding.
     Lists,
     /// As `Lists`, and the key wherever the server has one.
     Calls,
-    /// The key or a signed link. The route looks at them itself.
+    /// The key or a signed link. The route checks them itself.
     Link,
 }
 
-/// The routes, in the order in which `GET /` shows them. Of two rows that fit a path, the first counts.
+/// The routes, in the order of `GET /`. The first row that matches a path is used.
 pub const TABLE: [Row; 10] = [
     row("GET", "/", Handler::Index, Access::Open),
     row("GET", "/healthcheck", Handler::Healthcheck, Access::Open),
@@ -65,7 +65,7 @@ pub const TABLE: [Row; 10] = [
 /// The methods of all rows, for the header `Access-Control-Allow-Methods`.
 pub const METHODS: &str = "GET, HEAD, POST, OPTIONS";
 
-/// A route that the log names by its path, for programs.
+/// A route for programs, with its path as its name in the log.
 const fn row(method: &'static str, path: &'static str, handler: Handler, access: Access) -> Row {
     Row {
         method,
@@ -77,7 +77,7 @@ const fn row(method: &'static str, path: &'static str, handler: Handler, access:
     }
 }
 
-/// A route to a file. The log names no file.
+/// A route to a file. The log does not name the file.
 const fn download(path: &'static str) -> Row {
     Row {
         log: "/download/{task_id}/{file}",
@@ -87,7 +87,7 @@ const fn download(path: &'static str) -> Row {
 }
 
 impl Access {
-    /// Whether web pages of other origins are kept out.
+    /// Whether web pages of other origins are refused.
     #[must_use]
     pub fn checks_origin(self) -> bool {
         match self {
@@ -97,9 +97,9 @@ impl Access {
     }
 }
 
-/// Where a path leads.
+/// The row that matches a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Found<'p> {
+pub struct Match<'p> {
     /// The row.
     pub row: &'static Row,
     /// What the path has for `{task_id}`; blank where the row has none.
@@ -108,13 +108,13 @@ pub struct Found<'p> {
     pub file: &'p str,
 }
 
-/// Finds the row of a path, of several with this path that of the method. A trailing slash is the same route.
+/// Finds the row of a path, preferably one with this method. A trailing slash is ignored.
 #[must_use]
-pub fn find<'p>(method: &str, path: &'p str) -> Option<Found<'p>> {
+pub fn find_row<'p>(method: &str, path: &'p str) -> Option<Match<'p>> {
     let path = path.strip_suffix('/').filter(|path| !path.is_empty()).unwrap_or(path);
     let mut first = None;
     for row in &TABLE {
-        let Some(found) = fit(row, path) else { continue };
+        let Some(found) = match_row(row, path) else { continue };
         if row.method == method {
             return Some(found);
         }
@@ -123,15 +123,15 @@ pub fn find<'p>(method: &str, path: &'p str) -> Option<Found<'p>> {
     first
 }
 
-fn fit<'p>(row: &'static Row, path: &'p str) -> Option<Found<'p>> {
+fn match_row<'p>(row: &'static Row, path: &'p str) -> Option<Match<'p>> {
     let Some(name) = row.path.strip_prefix("/download/{task_id}/") else {
-        return (row.path == path).then_some(Found { row, id: "", file: "" });
+        return (row.path == path).then_some(Match { row, id: "", file: "" });
     };
     let (id, file) = path.strip_prefix("/download/")?.split_once('/')?;
-    (name == "{file}" || name == file).then_some(Found { row, id, file })
+    (name == "{file}" || name == file).then_some(Match { row, id, file })
 }
 
-impl Found<'_> {
+impl Match<'_> {
     /// The methods of its path, as the header `Allow` has them.
     #[must_use]
     pub fn allow(&self) -> &'static str {
@@ -183,7 +183,7 @@ mod tests {
             ("*", None),
             ("/.well-known/oauth-protected-resource", None),
         ] {
-            let found = find("GET", path).map(|found| (found.row.path, found.id, found.file));
+            let found = find_row("GET", path).map(|found| (found.row.path, found.id, found.file));
             assert_eq!(found, expected, "{path}");
         }
     }
@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn every_row_is_found_and_names_its_methods() {
         for row in &TABLE {
-            let found = find(row.method, row.path).expect("a route");
+            let found = find_row(row.method, row.path).expect("a route");
             assert_eq!(found.row, row);
             let allow = found.allow();
             assert!(allow.split(", ").any(|method| method == row.method), "{allow}");

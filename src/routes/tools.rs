@@ -1,22 +1,30 @@
-//! `GET /mcp/tools` and `POST /mcp/tools/call`: the tools without MCP around them, for PlanExe's own clients.
+//! `GET /mcp/tools` and `POST /mcp/tools/call`: the tools over plain HTTP, for PlanExe's own clients.
 
 use http::StatusCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, value::RawValue};
+use serde_json::{
+    Map, Value,
+    value::{RawValue, to_raw_value},
+};
 
 use super::{answer, expect_json, read_body};
 use crate::{
+    config,
     error::Error,
     host::Request,
     json,
-    render::{self, ErrorObject, Response},
+    render::{self, Response, ToolError},
     tools::{self, Context, Form},
 };
 
 /// The tools, as `tools/list` shows them.
-pub fn list() -> Response {
-    render::json(StatusCode::OK, format!("{{\"tools\":{}}}", tools::LIST))
+///
+/// # Errors
+/// Those of the setting that says which are shown.
+pub async fn list() -> Result<Response, Error> {
+    let list = tools::list(config::tools().await?);
+    Ok(render::json(StatusCode::OK, format!("{{\"tools\":{list}}}")))
 }
 
 /// What `POST /mcp/tools/call` takes.
@@ -40,7 +48,7 @@ pub struct ResultBody<'a> {
     #[schemars(with = "Map<String, Value>")]
     structured_content: &'a RawValue,
     /// Why the call failed; null when it did not.
-    error: Option<ErrorObject>,
+    error: Option<ToolError>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -50,11 +58,11 @@ struct TextContent<'a> {
     text: &'a str,
 }
 
-/// Calls one tool. Whatever the tool meets is answered with 200 and an error in the body, since the predecessor's client
-/// repeats a call on 5xx and changes the protocol on 404. Only a setting that cannot be used is 503.
+/// Calls one tool. An error of the tool is sent with status 200 and an error in the body, since PlanExe's client repeats a
+/// call on 5xx and changes the protocol on 404. Only an invalid setting gets 503.
 ///
 /// # Errors
-/// Those of a body that names no call, and of a key that is missing.
+/// Those of an invalid body and of a missing key.
 pub async fn call(request: Request, context: &Context) -> Result<Response, Error> {
     expect_json(request.headers())?;
     let (head, body) = request.into_parts();
@@ -70,7 +78,10 @@ pub async fn call(request: Request, context: &Context) -> Result<Response, Error
     let (result, error) = match tools::call(&call.tool, arguments, Form::Plain, context).await {
         Ok(outcome) => (outcome.result, None),
         Err(error) if context.caller.lacks_key(&error) => return Err(error),
-        Err(error) => (tools::failure(&error), Some(render::tool_result(&error).error)),
+        Err(error) => {
+            let failure = tools::failure(&call.tool, &error);
+            (to_raw_value(&failure).unwrap_or_default(), Some(failure.error))
+        }
     };
     let content = [TextContent {
         kind: "text",

@@ -1,6 +1,6 @@
 //! Arguments against the input schema of their tool: all that is wrong, in words that let an agent correct the call.
 //!
-//! Input schemas are flat objects of strings; the keywords that this file checks are all that they use.
+//! Input schemas are flat objects of strings and integers; the keywords that this file checks are all that they use.
 
 use std::collections::BTreeMap;
 
@@ -76,10 +76,13 @@ fn check(arguments: &Map<String, Value>, schema: &Value) -> Vec<Problem> {
         .filter(|name| !arguments.contains_key(*name))
         .map(|name| Problem::new(name, format!("{name} is missing: it is required.")))
         .collect();
+    let is_closed = schema.get("additionalProperties") == Some(&Value::Bool(false));
     for (name, value) in arguments {
         match properties.get(name) {
             Some(property) => problems.extend(check_value(name, value, property)),
-            None => problems.push(unknown(name, properties)),
+            None if is_closed => problems.push(unknown(name, properties)),
+            // Today's tools ignore it, as PlanExe's own server does.
+            None => {}
         }
     }
     problems
@@ -107,6 +110,9 @@ fn unknown(name: &str, properties: &Map<String, Value>) -> Problem {
 
 /// The first problem of a value.
 fn check_value(name: &str, value: &Value, property: &Value) -> Option<Problem> {
+    if property.get("type").and_then(Value::as_str) == Some("integer") {
+        return check_number(name, value, property);
+    }
     let Some(text) = value.as_str() else {
         return Some(Problem::new(
             name,
@@ -138,6 +144,17 @@ fn check_value(name: &str, value: &Value, property: &Value) -> Option<Problem> {
         .then(|| Problem::new(name, format!("{name} must not contain the character U+0000.")))
 }
 
+/// The problem of a whole number.
+fn check_number(name: &str, value: &Value, property: &Value) -> Option<Problem> {
+    let limit = |keyword| property.get(keyword).and_then(Value::as_i64);
+    let (least, most) = (
+        limit("minimum").unwrap_or(i64::MIN),
+        limit("maximum").unwrap_or(i64::MAX),
+    );
+    let fits = value.as_i64().is_some_and(|number| (least..=most).contains(&number));
+    (!fits).then(|| Problem::new(name, format!("{name} must be a whole number from {least} to {most}.")))
+}
+
 fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
@@ -157,7 +174,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::tools::{ALL, input_schemas};
+    use crate::tools::{ALL, Family, input_schema};
 
     #[derive(Debug, Deserialize)]
     struct Arguments {
@@ -246,10 +263,12 @@ mod tests {
     #[test]
     fn input_schemas_use_no_other_keywords() {
         let mut used = BTreeSet::new();
-        for (tool, listed) in ALL.iter().zip(input_schemas()) {
-            let object = listed.input_schema.as_object().expect("an object").clone();
+        for (index, tool) in ALL.iter().enumerate() {
+            let schema = input_schema(index).expect("a schema");
+            let object = schema.as_object().expect("an object").clone();
             assert_eq!(object.get("type"), Some(&json!("object")), "{}", tool.name);
-            assert_eq!(object.get("additionalProperties"), Some(&json!(false)), "{}", tool.name);
+            let closed = (tool.family == Family::Task).then_some(&json!(false));
+            assert_eq!(object.get("additionalProperties"), closed, "{}", tool.name);
             used.extend(object.keys().cloned());
             for property in object
                 .get("properties")
@@ -257,7 +276,8 @@ mod tests {
                 .into_iter()
                 .flat_map(Map::values)
             {
-                assert_eq!(property.get("type"), Some(&json!("string")), "{}", tool.name);
+                let kind = property.get("type").and_then(Value::as_str);
+                assert!(matches!(kind, Some("string" | "integer")), "{}", tool.name);
                 used.extend(property.as_object().expect("an object").keys().cloned());
             }
         }
@@ -269,6 +289,8 @@ mod tests {
             "enum",
             "minLength",
             "maxLength",
+            "minimum",
+            "maximum",
             "default",
             "description",
         ];

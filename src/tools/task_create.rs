@@ -2,13 +2,14 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Number, json};
 
-use super::{Annotations, Context, Definition, id_text};
+use super::{Annotations, Context, Definition, Family, id_text};
 use crate::{
-    auth::{self, caller},
+    actions::create,
     config,
-    db::{Database, task},
     error::Error,
+    json,
     plan::{Detail, TaskId},
 };
 
@@ -71,8 +72,8 @@ pub(super) struct Output {
     repeated: Option<bool>,
     /// Credits that the user has left. Only for tasks with a user key.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "i64")]
-    credits_balance: Option<i64>,
+    #[schemars(with = "f64")]
+    credits_balance: Option<Number>,
 }
 
 impl Definition for TaskCreate {
@@ -92,47 +93,29 @@ impl Definition for TaskCreate {
     };
     const EXAMPLE: &'static str =
         r#"{"prompt":"Open a bakery in Lyon with 20 seats, EUR 150,000 and a start in May."}"#;
+    const FAMILY: Family = Family::Task;
     const COSTS: bool = true;
     const REACHES_TASKS: bool = false;
     type Arguments = Arguments;
     type Output = Output;
 
     async fn call(arguments: Arguments, context: &Context) -> Result<Output, Error> {
-        let salt = config::api_key_secret().await?;
-        let argument = arguments.user_api_key.as_deref().map(caller::normalise);
-        let argument = argument.filter(|key| !key.is_empty());
-        let argument = argument.map(|key| auth::user_key_hash(&key, &salt));
-        if argument.is_none() {
-            context.caller.may_reach_tasks()?;
-        }
-        // The key in the call pays for the call, also when another user sends it.
-        let payer = argument.as_deref().or(context.caller.user_key_hash());
-        if payer.is_none() && context.access.require_user_key? {
-            return Err(Error::UserKeyRequired);
-        }
-        let client_request_id = arguments.client_request_id.as_deref();
-        // A server with a wrong price or window makes no plans at all, so that the mistake shows.
-        let price = config::credits_per_plan().await?;
-        let repeat_window = config::repeat_window().await?;
-        let new = task::NewTask {
+        let detail = Detail::from(arguments.speed_vs_detail);
+        let order = create::Order {
             prompt: &arguments.prompt,
-            detail: arguments.speed_vs_detail.into(),
-            user_key_hash: payer,
-            price,
-            client_request_id,
-            repeat_window: if client_request_id.is_none() {
-                repeat_window
-            } else {
-                0.0
-            },
-            salt: &salt,
+            variant: ("speed_vs_detail", detail.stored()),
+            parameters: json::text(&json!({ "speed_vs_detail": detail.stored() })),
+            config: json::text(&json!({ "speed_vs_detail": detail.name() })),
+            user_api_key: arguments.user_api_key.as_deref(),
+            client_request_id: arguments.client_request_id.as_deref(),
+            repeat_window: config::repeat_window().await?,
         };
-        let created = task::create(&Database::configured(&context.request).await?, &new).await?;
+        let created = create::create(order, context).await?;
         Ok(Output {
             task_id: created.id,
             created_at: created.created_at,
             repeated: created.repeated.then_some(true),
-            credits_balance: created.balance,
+            credits_balance: created.balance.and_then(|balance| balance.to_string().parse().ok()),
         })
     }
 }

@@ -3,18 +3,12 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Annotations, Context, Definition, ResourceLink, task_id};
+use super::{Annotations, Context, Definition, Family, ResourceLink};
 use crate::{
-    artifacts,
-    auth::{LINK_LIFETIME, SignedLink, UNSTORED_LIFETIME},
-    clock,
-    db::Database,
+    actions::files,
     error::Error,
     plan::{Artifact, Percentage, TaskId, TaskState},
 };
-
-/// The hint about a file that only `worker_plan` has.
-const UNSTORED: &str = "PlanExe did not store this file and deletes it within seconds. Download it now.";
 
 pub(super) struct TaskFileInfo;
 
@@ -30,7 +24,7 @@ pub(super) struct Arguments {
 
 #[derive(Default, Clone, Copy, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-enum Choice {
+pub(super) enum Choice {
     #[default]
     Report,
     Zip,
@@ -96,6 +90,7 @@ impl Definition for TaskFileInfo {
         until expires_at, usually for 15 minutes. Call again for a fresh link.";
     const ANNOTATIONS: Annotations = Annotations::READ_ONLY;
     const EXAMPLE: &'static str = r#"{"task_id":"5e2b2a7c-8a52-4ab1-9c0e-1d6d43f6a7b4","artifact":"zip"}"#;
+    const FAMILY: Family = Family::Task;
     type Arguments = Arguments;
     type Output = Output;
 
@@ -105,41 +100,32 @@ impl Definition for TaskFileInfo {
     }
 
     async fn call(arguments: Arguments, context: &Context) -> Result<Output, Error> {
-        let id = task_id(&arguments.task_id)?;
         let artifact = match arguments.artifact {
             Choice::Report => Artifact::Report,
             Choice::Zip => Artifact::Zip,
         };
-        let database = Database::configured(&context.request).await?;
-        let description = match artifacts::describe(&database, id, context.caller.owner(), artifact).await {
+        let link = match files::link(&arguments.task_id, artifact, artifact.file_name(), context).await {
             Err(error @ Error::NotReady { state, progress }) => {
                 return Ok(Output {
                     ready: Some(false),
                     reason: Some(error.message().into_owned()),
-                    state: Some(state.name()),
+                    state: Some(Self::FAMILY.state(state)),
                     progress_percentage: Some(progress.percent()),
                     not_ready: Some((state, progress)),
                     ..Output::default()
                 });
             }
-            description => description?,
+            link => link?,
         };
-        let (lifetime, hint) = if description.is_stored {
-            (LINK_LIFETIME, None)
-        } else {
-            (UNSTORED_LIFETIME, Some(UNSTORED))
-        };
-        let (file, api_key) = (artifact.file_name(), context.access.api_key.as_deref());
-        let link = SignedLink::to(id, file, lifetime, api_key, &context.request_origin).await?;
         Ok(Output {
             ready: Some(true),
-            link: Some((artifact, id, description.size)),
+            link: link.size.map(|size| (artifact, link.id, size)),
             content_type: Some(artifact.content_type()),
-            sha256: Some(description.sha256),
-            download_size: Some(description.size),
+            sha256: link.sha256,
+            download_size: link.size,
             download_url: Some(link.url),
-            expires_at: Some(clock::rfc3339(link.expires)),
-            hint,
+            expires_at: Some(link.expires_at),
+            hint: (!link.is_stored).then_some(files::UNSTORED),
             ..Output::default()
         })
     }

@@ -3,11 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Annotations, Context, Definition, task_id};
-use crate::{
-    db::{Database, task},
-    error::Error,
-};
+use super::{Annotations, Context, Definition, Family};
+use crate::{db::queue, error::Error};
 
 pub(super) struct TaskStop;
 
@@ -38,13 +35,15 @@ impl Definition for TaskStop {
         open_world_hint: false,
     };
     const EXAMPLE: &'static str = r#"{"task_id":"5e2b2a7c-8a52-4ab1-9c0e-1d6d43f6a7b4"}"#;
+    const FAMILY: Family = Family::Task;
     type Arguments = Arguments;
     type Output = Output;
 
     async fn call(arguments: Arguments, context: &Context) -> Result<Output, Error> {
-        let id = task_id(&arguments.task_id)?;
-        let database = Database::configured(&context.request).await?;
-        let state = task::request_stop(&database, id, context.caller.owner()).await?;
-        Ok(Output { state: state.name() })
+        let (id, database) = context.find(&arguments.task_id).await?;
+        let (state, _) = queue::request_stop(&database, id, context.caller.owner()).await?;
+        Ok(Output {
+            state: Self::FAMILY.state(state),
+        })
     }
 }

@@ -169,10 +169,10 @@ def headers():
 
 def main():
     for seed in archives():
-        write("archive", b"\x20\x03\x05" + seed)
-        write("passing", b"\x06" + seed)
+        write("stored_zip", b"\x20\x03\x05" + seed)
+        write("zip_stream", b"\x06" + seed)
     for target in [messages, arguments, addresses, links, headers]:
-        name = {messages: "frame", addresses: "address"}.get(target, target.__name__)
+        name = {messages: "message", addresses: "address"}.get(target, target.__name__)
         for seed in target():
             write(name, seed)
 

@@ -8,7 +8,7 @@ use planexe_mcp::{
     error::{Error, Step},
     json as texts, mcp,
     plan::{Artifact, RunFile},
-    render::{self, Detail},
+    render::{self, ErrorBody},
     routes::{
         healthcheck::HealthBody,
         index::IndexBody,
@@ -234,7 +234,7 @@ fn components(components: &mut Value) {
         }
     }
     let schemas = &mut components["schemas"];
-    schemas["Detail"] = schema_of::<Detail>();
+    schemas["ErrorBody"] = schema_of::<ErrorBody>();
     schemas["Index"] = schema_of::<IndexBody>();
     schemas["Health"] = schema_of::<HealthBody>();
     schemas["McpFault"] = schema_of::<mcp::Fault>();
@@ -254,7 +254,7 @@ fn components(components: &mut Value) {
 
 /// Adds message, example and headers of an error to a response.
 fn add_error(response: &mut Value, error: &Error) {
-    let detail = Detail {
+    let detail = ErrorBody {
         detail: error.message(),
         reason: error.reason(),
     };
@@ -268,7 +268,7 @@ fn add_error(response: &mut Value, error: &Error) {
         }
     }
     let content = &mut response["content"]["application/json"];
-    content["schema"] = reference("schemas", "Detail");
+    content["schema"] = reference("schemas", "ErrorBody");
     // Two errors may have one code.
     let name = error.reason().unwrap_or(error.code());
     let name = if content["examples"][name].is_null() {

@@ -1,7 +1,7 @@
-//! How clients see the tools, made of their types: `src/tools/list.json`, which the component carries, and the table in
+//! How clients see the tools, made of their types: `src/tools/list/`, which the component carries, and the table in
 //! README.md.
 
-use planexe_mcp::tools::{ALL, Tool, icon};
+use planexe_mcp::tools::{ALL, Family, Tool, icon};
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Value, json};
 
@@ -69,7 +69,7 @@ fn with_error(mut schema: Value) -> Value {
     let object = schema.as_object_mut().expect("an object");
     object.remove("required");
     object.remove("additionalProperties");
-    schema["properties"]["error"] = json!({
+    let mut error = json!({
         "type": "object",
         "description": "Set when the call failed; nothing else is set then.",
         "properties": {
@@ -77,8 +77,18 @@ fn with_error(mut schema: Value) -> Value {
             "message": { "type": "string", "description": "What happened and what to do." },
             "details": { "type": "object", "description": "What a program can make use of." },
         },
-        "required": ["code", "message"],
     });
+    // A result may have an error of its own, with other members.
+    let own = schema["properties"]["error"]["properties"].as_object().cloned();
+    if let Some(own) = own {
+        error["description"] = json!("Set when the call failed, or the plan.");
+        for (name, property) in own {
+            error["properties"][name] = property;
+        }
+    } else {
+        error["required"] = json!(["code", "message"]);
+    }
+    schema["properties"]["error"] = error;
     schema
 }
 
@@ -132,19 +142,27 @@ fn row(tool: &Value, place: &str) -> String {
 
 #[test]
 fn the_list_is_as_the_types_have_it() {
-    assert_file("src/tools/list.json", &Value::from(list()).to_string());
+    for tool in list() {
+        let name = tool["name"].as_str().expect("a name");
+        assert_file(&format!("src/tools/list/{name}.json"), &tool.to_string());
+    }
 }
 
 #[test]
 fn the_readme_has_every_tool() {
     let download: Value = serde_json::from_str(&text("local/src/stdio/task_download.json")).expect("JSON");
-    let mut rows = vec![
-        "| tool | arguments | does | effect |".to_owned(),
-        "| --- | --- | --- | --- |".to_owned(),
-    ];
-    rows.extend(list().iter().map(|tool| row(tool, "")));
-    rows.push(row(&download, " (stdio)"));
-    assert_part("README.md", "tools", &rows.join("\n"));
+    for (family, page) in [(Family::Task, "README.md"), (Family::Plan, "docs/reference.md")] {
+        let mut rows = vec![
+            "| tool | arguments | does | effect |".to_owned(),
+            "| --- | --- | --- | --- |".to_owned(),
+        ];
+        let tools = ALL.iter().filter(|tool| tool.family == family);
+        rows.extend(tools.map(|tool| row(&describe(tool), "")));
+        if family == Family::Task {
+            rows.push(row(&download, " (stdio)"));
+        }
+        assert_part(page, "tools", &rows.join("\n"));
+    }
 }
 
 #[test]

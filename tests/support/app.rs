@@ -7,7 +7,7 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     sync::{
-        LazyLock,
+        LazyLock, Mutex,
         atomic::{AtomicU32, Ordering::Relaxed},
     },
     time::Duration,
@@ -23,13 +23,13 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use planexe_local::{
-    cluster::Cluster,
+    cluster::{Cluster, TEMPLATE},
     worker::{Worker, WorkerOptions},
 };
 use serde_json::{Value, json};
 
 use super::{
-    cluster, eventually,
+    Schema, cluster, eventually,
     process::Process,
     project,
     requests::{Answer, tool_call},
@@ -66,9 +66,16 @@ pub struct AppBuilder {
     options: Vec<&'static str>,
     working: bool,
     serve: Option<PathBuf>,
+    schema: Schema,
 }
 
 impl AppBuilder {
+    /// The state of its database, in place of the one that all tests have.
+    pub fn schema(mut self, schema: Schema) -> Self {
+        self.schema = schema;
+        self
+    }
+
     /// Users have keys; the operator's is `secret`.
     pub fn with_users(self) -> Self {
         self.with_key().set("PLANEXE_MCP_REQUIRE_USER_KEY", "true")
@@ -112,12 +119,17 @@ impl AppBuilder {
     pub async fn on(mut self, cluster: &Cluster) -> TestApp {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let database = format!("test_{}", NUMBER.fetch_add(1, Relaxed));
-        let created = cluster.create_database(&database, Some("planexe_template")).await;
-        created.expect("a database");
+        let tables = self.schema.tables();
+        let template = Some(TEMPLATE).filter(|_| tables == Schema::of_tests().generation().tables());
+        cluster.create_database(&database, template).await.expect("a database");
+        if template.is_none() {
+            cluster.run(&database, &tables).await.expect("the tables");
+        }
         let url = cluster.url(&database);
         let mut options = WorkerOptions::new(&url);
         options.step = Duration::from_millis(5);
         options.poll = Duration::from_millis(20);
+        options.generation = self.schema.generation();
         options.claim = self.working;
         options.serve = self.serve;
         let worker = Worker::start(options).await.expect("a worker");
@@ -138,6 +150,7 @@ impl AppBuilder {
             sql: connect(&url).await.expect("a connection"),
             database,
             url,
+            schema: Mutex::new(self.schema),
             empty_500: AtomicU32::new(0),
         }
     }
@@ -155,6 +168,7 @@ pub struct TestApp {
     pub database: String,
     /// The address of its database.
     pub url: String,
+    schema: Mutex<Schema>,
     /// Responses with status 500 and no body: the host's own, after a trap.
     empty_500: AtomicU32,
 }
@@ -180,7 +194,22 @@ impl TestApp {
             options: Vec::new(),
             working: false,
             serve: None,
+            schema: Schema::of_tests(),
         }
+    }
+
+    /// The state of its database.
+    pub fn schema(&self) -> Schema {
+        *self.schema.lock().expect("the schema")
+    }
+
+    /// Upgrades February's database as today's services do when they start, statement by statement, and the worker.
+    pub async fn upgrade(&self) {
+        for statement in Schema::upgrade() {
+            self.sql.batch_execute(statement).await.expect("a valid statement");
+        }
+        *self.schema.lock().expect("the schema") = Schema::Upgraded;
+        self.worker.upgrade();
     }
 
     /// Where it serves.

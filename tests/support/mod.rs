@@ -7,6 +7,7 @@ mod app;
 mod process;
 mod proxy;
 mod requests;
+mod schema;
 mod sql;
 pub mod stdio;
 mod subject;
@@ -29,6 +30,7 @@ use futures::FutureExt as _;
 use planexe_local::cluster::{Cluster, ClusterOptions};
 pub use proxy::{Faults, Proxy};
 pub use requests::{Answer, http_double, request, tool_call};
+pub use schema::Schema;
 pub use sql::connect;
 pub use subject::{Subject, is_skipped_on, manifest_file, variables};
 use tokio::{runtime, sync::OnceCell, time};
@@ -121,6 +123,7 @@ pub async fn own_cluster(settings: &[(&str, &str)]) -> &'static Cluster {
         fresh: true,
         settings: settings.collect(),
         port: None,
+        generation: Schema::of_tests().generation(),
     };
     Box::leak(Box::new(Cluster::start(&folder, options).await.expect("Postgres")))
 }

@@ -1,10 +1,11 @@
 //! The database of an application: questions to it, and rows as PlanExe's own services would have made them.
 
+use planexe_local::schema::Generation;
 use planexe_mcp::auth::user_key_hash;
 use serde_json::Value;
 use tokio_postgres::{Client, NoTls, types::ToSql};
 
-use super::{TestApp, eventually};
+use super::{Schema, TestApp, eventually};
 
 /// Opens a connection; none while the server takes no more.
 pub async fn connect(url: &str) -> Option<Client> {
@@ -22,15 +23,15 @@ pub struct User {
 }
 
 impl TestApp {
-    /// Runs a statement that returns nothing.
+    /// Runs a statement that returns nothing. It has February's names, as all statements of tests have.
     pub async fn execute(&self, statement: &str, parameters: &[&(dyn ToSql + Sync)]) -> u64 {
-        let done = self.sql.execute(statement, parameters).await;
+        let done = self.sql.execute(&self.schema().sql(statement), parameters).await;
         done.expect("a valid statement")
     }
 
     /// The one text value of a query.
     pub async fn value(&self, statement: &str, parameters: &[&(dyn ToSql + Sync)]) -> Option<String> {
-        let row = self.sql.query_one(statement, parameters).await;
+        let row = self.sql.query_one(&self.schema().sql(statement), parameters).await;
         row.expect("one row").get(0)
     }
 
@@ -72,16 +73,38 @@ impl TestApp {
     /// A completed task that is not stored: the worker still has its files.
     pub async fn completed_at_worker(&self, files: &[(&str, &[u8])]) -> String {
         let id = self.create("p").await;
-        self.worker.add_files(&id, files.iter().copied());
+        let name = |name| {
+            if name == Generation::Feb.report() {
+                self.report()
+            } else {
+                name
+            }
+        };
+        let files = files.iter().map(|(file, content)| (name(*file), content));
+        self.worker.add_files(&id, files);
         self.execute("UPDATE task_item SET state = 'completed'", &[]).await;
         id
     }
 
+    /// The name of the report among the files of a run.
+    pub fn report(&self) -> &'static str {
+        self.schema().generation().report()
+    }
+
     /// Completes all tasks with this archive in the database, as PlanExe's worker does it at 2026-01-31 12:00.
     pub async fn complete_with_zip(&self, zip: &[u8]) {
-        let complete =
-            "UPDATE task_item SET state = 'completed', run_zip_snapshot = $1, timestamp_created = '2026-01-31 11:45'";
-        self.execute(complete, &[&zip]).await;
+        let more = match self.schema().generation() {
+            Generation::Feb => "",
+            Generation::May => {
+                ", run_artifact_layout_version = 2, progress_percentage = 100, progress_message = 'Completed', \
+                 steps_completed = 138, steps_total = 138, current_step = 'Completed', \
+                 last_progress_at = '2026-01-31 12:00'"
+            }
+        };
+        let complete = format!(
+            "UPDATE task_item SET state = 'completed', run_zip_snapshot = $1, timestamp_created = '2026-01-31 11:45'{more}"
+        );
+        self.execute(&complete, &[&zip]).await;
         let event = "INSERT INTO events (timestamp, event_type, message, context) SELECT '2026-01-31 12:00', \
                      'TASK_COMPLETED', 'Processing -> Completed', json_build_object('task_id', id::text) FROM task_item";
         self.execute(event, &[]).await;
@@ -101,7 +124,7 @@ impl TestApp {
         let id = self.value(id, &[]).await.expect("an id");
         self.execute(
             "INSERT INTO user_account (id, created_at, is_admin, free_plan_used, credits_balance) \
-             VALUES ($1::text::uuid, now() AT TIME ZONE 'UTC', false, false, $2)",
+             VALUES ($1::text::uuid, now() AT TIME ZONE 'UTC', false, false, $2::integer)",
             &[&id, &balance],
         )
         .await;
@@ -121,31 +144,37 @@ impl TestApp {
         .await;
     }
 
-    /// A user's balance.
+    /// A user's balance, in whole credits.
     pub async fn balance(&self, user: &User) -> i64 {
-        let query = "SELECT credits_balance::text FROM user_account WHERE id = $1::text::uuid";
+        let query = "SELECT trim_scale(credits_balance::numeric)::text FROM user_account WHERE id = $1::text::uuid";
         let balance = self.value(query, &[&user.id]).await.expect("an account");
         balance.parse().expect("a number")
     }
 
-    /// What must hold at any time: each task has its event, each task of a user its charge, each charge its task, and
-    /// no balance has lost anything but its charges.
+    /// What must hold at any time: each task has its event, no balance has lost anything but its charges; in February's
+    /// database each task of a user has its charge and each charge its task, and in others the server charges nothing.
     pub async fn assert_books_balance(&self, price: i64) {
+        let uncharged = match self.schema() {
+            Schema::February => "1 <> (SELECT count(*) FROM credit_history c WHERE c.external_id = t.id::text)",
+            _ => "false",
+        };
+        let charged = match self.schema() {
+            Schema::February => "t.id::text = c.external_id AND c.user_id::text = t.user_id",
+            _ => "false",
+        };
         let strays = self
-            .rows(
+            .rows(&format!(
                 "SELECT 'task without event' AS what, t.id::text FROM task_item t WHERE NOT EXISTS ( \
-                     SELECT FROM events e WHERE e.context ->> 'task_id' = t.id::text) \
+                     SELECT FROM events e WHERE t.id::text IN (e.context ->> 'task_id', e.context ->> 'plan_id')) \
                  UNION ALL SELECT 'event without task', e.id::text FROM events e \
                      WHERE e.event_type <> 'GENERIC_EVENT' AND NOT EXISTS ( \
-                     SELECT FROM task_item t WHERE e.context ->> 'task_id' = t.id::text) \
+                     SELECT FROM task_item t WHERE t.id::text IN (e.context ->> 'task_id', e.context ->> 'plan_id')) \
                  UNION ALL SELECT 'task without charge', t.id::text FROM task_item t \
-                     WHERE t.user_id <> 'mcp_user' AND 1 <> ( \
-                     SELECT count(*) FROM credit_history c WHERE c.external_id = t.id::text) \
+                     WHERE t.user_id <> 'mcp_user' AND {uncharged} \
                  UNION ALL SELECT 'charge without task', c.id::text FROM credit_history c \
-                     WHERE c.source = 'mcp' AND NOT EXISTS ( \
-                     SELECT FROM task_item t WHERE c.external_id = t.id::text AND c.user_id::text = t.user_id) \
+                     WHERE c.source = 'mcp' AND NOT EXISTS (SELECT FROM task_item t WHERE {charged}) \
                  UNION ALL SELECT 'negative balance', a.id::text FROM user_account a WHERE a.credits_balance < 0",
-            )
+            ))
             .await;
         assert_eq!(strays, serde_json::json!([]));
         let wrong = format!("credit_history WHERE source = 'mcp' AND delta <> -{price}");

@@ -1,7 +1,7 @@
 //! The HTTP half: the routes of `worker_plan` that concern runs of the database's workers. Knows the folder alone.
 
 use super::folder::Folder;
-use super::{COMPLETE, REPORT, RUNS};
+use super::{COMPLETE, RUNS};
 use crate::faults::{Fault, Faults, distort};
 use crate::host::server::Server;
 use anyhow::Result;
@@ -61,7 +61,8 @@ fn answer(folder: &Folder, request: &Request<Incoming>, fault: Fault) -> Respons
     if *request.method() != *method {
         return reply(405, &[JSON, ("allow", method)], r#"{"detail":"Method Not Allowed"}"#);
     }
-    let (dir, report) = (format!("{RUNS}/{run}"), folder.path(run, REPORT));
+    let report_name = folder.generation().report();
+    let (dir, report) = (format!("{RUNS}/{run}"), folder.path(run, report_name));
     let written = |path: &PathBuf| fs::metadata(path)?.modified();
     let is_gone = fault == Fault::GoneAfterList && what != "files";
     let found = folder.names(run).ok().filter(|_| !is_gone);
@@ -96,7 +97,7 @@ fn answer(folder: &Folder, request: &Request<Incoming>, fault: Fault) -> Respons
             )
         }
         ("report", _) => match (fs::read(&report), written(&report)) {
-            (Ok(page), Ok(time)) => file(request.headers(), page, time, "text/html; charset=utf-8", REPORT),
+            (Ok(page), Ok(time)) => file(request.headers(), page, time, "text/html; charset=utf-8", report_name),
             _ => detail(404, &format!("Report file not found for run {run}")),
         },
         _ => match (folder.zip(run), format!("{run}.zip"), SystemTime::now()) {
@@ -104,7 +105,7 @@ fn answer(folder: &Folder, request: &Request<Incoming>, fault: Fault) -> Respons
                 file(request.headers(), zip, now, "application/zip", &name)
             }
             _ => {
-                let why = format!("[Errno 2] No such file or directory: '{dir}/{REPORT}'");
+                let why = format!("[Errno 2] No such file or directory: '{dir}/{report_name}'");
                 detail(500, &format!("Unable to create zip: {why}"))
             }
         },

@@ -1,6 +1,5 @@
 //! The stages of the pipeline, their files, what stands in them, and how far a run has come. Knows no disk.
 
-use super::REPORT;
 use super::folder::Files;
 use chrono::{FixedOffset, Utc};
 use serde_json::json;
@@ -99,7 +98,7 @@ pub(super) fn first_files(prompt: &str, offset: FixedOffset) -> [(&'static str, 
 /// The content of any other file.
 pub(super) fn content(name: &str, prompt: &str) -> Vec<u8> {
     let text = match name.rsplit('.').next() {
-        _ if name == REPORT => return report(prompt),
+        _ if name.ends_with("report.html") => return report(prompt),
         _ if name.starts_with("999-") => "Full pipeline executed successfully.\n".to_owned(),
         // Plain text in spite of its name.
         _ if name.starts_with("018-3-") => MARK.to_owned(),

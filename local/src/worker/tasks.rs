@@ -2,7 +2,7 @@
 
 use super::database::{CLAIM, Database, EVENT, HEARTBEAT, LOOK, PROGRESS, STATE, STORE};
 use super::folder::{Files, Folder};
-use super::{COMPLETE, REPORT, RUNS, WorkerOptions, pipeline, say};
+use super::{COMPLETE, RUNS, WorkerOptions, pipeline, say};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, convert::Infallible, time::Instant};
@@ -130,9 +130,10 @@ impl Claimer {
         };
         let duration = began.elapsed().as_secs_f64();
         let names = self.folder.names(&task.id)?;
+        let report_name = self.folder.generation().report();
         let [has_report, is_flagged, is_complete] =
-            [REPORT, STOP_FLAG, COMPLETE].map(|file| names.iter().any(|name| name == file));
-        let report = String::from_utf8(self.read(task, REPORT));
+            [report_name, STOP_FLAG, COMPLETE].map(|file| names.iter().any(|name| name == file));
+        let report = String::from_utf8(self.read(task, report_name));
         // Python reads every kind of line end as LF.
         let text = report.as_ref().ok().filter(|_| has_report);
         let text = text.map(|text| text.replace("\r\n", "\n").replace('\r', "\n"));
@@ -171,7 +172,7 @@ impl Claimer {
     async fn ping(&mut self, task: &Task) -> Result<()> {
         sleep(self.options.step).await;
         let served = self.served.iter().flat_map(|files| files.keys());
-        for name in served.map(String::as_str).chain([REPORT]) {
+        for name in served.map(String::as_str).chain([self.folder.generation().report()]) {
             self.write(task, name, &pipeline::content(name, &task.prompt))?;
         }
         ensure!(!task.prompt.contains(NO_LLM), "no LLM answers");

@@ -3,11 +3,13 @@
 use crate::support::{Database, ask, entries};
 use anyhow::Result;
 use chrono::{FixedOffset, Timelike, Utc};
-use planexe_local::worker::{Fault, REPORT, Worker, WorkerOptions};
+use planexe_local::schema::Generation;
+use planexe_local::worker::{Fault, Worker, WorkerOptions};
 use std::{io::Cursor, io::Write, path::Path, time::Duration, time::Instant};
 use tokio::time::timeout;
 use zip::write::SimpleFileOptions;
 
+const REPORT: &str = Generation::Feb.report();
 const TOKYO: FixedOffset = FixedOffset::east_opt(9 * 3600).unwrap();
 /// Requests, statuses, a part of the head, bodies. Run `a` has a folder and no report, `b` is unknown.
 const ROUTES: &str = r#"

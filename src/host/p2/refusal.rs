@@ -10,7 +10,7 @@ use crate::host::Refusal;
 
 /// What messages begin with that come without their SQLSTATE, and that SQLSTATE: of all that passes, and of what ends
 /// the connection. In English: Postgres gives them in the language of `lc_messages`.
-const MESSAGES: [(&str, &str); 8] = [
+const MESSAGES: [(&str, &str); 9] = [
     ("ERROR: canceling statement", "57014"),
     ("ERROR: deadlock detected", "40P01"),
     ("ERROR: could not serialize access", "40001"),
@@ -19,6 +19,8 @@ const MESSAGES: [(&str, &str); 8] = [
     ("ERROR: out of memory", "53200"),
     ("FATAL: ", "57P01"),
     ("PANIC: ", "57P02"),
+    // The statements raise this one themselves, see `db::schema`.
+    ("ERROR: relation \"task_item_was_renamed\"", "42P01"),
 ];
 
 /// What refused a statement. Of Postgres's own text nothing is kept but the message of what has a SQLSTATE: the rest may

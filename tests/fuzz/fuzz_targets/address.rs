@@ -10,7 +10,12 @@ use std::path::{Component, Path};
 use http::{HeaderMap, HeaderValue, Uri};
 use libfuzzer_sys::fuzz_target;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
-use planexe_mcp::{auth::{RequestOrigin, origin_allowed}, fuzzing::file_headers, plan::{RunFile, TaskId}, routes::table::{TABLE, find}};
+use planexe_mcp::{
+    auth::{RequestOrigin, origin_allowed},
+    fuzzing::file_headers,
+    plan::{RunFile, TaskId},
+    routes::table::{TABLE, find_row},
+};
 
 /// The rule of names, in the words of the system: they lead down from where they are seen, never up or away.
 fn leads_down(name: &str) -> bool {
@@ -22,7 +27,7 @@ fn leads_down(name: &str) -> bool {
         && Path::new("/runs/1").join(name).starts_with("/runs/1")
 }
 
-fn described(id: TaskId, file: &RunFile) {
+fn check_headers(id: TaskId, file: &RunFile) {
     let headers = file_headers(file, id);
     let disposition = headers["content-disposition"].to_str().expect("ASCII");
     let (kind, name) = disposition.split_once("; filename=\"").expect("a kind and a name");
@@ -48,11 +53,15 @@ fuzz_target!(|data: &[u8]| {
     let (address, full) = text.split_once('\n').unwrap_or((text, ""));
     let uri = address.parse::<Uri>().ok();
     let path = uri.as_ref().map_or(address, |uri| uri.path());
-    if let Some(found) = find("GET", path) {
+    if let Some(found) = find_row("GET", path) {
         assert!(TABLE.contains(found.row), "{:?}", found.row);
         if !path.ends_with('/') {
             let slash = [path, "/"].concat();
-            assert_eq!(find("GET", &slash), Some(found), "a slash at the end changes nothing");
+            assert_eq!(
+                find_row("GET", &slash),
+                Some(found),
+                "a slash at the end changes nothing"
+            );
         }
         let (id, file) = (found.id, found.file);
         assert_eq!(found.row.path.starts_with("/download/"), path.starts_with("/download/"));
@@ -64,11 +73,11 @@ fuzz_target!(|data: &[u8]| {
             {
                 assert_eq!(file.name(), name);
                 assert!(leads_down(&name), "{name:?}");
-                described(id, &file);
+                check_headers(id, &file);
                 // The address that the server itself would write leads back.
                 let encoded = utf8_percent_encode(&name, NON_ALPHANUMERIC).to_string();
                 let path = format!("/download/{id}/{encoded}");
-                let back = find("GET", &path).map(|found| found.file.to_owned());
+                let back = find_row("GET", &path).map(|found| found.file.to_owned());
                 assert_eq!(back, Some(encoded));
             }
         }
@@ -81,7 +90,7 @@ fuzz_target!(|data: &[u8]| {
         let mut headers = HeaderMap::new();
         headers.append("spin-full-url", HeaderValue::from_static("http://forged.example/"));
         headers.append("spin-full-url", full);
-        let origin = RequestOrigin::of(&headers, uri).text();
+        let origin = RequestOrigin::from_request(&headers, uri).text();
         // The fuzzer may learn the other name: then its own value is allowed to have it.
         let own = headers.get_all("spin-full-url").iter().next_back();
         let is_own = own.is_some_and(|own| own.to_str().is_ok_and(|own| own.contains("forged.example")));

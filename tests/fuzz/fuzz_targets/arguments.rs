@@ -7,7 +7,10 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use planexe_mcp::{error::Error, tools::{ALL, LIST}};
+use planexe_mcp::{
+    error::Error,
+    tools::{ALL, LIST},
+};
 use serde_json::{Map, Value};
 
 static TOOLS: LazyLock<Vec<Value>> = LazyLock::new(|| serde_json::from_str(LIST).expect("JSON"));

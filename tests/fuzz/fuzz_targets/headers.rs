@@ -9,7 +9,10 @@ use base64ct::{Base64, Encoding as _};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use libfuzzer_sys::fuzz_target;
 use percent_encoding::percent_decode_str;
-use planexe_mcp::{auth::caller::{Key, normalise}, fuzzing::{database_address, name, normalised_database_address, request_id, wanted}};
+use planexe_mcp::{
+    auth::caller::{Key, normalise},
+    fuzzing::{database_address, decode_name, evaluate_conditions, normalised_database_address, request_id},
+};
 
 struct Case<'a> {
     range: Option<&'a str>,
@@ -59,7 +62,7 @@ fn ranges(case: &Case<'_>) {
     insert(&mut headers, "range", case.second_range);
     insert(&mut headers, "if-range", case.if_range);
     insert(&mut headers, "if-none-match", case.if_none_match);
-    let (status, range) = wanted(&headers, case.is_head, Some(ETAG), None, Some(case.size));
+    let (status, range) = evaluate_conditions(&headers, case.is_head, Some(ETAG), None, Some(case.size));
     assert_eq!(range.is_some(), status == StatusCode::PARTIAL_CONTENT);
     if let Some(range) = range {
         assert!(
@@ -78,7 +81,7 @@ fn ranges(case: &Case<'_>) {
                 .is_some_and(|tags| tags.contains("abc") || tags.contains('*'))
         );
     }
-    let (unknown, _) = wanted(&headers, case.is_head, Some(ETAG), None, None);
+    let (unknown, _) = evaluate_conditions(&headers, case.is_head, Some(ETAG), None, None);
     assert!(
         [StatusCode::OK, StatusCode::NOT_MODIFIED].contains(&unknown),
         "no part of what has no size"
@@ -118,8 +121,8 @@ fn keys(case: &Case<'_>) {
 
 fn names(text: &str) {
     let encoded = format!("=?base64?{}?=", Base64::encode_string(text.as_bytes()));
-    assert_eq!(name(&encoded).as_deref(), Some(text));
-    match name(text) {
+    assert_eq!(decode_name(&encoded).as_deref(), Some(text));
+    match decode_name(text) {
         Some(plain) if plain == text => {}
         Some(decoded) => {
             let inner = text

@@ -1,7 +1,7 @@
-//! JSON-RPC 2.0 messages as MCP restricts them: reading one, and writing its answer.
+//! Reads JSON-RPC 2.0 messages in the form that MCP allows, and writes the answers.
 //!
-//! Values stay in their JSON text until somebody needs them, so that an id comes back exactly as it was sent: `7`
-//! is not `"7"`, and numbers beyond 2^53 keep their digits.
+//! Values are kept as JSON text until they are used, so that an id is returned exactly as it was sent: `7` is not `"7"`, and
+//! numbers beyond 2^53 keep their digits.
 
 use serde::{Deserialize, Deserializer, de::IgnoredAny};
 use serde_json::value::RawValue;
@@ -17,7 +17,7 @@ pub(super) const NOT_JSON: &str = "The body is not JSON.";
 pub(crate) struct Id<'a>(pub(crate) &'a RawValue);
 
 impl<'a> Id<'a> {
-    /// `None` for null, booleans, objects, arrays and fractions: MCP allows none of them as an id.
+    /// `None` for null, booleans, objects, arrays and fractions, which MCP does not allow as an id.
     fn new(raw: &'a RawValue) -> Option<Self> {
         let text = raw.get();
         let digits = text.strip_prefix('-').unwrap_or(text);
@@ -29,11 +29,11 @@ impl<'a> Id<'a> {
 /// A message from a client.
 #[derive(Debug)]
 pub(crate) enum Incoming<'a> {
-    /// Wants an answer.
+    /// A request, which is answered.
     Request(Request<'a>),
-    /// Wants none.
+    /// A notification, which is not answered.
     Notification,
-    /// Answers a request of the server. We send none, so it can only be ignored.
+    /// An answer to a request of the server. The server sends no requests, so it is ignored.
     Response,
 }
 
@@ -45,7 +45,7 @@ pub(crate) struct Request<'a> {
     pub(crate) params: Params<'a>,
 }
 
-/// The members of `params` that some method reads, in their JSON text. Unknown members are ignored.
+/// The members of `params` that any method uses, as JSON text. Other members are ignored.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Params<'a> {
@@ -63,12 +63,12 @@ pub(crate) struct Params<'a> {
     pub(super) protocol_version: Option<&'a RawValue>,
 }
 
-/// A raw value as a string, `None` when it is something else.
+/// The value as a string; `None` for any other type.
 pub(super) fn as_string(raw: &RawValue) -> Option<String> {
     serde_json::from_str(raw.get()).ok()
 }
 
-/// The members of a message. A member that is null is told from one that is absent.
+/// The members of a message. A null member is `Some`, an absent one `None`.
 #[derive(Deserialize)]
 struct Members<'a> {
     #[serde(borrow, default, deserialize_with = "present")]
@@ -92,8 +92,8 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de Raw
 /// Reads one message.
 ///
 /// # Errors
-/// The fault to answer with, and the id to answer it under when it could be read.
-pub(crate) fn read(text: &str) -> Result<Incoming<'_>, (Fault, Option<Id<'_>>)> {
+/// The error to answer with, and the id of the request if it could be read.
+pub(crate) fn read_message(text: &str) -> Result<Incoming<'_>, (Fault, Option<Id<'_>>)> {
     let Ok(members) = json::object::<Members<'_>>(text) else {
         let fault = if serde_json::from_str::<IgnoredAny>(text).is_ok() {
             Fault::new(
@@ -134,12 +134,12 @@ pub(crate) fn read(text: &str) -> Result<Incoming<'_>, (Fault, Option<Id<'_>>)> 
     }
 }
 
-/// The JSON text of a successful answer around the JSON text of its result.
+/// The JSON text of a successful answer. `result` is the JSON text of its result.
 pub(crate) fn answer(id: Id<'_>, result: &str) -> String {
     format!(r#"{{"jsonrpc":"2.0","id":{},"result":{result}}}"#, id.0)
 }
 
-/// The JSON text of a fault. The id is left out when the request's own could not be read.
+/// The JSON text of an error answer. It has no id when that of the request could not be read.
 pub(crate) fn refusal(id: Option<Id<'_>>, fault: &Fault) -> String {
     let error = crate::json::text(fault);
     match id {
@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     fn id_of(message: &str) -> String {
-        match read(message) {
+        match read_message(message) {
             Ok(Incoming::Request(request)) => request.id.0.get().to_owned(),
             Ok(Incoming::Notification) => "notification".to_owned(),
             Ok(Incoming::Response) => "response".to_owned(),

@@ -1,4 +1,4 @@
--- PlanExe's database schema, as its own models make it: the tables the component reads and writes.
+-- PlanExe's database schema of February 2026, as its own models make it: the tables that the component reads and writes.
 -- A copy for local databases and tests. PlanExe owns the schema; nothing in this project changes it.
 
 CREATE TYPE public.eventtype AS ENUM (

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use super::{
     LIST_LIMIT,
-    archive::{Archive, Names},
+    stored_zip::{FileNames, StoredZip},
 };
 use crate::{
     clock,
@@ -26,16 +26,16 @@ pub struct File {
     pub updated_at: Option<u64>,
 }
 
-/// Date and time of a file in an archive, in the form of MS-DOS: local time of the worker. Later ones are greater.
+/// Date and time of a file in an archive, in the format of MS-DOS: the worker's local time. Ordered by time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Moment {
+pub(super) struct DosTime {
     /// From the upper bits on: 7 for the years since 1980, 4 for the month, 5 for the day.
     date: u16,
     /// From the upper bits on: 5 for the hour, 6 for the minute, 5 for pairs of seconds.
     time: u16,
 }
 
-impl Moment {
+impl DosTime {
     /// `None` for numbers that are not a date.
     pub(super) fn new(date: u16, time: u16) -> Option<Self> {
         let is_date = (1..=12).contains(&((date >> 5) & 15)) && date & 31 > 0;
@@ -46,7 +46,7 @@ impl Moment {
     /// Seconds since 1970, as if the worker's clock ran in UTC.
     fn seconds(self) -> i64 {
         let Self { date, time } = self;
-        // Years begin in March here, so that a leap day is the last day of its year.
+        // Count years from March, so that a leap day is the last day of its year.
         let (year, month) = (1980 + i64::from(date >> 9), i64::from((date >> 5) & 15));
         let (year, month) = if month > 2 {
             (year, month - 3)
@@ -60,29 +60,33 @@ impl Moment {
     }
 }
 
-/// The names of a run's files.
+/// The names and times of a run's files.
 #[derive(Default)]
-pub struct Listing {
-    files: Vec<(Option<Moment>, Vec<u8>)>,
-    /// Whether `worker_plan` was asked and has no files of the run.
+pub struct RunFiles {
+    files: Vec<(Option<DosTime>, Vec<u8>)>,
+    /// Whether `worker_plan` was asked and has no files of the run, as after the end of a task.
     pub is_gone: bool,
 }
 
-impl Listing {
-    /// The files of a task. Never fails and takes at most two seconds: without a source the list is empty.
-    pub async fn read(database: &Database, progress: &Progress, archive: Option<ArchiveEnd>) -> Self {
-        let listed = clock::within(database.request().left(LIST_LIMIT), read(database, progress, archive)).await;
+impl RunFiles {
+    /// Lists the files of a task. Never fails and takes at most two seconds: on any error the list is empty.
+    pub async fn list(database: &Database, progress: &Progress, archive: Option<ArchiveEnd>) -> Self {
+        let listed = clock::within(
+            database.request().left(LIST_LIMIT),
+            list_files(database, progress, archive),
+        )
+        .await;
         let listed = listed.unwrap_or_else(|| Err(Error::Internal("the list of files took too long".to_owned())));
         listed.unwrap_or_else(|error| {
-            database.request().cause(&error);
+            database.request().log_error(&error);
             Self::default()
         })
     }
 
     /// The files of an archive.
-    pub(crate) fn of(names: &Names) -> Self {
+    pub(crate) fn from_names(names: &FileNames) -> Self {
         Self {
-            files: names.files().map(|(moment, name)| (moment, name.to_vec())).collect(),
+            files: names.files().map(|(time, name)| (time, name.to_vec())).collect(),
             is_gone: false,
         }
     }
@@ -94,69 +98,72 @@ impl Listing {
         self.files.iter().any(|(_, name)| name == report)
     }
 
-    /// At most `limit` files of the plan that can be asked for by their names: the newest first, and where times are
-    /// missing or equal, those of later stages. `PlanExe`'s bookkeeping files, which have no stage, are left out.
+    /// How many files can be downloaded by name.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.newest(None, usize::MAX).len()
+    }
+
+    /// At most `limit` files of the plan, newest first; where times are missing or equal, those of later stages first.
+    /// Leaves out files that cannot be downloaded by name, and `PlanExe`'s internal files, whose names have no stage.
     ///
-    /// Archives have the local time of the worker. `ended` is the Unix time at which the task ended. Its last file was
-    /// made in the quarter of an hour before, so the difference, in whole quarters, is the worker's offset from UTC.
+    /// Archives hold local times of the worker. `ended` is the Unix time at which the task ended. Its last file was written
+    /// within 15 minutes before that, so the difference, rounded to whole quarters of an hour, is the worker's offset from
+    /// UTC.
     #[must_use]
     pub fn newest(&self, ended: Option<u64>, limit: usize) -> Vec<File> {
         let mut files: Vec<_> = self
             .files
             .iter()
-            .filter_map(|(moment, name)| {
+            .filter_map(|(time, name)| {
                 let name = std::str::from_utf8(name).ok()?;
                 let is_shown = is_inside(name) && !is_withheld(name);
-                Some((*moment, stage(name).filter(|_| is_shown)?, name))
+                Some((*time, stage(name).filter(|_| is_shown)?, name))
             })
             .collect();
         files.sort_unstable_by_key(|file| Reverse(*file));
         // An archive may have two files of the same name.
-        let mut shown: Vec<(Option<Moment>, &str)> = Vec::with_capacity(limit);
-        for (moment, _, name) in files {
+        let mut shown: Vec<(Option<DosTime>, &str)> = Vec::with_capacity(limit.min(files.len()));
+        for (time, _, name) in files {
             if shown.len() < limit && shown.iter().all(|(_, other)| *other != name) {
-                shown.push((moment, name));
+                shown.push((time, name));
             }
         }
-        let last = self.files.iter().filter_map(|(moment, _)| *moment).max();
+        let last = self.files.iter().filter_map(|(time, _)| *time).max();
         let offset = ended.zip(last).map_or(0, |(ended, last)| {
             const QUARTER: i64 = 900;
-            // The clocks of the worker and of what writes the event may differ by a minute.
+            // The worker's clock and that of the service which writes the event may differ by a minute.
             let ahead = last.seconds().saturating_sub_unsigned(ended) - 60;
             (ahead + QUARTER - 1).div_euclid(QUARTER) * QUARTER
         });
         let now = clock::unix_time();
-        let updated_at = |moment: Moment| {
-            u64::try_from(moment.seconds() - offset)
-                .ok()
-                .filter(|time| *time <= now)
-        };
+        let updated_at = |time: DosTime| u64::try_from(time.seconds() - offset).ok().filter(|time| *time <= now);
         shown
             .into_iter()
-            .map(|(moment, name)| File {
+            .map(|(time, name)| File {
                 name: name.to_owned(),
-                updated_at: moment.and_then(updated_at),
+                updated_at: time.and_then(updated_at),
             })
             .collect()
     }
 }
 
-async fn read(database: &Database, progress: &Progress, archive: Option<ArchiveEnd>) -> Result<Listing, Error> {
+async fn list_files(database: &Database, progress: &Progress, archive: Option<ArchiveEnd>) -> Result<RunFiles, Error> {
     if let Some(ArchiveEnd { stored, bytes }) = archive {
-        let names = Archive::new(database, progress.id, stored).names(bytes).await?;
-        return Ok(Listing::of(&names));
+        let names = StoredZip::new(database, progress.id, stored).names(bytes).await?;
+        return Ok(RunFiles::from_names(&names));
     }
-    // Before a worker has begun, nothing has files of the run.
+    // A pending task has no files anywhere.
     if progress.state == TaskState::Pending {
-        return Ok(Listing::default());
+        return Ok(RunFiles::default());
     }
     let worker = WorkerPlan::configured(database.request()).await?;
     match worker.list_files(progress.id).await {
-        Err(Unavailable::NoSuchFile) => Ok(Listing {
+        Err(Unavailable::NoSuchFile) => Ok(RunFiles {
             files: Vec::new(),
             is_gone: true,
         }),
-        listed => Ok(Listing {
+        listed => Ok(RunFiles {
             files: listed?.into_iter().map(|name| (None, name.into_bytes())).collect(),
             is_gone: false,
         }),
@@ -176,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn moments_are_read_as_unix_times() {
+    fn times_are_read_as_unix_times() {
         for (date, time, text) in [
             (date(1980, 1, 1), time(0, 0, 0), Some("1980-01-01T00:00:00Z")),
             (date(2000, 2, 29), time(12, 0, 2), Some("2000-02-29T12:00:02Z")),
@@ -191,7 +198,7 @@ mod tests {
             (date(2026, 1, 1), time(0, 60, 0), None),
             (date(2026, 1, 1), time(0, 0, 60), None),
         ] {
-            let read = Moment::new(date, time).map(|moment| clock::rfc3339(moment.seconds().unsigned_abs()));
+            let read = DosTime::new(date, time).map(|time| clock::rfc3339(time.seconds().unsigned_abs()));
             assert_eq!(read.as_deref(), text, "{date:#x} {time:#x}");
         }
     }
@@ -213,7 +220,7 @@ mod tests {
             "../007-1-x.md",
             "006-9-x.md",
         ];
-        let listing = Listing {
+        let listing = RunFiles {
             files: made.map(|name| (None, name.as_bytes().to_vec())).into(),
             is_gone: false,
         };
@@ -236,8 +243,8 @@ mod tests {
                 (hour, minute - 1)
             };
             let day = if hour == 1 { 25 } else { 24 };
-            let last = Moment::new(date(2025, 11, day), time(hour_before, minute_before, 56));
-            let listing = Listing {
+            let last = DosTime::new(date(2025, 11, day), time(hour_before, minute_before, 56));
+            let listing = RunFiles {
                 files: vec![(last, b"030-report.html".to_vec())],
                 is_gone: false,
             };
@@ -248,19 +255,19 @@ mod tests {
                 "{hour}"
             );
         }
-        // Ten minutes may lie between the last file and the end.
-        let listing = Listing {
+        // The last file may be written ten minutes before the end.
+        let listing = RunFiles {
             files: vec![(
-                Moment::new(date(2025, 11, 24), time(15, 50, 0)),
+                DosTime::new(date(2025, 11, 24), time(15, 50, 0)),
                 b"030-report.html".to_vec(),
             )],
             is_gone: false,
         };
         let newest = listing.newest(Some(ended), 10);
         assert_eq!(newest.first().and_then(|file| file.updated_at), Some(ended - 600));
-        // A time that lies in the future is wrong.
-        let listing = Listing {
-            files: vec![(Moment::new(date(2107, 1, 1), 0), b"030-report.html".to_vec())],
+        // A time in the future is not shown.
+        let listing = RunFiles {
+            files: vec![(DosTime::new(date(2107, 1, 1), 0), b"030-report.html".to_vec())],
             is_gone: false,
         };
         assert_eq!(listing.newest(None, 10).first().map(|file| file.updated_at), Some(None));

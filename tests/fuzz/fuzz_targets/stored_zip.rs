@@ -1,7 +1,7 @@
-//! Archives in the database: of whatever bytes, the files that are shown lie inside the run, reading a few pieces lists
-//! what reading all would, and a file is what another program unpacks, within its size, in every part.
+//! Archives in the database. Files that are listed lie inside the run; reading an archive in parts lists the same files as
+//! reading it whole; a file and its byte ranges have the bytes that another program unpacks, and no more than its size.
 //!
-//! Input: the length of the pieces, the ends of a part, then the archive.
+//! Input: the length of the parts, start and length of a byte range, then the archive.
 
 #![no_main]
 
@@ -10,18 +10,22 @@ use std::io::{Cursor, Read as _};
 use bytes::Bytes;
 use futures::{TryStreamExt as _, executor::block_on};
 use libfuzzer_sys::fuzz_target;
-use planexe_mcp::{artifacts::{MAX_SIZE, Pieces}, fuzzing::{Entry, entries, newest}, plan::is_inside};
+use planexe_mcp::{
+    artifacts::{ByteStream, MAX_SIZE},
+    fuzzing::{Entry, entries, newest},
+    plan::is_inside,
+};
 use zip::ZipArchive;
 
-/// More is not read of one file: a few bytes can unpack to many.
+/// Limit for reading one file: a few bytes can unpack to many.
 const MOST: usize = 1 << 17;
 
-/// The bytes, and whether they are the whole; `None` when they break off.
-async fn collect(mut pieces: Pieces) -> Option<(Vec<u8>, bool)> {
+/// The bytes, and whether they are complete; `None` when the stream ends in an error.
+async fn collect(mut stream: ByteStream) -> Option<(Vec<u8>, bool)> {
     let mut bytes = Vec::new();
-    while let Some(piece) = pieces.try_next().await.ok()? {
-        assert!(!piece.is_empty() && piece.len() <= 64 * 1024);
-        bytes.extend_from_slice(&piece);
+    while let Some(chunk) = stream.try_next().await.ok()? {
+        assert!(!chunk.is_empty() && chunk.len() <= 64 * 1024);
+        bytes.extend_from_slice(&chunk);
         if bytes.len() > MOST {
             return Some((bytes, false));
         }
@@ -29,7 +33,7 @@ async fn collect(mut pieces: Pieces) -> Option<(Vec<u8>, bool)> {
     Some((bytes, true))
 }
 
-/// What another program unpacks under a name, the last of that name.
+/// What another program unpacks for the last entry with this name.
 fn unpacked_elsewhere(archive: &[u8], name: &str) -> Option<Vec<u8>> {
     let mut archive = ZipArchive::new(Cursor::new(archive)).ok()?;
     let index = (0..archive.len()).rev().find(|index| {
@@ -47,30 +51,30 @@ fuzz_target!(|data: &[u8]| {
     };
     let archive = Bytes::copy_from_slice(archive);
     let whole = block_on(entries(&archive, archive.len() as u64));
-    let sparse = block_on(entries(&archive, u64::from(*slice) + 1));
+    let in_parts = block_on(entries(&archive, u64::from(*slice) + 1));
     let names = |listed: &[_]| -> Vec<String> { listed.iter().map(|entry: &Entry| entry.name().to_owned()).collect() };
-    if let (Ok(whole), Ok(sparse)) = (&whole, &sparse) {
-        assert_eq!(names(whole), names(sparse), "pieces list the same");
+    if let (Ok(whole), Ok(in_parts)) = (&whole, &in_parts) {
+        assert_eq!(names(whole), names(in_parts), "both ways list the same files");
     }
     let shown = block_on(newest(&archive, u64::from(*slice) + 1, 10));
-    assert_eq!(shown.is_ok(), sparse.is_ok(), "names are read where entries are");
+    assert_eq!(shown.is_ok(), in_parts.is_ok(), "names can be read when entries can");
     let shown = shown.unwrap_or_default();
     assert!(
         shown.len() <= 10 && shown.iter().all(|name| is_inside(name)),
         "{shown:?}"
     );
-    let Ok(listed) = sparse.or(whole) else { return };
-    // Others cannot be asked for.
+    let Ok(listed) = in_parts.or(whole) else { return };
+    // Other entries cannot be downloaded.
     let inside = listed.iter().filter(|entry| is_inside(entry.name()));
     for entry in inside.rev().take(3) {
-        // Each piece is unpacked into a buffer of its own: very small ones are only slower.
+        // Each chunk is unpacked into a new buffer, so very small chunks only cost time.
         let slice = usize::from(*slice) * 8 + 5;
-        let Ok(pieces) = block_on(entry.open(&archive, None, slice)) else {
+        let Ok(stream) = block_on(entry.open(&archive, None, slice)) else {
             continue;
         };
         let size = entry.size().expect("what opens has a size");
         assert!(size <= MAX_SIZE);
-        let Some((bytes, is_whole)) = block_on(collect(pieces)) else {
+        let Some((bytes, is_whole)) = block_on(collect(stream)) else {
             continue;
         };
         assert!(bytes.len() as u64 <= size, "{} of {size} bytes", bytes.len());

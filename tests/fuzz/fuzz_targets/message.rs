@@ -1,13 +1,16 @@
-//! A posted body as a JSON-RPC message: what is read is what stands there, and every answer goes to its id.
+//! JSON-RPC messages: method, arguments and id are parsed as they were sent, and the answer has the id of its request.
 //!
-//! Input: the message. A first line in front of it holds the three MCP headers, separated by `|`.
+//! Input: a line with the three MCP headers, separated by `|`, then the message.
 
 #![no_main]
 
 use std::collections::BTreeMap;
 
 use libfuzzer_sys::fuzz_target;
-use planexe_mcp::{fuzzing::{Read, message}, mcp::Envelope};
+use planexe_mcp::{
+    fuzzing::{Message, message},
+    mcp::Envelope,
+};
 use serde_json::value::RawValue;
 
 type Members<'a> = BTreeMap<String, &'a RawValue>;
@@ -35,10 +38,10 @@ fuzz_target!(|data: &[u8]| {
     };
     let body = body.trim_matches([' ', '\t', '\n', '\r']);
     let is_json = serde_json::from_str::<&RawValue>(body).is_ok();
-    // An independent reading. Of members that occur twice it sees the last.
+    // Parsed independently. Of members that occur twice this holds the last.
     let seen: Option<Members<'_>> = serde_json::from_str(body).ok();
     match message(body, &envelope) {
-        Read::Request {
+        Message::Request {
             id,
             method,
             arguments,
@@ -76,15 +79,15 @@ fuzz_target!(|data: &[u8]| {
                 Err(fault) => assert!(fault.code < 0 && !fault.message.is_empty()),
             }
         }
-        Read::Notification => {
+        Message::Notification => {
             let seen = seen.expect("a notification is an object");
             assert!(seen.contains_key("method") && !seen.contains_key("id"));
         }
-        Read::Response => {
+        Message::Response => {
             let seen = seen.expect("a response is an object");
             assert!(!seen.contains_key("method") && (seen.contains_key("result") || seen.contains_key("error")));
         }
-        Read::Refused { code, id, answer } => {
+        Message::Refused { code, id, answer } => {
             assert_eq!(code, if is_json { -32600 } else { -32700 });
             let answer = members(&answer).expect("an answer is an object");
             assert!(answer.contains_key("error") && !answer.contains_key("result"));

@@ -1,7 +1,7 @@
-//! Unpacks one entry of a zip archive while its bytes arrive: a local header, then stored or deflated content, checked
-//! against size and checksum before its last piece is handed on. Holds a piece at a time.
+//! Reads one entry of a zip archive as a stream: a local header, then stored or deflated content. Size and checksum are
+//! verified before the last chunk is passed on. Holds one chunk in memory.
 //!
-//! The layout is that of APPNOTE.TXT sections 4.3.7 to 4.3.9; the directory at the end of an archive is not read here.
+//! The layout is that of APPNOTE.TXT sections 4.3.7 to 4.3.9. The directory at the end of an archive is not read here.
 
 use bytes::{Buf as _, Bytes};
 use flate2::{Crc, Decompress, FlushDecompress, Status};
@@ -9,33 +9,33 @@ use futures::{StreamExt as _, stream};
 
 use super::{
     MAX_SIZE,
-    feed::{Feed, Pieces},
+    byte_reader::{ByteReader, ByteStream},
 };
 use crate::error::{Error, Unavailable};
 
-/// Unpacked bytes that are handed on at once.
-const PIECE: usize = 64 * 1024;
-/// Begins a local header.
+/// Maximum length of an unpacked chunk, in bytes.
+const CHUNK: usize = 64 * 1024;
+/// Signature of a local header.
 pub(super) const LOCAL_HEADER: [u8; 4] = *b"PK\x03\x04";
-/// May begin a data descriptor.
+/// Signature of a data descriptor. It is optional.
 const DESCRIPTOR: [u8; 4] = *b"PK\x07\x08";
-/// The methods that runs are packed with.
+/// The supported compression methods.
 const STORED: u16 = 0;
 const DEFLATED: u16 = 8;
-/// The version of the format that an entry needs which is written as files beyond 4 GiB are (APPNOTE.TXT section 4.4.3.2).
+/// The "version needed to extract" of entries in the zip64 format (APPNOTE.TXT section 4.4.3.2).
 const ZIP64_VERSION: u16 = 45;
-/// Fixed part of a local header, its signature included.
+/// Bytes of a local header before the name, including the signature.
 pub(super) const HEADER_LENGTH: u64 = 30;
 
-/// What a local header says of the entry that follows it.
+/// The header in front of an entry's content.
 #[derive(Debug)]
 pub(super) struct LocalHeader {
     pub(super) name: Vec<u8>,
-    /// Bytes of the header.
+    /// Length of the header in bytes.
     pub(super) length: u64,
     method: u16,
     is_encrypted: bool,
-    /// Sizes and checksum come after the content.
+    /// Sizes and checksum are in a data descriptor after the content.
     has_descriptor: bool,
     crc: u32,
     compressed: u64,
@@ -43,13 +43,13 @@ pub(super) struct LocalHeader {
 }
 
 impl LocalHeader {
-    /// Reads a header whose signature has been read.
+    /// Reads a header from behind its signature.
     ///
     /// # Errors
-    /// [`Unavailable::EntryUnsupported`] for an entry in the form of files beyond 4 GiB (zip64): `PlanExe` writes none, and
-    /// such files would be refused for their size.
-    pub(super) async fn read(feed: &mut Feed) -> Result<Self, Error> {
-        let fixed: [u8; 26] = feed.take().await?;
+    /// [`Unavailable::EntryUnsupported`] for an entry in the zip64 format, which is for files of 4 GiB and more: `PlanExe`
+    /// writes none, and they would be too large.
+    pub(super) async fn read_from(reader: &mut ByteReader) -> Result<Self, Error> {
+        let fixed: [u8; 26] = reader.read_array().await?;
         let mut fields = fixed.as_slice();
         let (version, flags, method) = (fields.get_u16_le(), fields.get_u16_le(), fields.get_u16_le());
         let _time_and_date = fields.get_u32_le();
@@ -58,8 +58,8 @@ impl LocalHeader {
         if version >= ZIP64_VERSION {
             return Err(Unavailable::EntryUnsupported.into());
         }
-        let name = feed.take_short(name_length).await?;
-        feed.skip(extra_length.into()).await?;
+        let name = reader.read_vec(name_length).await?;
+        reader.skip(extra_length.into()).await?;
         Ok(Self {
             name,
             length: HEADER_LENGTH + u64::from(name_length) + u64::from(extra_length),
@@ -72,32 +72,35 @@ impl LocalHeader {
         })
     }
 
-    /// What is known of the content before it is read.
+    /// Describes the content.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when it is too large or not supported.
     pub(super) fn content(&self) -> Result<Content, Unavailable> {
-        let method = Method::of(self.method, self.is_encrypted)?;
+        let method = Method::from_number(self.method, self.is_encrypted)?;
         if !self.has_descriptor {
             return Content::known(method, self.compressed, self.size, self.crc);
         }
         match method {
             Method::Deflated => Ok(Content { method, known: None }),
-            // Nothing says where it ends.
+            // The end of stored content without a known length cannot be found.
             Method::Stored => Err(Unavailable::EntryUnsupported),
         }
     }
 
-    /// Skips the content. Returns the bytes that had to be unpacked for that.
-    pub(super) async fn skip(&self, feed: &mut Feed) -> Result<u64, Error> {
+    /// Skips the content. Returns the number of bytes that were unpacked to find its end.
+    pub(super) async fn skip_content(&self, reader: &mut ByteReader) -> Result<u64, Error> {
         if !self.has_descriptor {
-            feed.skip(self.compressed).await?;
+            reader.skip(self.compressed).await?;
             return Ok(0);
         }
         let mut unpacker = Unpacker::new(self.content()?);
-        while unpacker.next(feed).await?.is_some() {}
+        while unpacker.next_chunk(reader).await?.is_some() {}
         Ok(unpacker.produced)
     }
 }
 
-/// How content is packed.
+/// How content is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Method {
     Stored,
@@ -105,8 +108,11 @@ pub(super) enum Method {
 }
 
 impl Method {
-    /// The method of a number in a header.
-    pub(super) fn of(number: u16, is_encrypted: bool) -> Result<Self, Unavailable> {
+    /// The method with this number in a header.
+    ///
+    /// # Errors
+    /// [`Unavailable::EntryUnsupported`] for an unknown number and for encrypted content.
+    pub(super) fn from_number(number: u16, is_encrypted: bool) -> Result<Self, Unavailable> {
         match number {
             _ if is_encrypted => Err(Unavailable::EntryUnsupported),
             STORED => Ok(Self::Stored),
@@ -116,16 +122,19 @@ impl Method {
     }
 }
 
-/// What is known of an entry's content.
+/// Describes an entry's content.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Content {
     method: Method,
-    /// Packed size, size and CRC-32; `None` when they come after the content.
+    /// Compressed size, size and CRC-32; `None` when they follow the content.
     known: Option<(u64, u64, u32)>,
 }
 
 impl Content {
-    /// Content of which all is known.
+    /// Content whose sizes and checksum are known before reading.
+    ///
+    /// # Errors
+    /// [`Unavailable::TooLarge`]; [`Unavailable::ArchiveBroken`] for stored content with two different sizes.
     pub(super) fn known(method: Method, compressed: u64, size: u64, crc: u32) -> Result<Self, Unavailable> {
         if size > MAX_SIZE || compressed > MAX_SIZE {
             return Err(Unavailable::TooLarge);
@@ -139,13 +148,13 @@ impl Content {
         })
     }
 
-    /// Bytes of the file, where they are known beforehand.
+    /// Size of the file in bytes, where it is known before reading.
     pub(crate) fn size(&self) -> Option<u64> {
         self.known.map(|(_, size, _)| size)
     }
 }
 
-/// Unpacks one entry's content, piece by piece.
+/// Unpacks the content of one entry.
 pub(super) struct Unpacker {
     content: Content,
     inflate: Decompress,
@@ -167,83 +176,84 @@ impl Unpacker {
         }
     }
 
-    /// The next piece, never an empty one. `None` once the whole is there and is what its header says.
-    async fn next(&mut self, feed: &mut Feed) -> Result<Option<Bytes>, Error> {
+    /// The next chunk, which is never empty. `None` at the end, after size and checksum have been verified.
+    async fn next_chunk(&mut self, reader: &mut ByteReader) -> Result<Option<Bytes>, Error> {
         while !self.has_ended {
-            let piece = match self.content.method {
-                Method::Stored => self.copy(feed).await?,
-                Method::Deflated => self.inflate(feed).await?,
+            let chunk = match self.content.method {
+                Method::Stored => self.copy(reader).await?,
+                Method::Deflated => self.inflate(reader).await?,
             };
             if self.has_ended {
-                self.check(feed).await?;
+                self.verify(reader).await?;
             }
-            if !piece.is_empty() {
-                return Ok(Some(piece));
+            if !chunk.is_empty() {
+                return Ok(Some(chunk));
             }
         }
         Ok(None)
     }
 
-    async fn copy(&mut self, feed: &mut Feed) -> Result<Bytes, Error> {
+    async fn copy(&mut self, reader: &mut ByteReader) -> Result<Bytes, Error> {
         let left = self.content.known.map_or(0, |(compressed, ..)| compressed) - self.consumed;
-        if left > 0 && !feed.wait().await? {
+        if left > 0 && !reader.fill().await? {
             return Err(Unavailable::ArchiveBroken.into());
         }
         let length = usize::try_from(left)
-            .map_or(PIECE, |left| left.min(PIECE))
-            .min(feed.rest.len());
+            .map_or(CHUNK, |left| left.min(CHUNK))
+            .min(reader.buffer.len());
         self.consumed += length as u64;
         self.has_ended = left == length as u64;
-        self.count(feed.rest.split_to(length))
+        self.count(reader.buffer.split_to(length))
     }
 
-    async fn inflate(&mut self, feed: &mut Feed) -> Result<Bytes, Error> {
+    async fn inflate(&mut self, reader: &mut ByteReader) -> Result<Bytes, Error> {
         let left = self.content.known.map(|(compressed, ..)| compressed - self.consumed);
-        let mut unpacked = vec![0; PIECE];
+        let mut unpacked = vec![0; CHUNK];
         loop {
-            // Bytes that are left in the inflater need no new ones.
+            // The decompressor may still hold output when there is no new input.
             let length = left
                 .and_then(|left| usize::try_from(left).ok())
-                .map_or(feed.rest.len(), |left| left.min(feed.rest.len()));
-            let input = feed.rest.get(..length).unwrap_or_default();
+                .map_or(reader.buffer.len(), |left| left.min(reader.buffer.len()));
+            let input = reader.buffer.get(..length).unwrap_or_default();
             let (before_in, before_out) = (self.inflate.total_in(), self.inflate.total_out());
             let status = self.inflate.decompress(input, &mut unpacked, FlushDecompress::None);
             let status = status.map_err(|_| Unavailable::ArchiveBroken)?;
             let read = self.inflate.total_in() - before_in;
             let written = self.inflate.total_out() - before_out;
-            feed.rest
+            reader
+                .buffer
                 .advance(usize::try_from(read).map_or(length, |read| read.min(length)));
             self.consumed += read;
             self.has_ended = status == Status::StreamEnd;
             if read > 0 || written > 0 || self.has_ended {
-                unpacked.truncate(usize::try_from(written).unwrap_or(PIECE));
+                unpacked.truncate(usize::try_from(written).unwrap_or(CHUNK));
                 return self.count(unpacked.into());
             }
-            // Cut short, or damaged.
-            if length > 0 || left == Some(0) || !feed.wait().await? {
+            // Truncated or corrupt deflate data.
+            if length > 0 || left == Some(0) || !reader.fill().await? {
                 return Err(Unavailable::ArchiveBroken.into());
             }
         }
     }
 
-    /// Keeps size and checksum up to date, and both within bounds.
-    fn count(&mut self, piece: Bytes) -> Result<Bytes, Error> {
-        self.crc.update(&piece);
-        self.produced += piece.len() as u64;
+    /// Updates size and checksum. Fails when the size exceeds what the header says, or [`MAX_SIZE`].
+    fn count(&mut self, chunk: Bytes) -> Result<Bytes, Error> {
+        self.crc.update(&chunk);
+        self.produced += chunk.len() as u64;
         match self.content.known {
             Some((_, size, _)) if self.produced > size => Err(Unavailable::ArchiveBroken.into()),
             _ if self.produced > MAX_SIZE => Err(Unavailable::TooLarge.into()),
-            _ => Ok(piece),
+            _ => Ok(chunk),
         }
     }
 
-    /// Compares what has come with what its header, or the descriptor behind it, says.
-    async fn check(&mut self, feed: &mut Feed) -> Result<(), Error> {
-        let said = match self.content.known {
+    /// Compares sizes and checksum with those of the header, or of the descriptor after the content.
+    async fn verify(&mut self, reader: &mut ByteReader) -> Result<(), Error> {
+        let expected = match self.content.known {
             Some(known) => known,
-            None => descriptor(feed).await?,
+            None => read_descriptor(reader).await?,
         };
-        if said == (self.consumed, self.produced, self.crc.sum()) {
+        if expected == (self.consumed, self.produced, self.crc.sum()) {
             Ok(())
         } else {
             Err(Unavailable::ArchiveBroken.into())
@@ -251,34 +261,34 @@ impl Unpacker {
     }
 }
 
-/// Packed size, size and CRC-32 after the content. The signature in front of them is optional.
-async fn descriptor(feed: &mut Feed) -> Result<(u64, u64, u32), Error> {
-    let mut crc = feed.take().await?;
+/// Reads the data descriptor after the content: compressed size, size and CRC-32.
+async fn read_descriptor(reader: &mut ByteReader) -> Result<(u64, u64, u32), Error> {
+    let mut crc = reader.read_array().await?;
     if crc == DESCRIPTOR {
-        crc = feed.take().await?;
+        crc = reader.read_array().await?;
     }
-    let (compressed, size) = (feed.take().await?, feed.take().await?);
+    let (compressed, size) = (reader.read_array().await?, reader.read_array().await?);
     let number = u32::from_le_bytes;
     Ok((number(compressed).into(), number(size).into(), number(crc)))
 }
 
-/// The unpacked bytes of the entry whose content comes next.
+/// Unpacks the content that begins at the reader's position.
 ///
-/// A piece is handed on when the next one has been unpacked, and the last one when the whole has been checked: who has
-/// received all bytes has the right ones.
-pub(crate) fn unpacked(feed: Feed, content: Content) -> Pieces {
-    let state = (feed, Unpacker::new(content), None);
-    let pieces = stream::try_unfold(state, |(mut feed, mut unpacker, mut held)| async move {
+/// Each chunk is passed on after the next one has been unpacked, and the last one after verification. So a receiver never
+/// gets all bytes of a file that turns out to be corrupt.
+pub(crate) fn unpacked(reader: ByteReader, content: Content) -> ByteStream {
+    let state = (reader, Unpacker::new(content), None);
+    let chunks = stream::try_unfold(state, |(mut reader, mut unpacker, mut held)| async move {
         loop {
-            let next = unpacker.next(&mut feed).await?;
+            let next = unpacker.next_chunk(&mut reader).await?;
             let is_last = next.is_none();
             let ready = std::mem::replace(&mut held, next);
             match ready {
-                Some(piece) => return Ok(Some((piece, (feed, unpacker, held)))),
+                Some(chunk) => return Ok(Some((chunk, (reader, unpacker, held)))),
                 None if is_last => return Ok(None),
                 None => {}
             }
         }
     });
-    pieces.boxed_local()
+    chunks.boxed_local()
 }
