@@ -26,7 +26,7 @@ fn presented_key(headers: &HeaderMap) -> Option<&[u8]> {
         scheme.eq_ignore_ascii_case(b"Bearer ").then(|| key.trim_ascii())
     });
     let plain = || {
-        ["x-api-key", "api_key"]
+        ["x-api-key", "api-key", "api_key", "x_api_key"]
             .iter()
             .find_map(|name| headers.get(*name))
             .map(|v| v.as_bytes().trim_ascii())
@@ -57,7 +57,9 @@ impl LinkKey {
         Ok(match (config::download_secret().await?, api_key) {
             (Some(secret), _) => Self::new(&secret),
             (None, Some(api_key)) => Self::new(api_key),
-            (None, None) if Access::read().await.require_user_key? => Self::new(&config::api_key_secret().await?),
+            (None, None) if Access::read().await.require_user_key? || config::require_auth().await? == Some(true) => {
+                Self::new(&config::api_key_secret().await?)
+            }
             (None, None) => Self::new(""),
         })
     }

@@ -45,6 +45,8 @@ settings! {
     CORS_ORIGINS: "mcp_cors_origins" = "http://localhost,http://127.0.0.1";
     MAX_BODY_BYTES: "mcp_max_body_bytes" = "1048576";
     DOWNLOAD_SECRET: "mcp_download_secret" = "";
+    REQUIRE_AUTH: "mcp_require_auth" = "";
+    DOWNLOAD_TOKEN_SECRET: "download_token_secret" = "";
     REQUIRE_USER_KEY: "mcp_require_user_key" = "false";
     OPEN_LISTS: "mcp_open_lists" = "true";
     TOOLS: "mcp_tools" = "task";
@@ -162,12 +164,33 @@ pub async fn public_base_url() -> Result<Option<String>, Misconfigured> {
     optional(PUBLIC_BASE_URL).await
 }
 
-/// Key of the signatures of download links; `None` derives it from another secret.
+/// Key of the signatures of download links; `None` derives it from another secret. Its older name wins over PlanExe's.
 ///
 /// # Errors
-/// When the host cannot resolve the setting.
+/// When the host cannot resolve a setting.
 pub async fn download_secret() -> Result<Option<String>, Misconfigured> {
-    optional(DOWNLOAD_SECRET).await
+    match optional(DOWNLOAD_SECRET).await? {
+        None => optional(DOWNLOAD_TOKEN_SECRET).await,
+        secret => Ok(secret),
+    }
+}
+
+/// Whether callers need a key; `None`: they do where the server has an API key.
+///
+/// # Errors
+/// When the host cannot resolve the setting, it is not a yes or no, or no key can exist.
+pub async fn require_auth() -> Result<Option<bool>, Misconfigured> {
+    if optional(REQUIRE_AUTH).await?.is_none() {
+        return Ok(None);
+    }
+    let needs_key = flag(REQUIRE_AUTH).await?;
+    let has_keys = optional(API_KEY).await?.is_some() || *value(API_KEY_SECRET).await? != *API_KEY_SECRET.default;
+    if needs_key && !has_keys {
+        return Err(
+            REQUIRE_AUTH.misconfigured("is true, and neither PLANEXE_MCP_API_KEY nor PLANEXE_API_KEY_SECRET is set")
+        );
+    }
+    Ok(Some(needs_key))
 }
 
 /// Which tools are listed.

@@ -79,9 +79,9 @@ impl Database {
     pub async fn configured(cx: &Rc<request::Context>) -> Result<Self, Error> {
         let schema = match Schema::learnt() {
             Some(schema) => schema,
-            None => Schema::of(match config::tools().await? {
-                Tools::Task => Table::TaskItem,
-                Tools::Plan | Tools::Both => Table::Plans,
+            None => Schema::of(match config::tools().await {
+                Ok(Tools::Plan | Tools::Both) => Table::Plans,
+                Ok(Tools::Task) | Err(_) => Table::TaskItem,
             }),
         };
         Ok(Self {

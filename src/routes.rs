@@ -36,14 +36,17 @@ const FIRST_CAPACITY: usize = 64 * 1024;
 /// # Errors
 /// [`Error::ApiKeyWrong`] when no user has this key, and those of settings that cannot be used.
 pub async fn verify(claim: Claim, cx: &Rc<request::Context>) -> Result<Caller, Error> {
-    let key_hash = match claim {
+    let (key_hash, otherwise) = match claim {
         Claim::Known(caller) => return Ok(caller),
-        Claim::UserKey(hash) => hash,
+        Claim::UserKey { hash, otherwise } => (hash, otherwise),
     };
     let database = Database::configured(cx).await?;
     match db::user::find_by_key(&database, &key_hash).await {
-        Ok(Some(id)) => Ok(Caller::User(User { id, key_hash })),
-        Ok(None) => Err(Error::ApiKeyWrong),
+        Ok(found) => match (otherwise, found.user_id) {
+            (Some(known), _) if !found.is_today => known,
+            (_, Some(id)) => Ok(Caller::User(User { id, key_hash })),
+            (_, None) => Err(Error::ApiKeyWrong),
+        },
         Err(error) => Ok(Caller::Unknown(error)),
     }
 }

@@ -1,5 +1,5 @@
-//! Clients that disconnect, at every stage of a request: no statement and no connection is left behind, the next client
-//! is served, and each charge has its task. The stages are data.
+//! Clients that disconnect at each stage of a request. Afterwards no statement runs and no connection is lost, the next
+//! client is served, and each charge has its task. The stages are data.
 
 use bytes::Bytes;
 use futures::future::join_all;
@@ -17,7 +17,7 @@ use crate::{
 
 /// What a client asks for.
 #[derive(Clone, Copy, PartialEq)]
-enum Asks {
+enum Target {
     Plan,
     Download,
 }
@@ -31,7 +31,7 @@ enum Sends {
     All,
 }
 
-/// When it leaves after that.
+/// When it disconnects after that.
 #[derive(Clone, Copy)]
 enum Leaves {
     AtOnce,
@@ -40,17 +40,17 @@ enum Leaves {
     InTheMiddleOfTheAnswer,
 }
 
-const STAGES: [(Asks, Sends, Leaves); 7] = [
-    (Asks::Plan, Sends::HalfOfTheHead, Leaves::AtOnce),
-    (Asks::Plan, Sends::TheHead, Leaves::AtOnce),
-    (Asks::Plan, Sends::HalfOfTheBody, Leaves::AtOnce),
-    (Asks::Plan, Sends::All, Leaves::AtOnce),
-    (Asks::Plan, Sends::All, Leaves::WhileTheStatementRuns),
-    (Asks::Plan, Sends::All, Leaves::WithTheAnswerUnread),
-    (Asks::Download, Sends::All, Leaves::InTheMiddleOfTheAnswer),
+const STAGES: [(Target, Sends, Leaves); 7] = [
+    (Target::Plan, Sends::HalfOfTheHead, Leaves::AtOnce),
+    (Target::Plan, Sends::TheHead, Leaves::AtOnce),
+    (Target::Plan, Sends::HalfOfTheBody, Leaves::AtOnce),
+    (Target::Plan, Sends::All, Leaves::AtOnce),
+    (Target::Plan, Sends::All, Leaves::WhileTheStatementRuns),
+    (Target::Plan, Sends::All, Leaves::WithTheAnswerUnread),
+    (Target::Download, Sends::All, Leaves::InTheMiddleOfTheAnswer),
 ];
 
-/// Clients that leave at a stage, side by side.
+/// Clients that disconnect at the same stage, concurrently.
 const CLIENTS: usize = 8;
 /// Connections that the host keeps.
 const POOL: i64 = 64;
@@ -62,16 +62,16 @@ fn arguments(id: &str) -> Value {
     json!({ "prompt": id, "client_request_id": id })
 }
 
-/// Goes through a stage as one client: sends, and closes the connection; or resets it, as a program that dies with
-/// bytes unread.
-async fn come_and_go(
+/// Acts as one client of a stage: sends, then closes the connection; or resets it, as the system does for a process that
+/// ends with unread bytes.
+async fn send_and_disconnect(
     stage: &Stage,
-    (asks, sends, leaves): (Asks, Sends, Leaves),
+    (asks, sends, leaves): (Target, Sends, Leaves),
     what: &str,
     resets: bool,
 ) -> std::io::Result<()> {
     let (head, body) = match asks {
-        Asks::Plan => {
+        Target::Plan => {
             let params = json!({ "name": "task_create", "arguments": arguments(what) });
             let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params }).to_string();
             let head = format!(
@@ -81,7 +81,7 @@ async fn come_and_go(
             );
             (head, body)
         }
-        Asks::Download => {
+        Target::Download => {
             let head = format!("GET /download/{what}/run.zip HTTP/1.1\r\nHost: localhost\r\nX-API-Key: secret\r\n\r\n");
             (head, String::new())
         }
@@ -114,7 +114,7 @@ async fn come_and_go(
 }
 
 #[test]
-fn who_leaves_at_any_stage_leaves_nothing_behind() {
+fn a_disconnect_at_any_stage_leaves_nothing_behind() {
     run(async {
         let cluster = own_cluster(&[]).await;
         let stage = Stage::builder().with_users().on(cluster).await;
@@ -133,11 +133,13 @@ fn who_leaves_at_any_stage_leaves_nothing_behind() {
                 }
                 let ids: Vec<String> = (0..CLIENTS)
                     .map(|client| match asks {
-                        Asks::Plan => format!("{number}/{resets}/{client}"),
-                        Asks::Download => finished.clone(),
+                        Target::Plan => format!("{number}/{resets}/{client}"),
+                        Target::Download => finished.clone(),
                     })
                     .collect();
-                let clients = ids.iter().map(|what| come_and_go(&stage, of_stage, what, resets));
+                let clients = ids
+                    .iter()
+                    .map(|what| send_and_disconnect(&stage, of_stage, what, resets));
                 for left in join_all(clients).await {
                     left.expect("the client leaves, not the server");
                 }
@@ -154,7 +156,7 @@ fn who_leaves_at_any_stage_leaves_nothing_behind() {
                 let next = stage.send(request(Method::GET, &path, &headers, Bytes::new())).await;
                 assert_eq!(next.status(), 206, "stage {number}");
                 stage.assert_books_balance(1).await;
-                if asks != Asks::Plan {
+                if asks != Target::Plan {
                     continue;
                 }
                 let made = stage.count("task_item").await - tasks;

@@ -1,4 +1,4 @@
-//! Callers that mean no good, or know no better: every answer is a proper one, nothing is left behind.
+//! Hostile or broken input: every request gets a valid answer, and the database stays consistent.
 
 use std::{
     collections::BTreeSet,
@@ -21,7 +21,7 @@ use crate::support::{ANSWERED, Stage, each_row, request, run, tool_call};
 /// What is sent at once of a large body.
 static PIECE: [u8; 64 * 1024] = [b' '; 64 * 1024];
 
-const NASTY: [&str; 14] = [
+const HOSTILE_TEXTS: [&str; 14] = [
     "'; DROP TABLE task_item; --",
     "' OR '1'='1",
     "\\'; SELECT pg_sleep(10); --",
@@ -39,14 +39,14 @@ const NASTY: [&str; 14] = [
 ];
 
 #[test]
-fn metacharacters_are_characters() {
+fn metacharacters_have_no_effect() {
     run(async {
         let stage = Stage::builder().with_users().build().await;
         let user = stage.user("ann", 1_000).await;
         let schema = "SELECT md5(string_agg(table_name || column_name, ',' ORDER BY table_name, column_name)) \
                       FROM information_schema.columns WHERE table_schema = 'public'";
         let before = stage.value(schema, &[]).await;
-        each_row(NASTY, async |text| {
+        each_row(HOSTILE_TEXTS, async |text| {
             let prompt = json!({ "prompt": text });
             let created = stage.tool_as(&user.key, "task_create", prompt).await;
             let id = created["task_id"]
@@ -109,7 +109,7 @@ fn metacharacters_are_characters() {
 }
 
 #[test]
-fn depth_and_length_end_in_an_answer() {
+fn deep_and_long_bodies_are_answered() {
     run(async {
         let stage = Stage::builder().build().await;
         let deep = |count: usize| format!("{}{}", "[".repeat(count), "]".repeat(count));
@@ -186,7 +186,7 @@ fn depth_and_length_end_in_an_answer() {
 }
 
 #[test]
-fn a_body_that_does_not_come_is_not_waited_for() {
+fn a_body_that_does_not_arrive_times_out() {
     run(async {
         let stage = Stage::builder().build().await;
         let headers = [("content-type", "application/json"), ("content-length", "1000")];
@@ -259,7 +259,7 @@ fn a_client_that_is_still_sending_gets_the_refusal() {
 }
 
 #[test]
-fn storms_leave_every_task_in_one_piece() {
+fn concurrent_calls_keep_tasks_consistent() {
     run(async {
         let stage = Stage::builder().with_users().working().build().await;
         let user = stage.user("ann", 1_000).await;
@@ -286,7 +286,7 @@ fn storms_leave_every_task_in_one_piece() {
 }
 
 #[test]
-fn callers_that_leave_take_nothing_along() {
+fn cancelled_calls_charge_only_for_tasks() {
     run(async {
         let stage = Stage::builder().with_users().build().await;
         let user = stage.user("ann", 1_000).await;
@@ -309,7 +309,7 @@ fn callers_that_leave_take_nothing_along() {
 }
 
 #[test]
-fn backends_that_are_terminated_leave_the_books_in_order() {
+fn terminated_backends_keep_the_ledger_consistent() {
     run(async {
         let stage = Stage::builder().with_users().build().await;
         let user = stage.user("ann", 1_000).await;

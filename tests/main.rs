@@ -34,6 +34,7 @@ mod layers;
 mod log;
 mod openapi;
 mod parsers;
+mod plan_tools;
 mod properties;
 mod readme;
 mod real_files;

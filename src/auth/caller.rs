@@ -62,8 +62,14 @@ impl Key {
 pub enum Claim {
     /// The caller is known without the database.
     Known(Caller),
-    /// A user key, which has to be looked up. Holds its hash as the database stores it.
-    UserKey(String),
+    /// A user key, which has to be looked up.
+    UserKey {
+        /// Its hash as the database stores it.
+        hash: String,
+        /// What is true where only today's PlanExe takes user keys and the database is older; `None` where users' keys are
+        /// taken on every schema.
+        otherwise: Option<Result<Caller, Error>>,
+    },
 }
 
 /// The caller of a request.
@@ -86,31 +92,46 @@ pub struct User {
     pub key_hash: String,
 }
 
+/// What the keys of PlanExe's users begin with.
+const USER_KEY_PREFIX: &str = "pex_";
+
 impl Claim {
-    /// Determines the claim of a key. User keys are accepted on servers that require them for plans, as an alternative to the
-    /// API key.
+    /// Determines the claim of a key. User keys are accepted as an alternative to the API key: on servers that require them
+    /// for plans, and with the schema of today's PlanExe on every server.
     ///
     /// # Errors
     /// [`Error::ApiKeyWrong`] and [`Error::Misconfigured`].
     pub async fn from_key(key: Option<&Key>, access: &Access) -> Result<Self, Error> {
         let api_key = access.api_key_hash?;
         let Some(key) = key else {
-            return Ok(Self::Known(match api_key {
-                Some(_) => Caller::Unknown(Error::ApiKeyMissing),
-                None if access.require_user_key? => Caller::Unknown(Error::UserKeyRequired),
-                None => Caller::Operator,
+            let needs_key = match config::require_auth().await? {
+                Some(needs_key) => needs_key,
+                None => api_key.is_some(),
+            };
+            return Ok(Self::Known(if needs_key {
+                Caller::Unknown(Error::ApiKeyMissing)
+            } else if access.require_user_key? {
+                Caller::Unknown(Error::UserKeyRequired)
+            } else {
+                Caller::Operator
             }));
         };
         if api_key.is_some_and(|expected| key.matches(&expected)) {
             return Ok(Self::Known(Caller::Operator));
         }
-        match api_key {
-            _ if access.require_user_key? => {
-                let salt = config::api_key_secret().await?;
-                Ok(Self::UserKey(user_key_hash(&key.plain, &salt)))
-            }
-            Some(_) => Err(Error::ApiKeyWrong),
-            None => Ok(Self::Known(Caller::Operator)),
+        let otherwise = match api_key {
+            _ if access.require_user_key? => None,
+            None if config::require_auth().await? == Some(true) => None,
+            Some(_) => Some(Err(Error::ApiKeyWrong)),
+            None => Some(Ok(Caller::Operator)),
+        };
+        match otherwise {
+            // Other texts cannot be user keys, and are not looked up.
+            Some(known) if !key.plain.starts_with(USER_KEY_PREFIX) => known.map(Self::Known),
+            otherwise => Ok(Self::UserKey {
+                hash: user_key_hash(&key.plain, &config::api_key_secret().await?),
+                otherwise,
+            }),
         }
     }
 }

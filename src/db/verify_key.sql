@@ -2,7 +2,7 @@
 --
 -- $1 hash of the key
 --
--- user_id: NULL when no key has this hash, or the key is revoked.
+-- user_id: NULL when no key has this hash, or the key is revoked     is_today: whether the schema is that of today
 WITH known AS MATERIALIZED (
     SELECT k.id, k.user_id::text, k.last_used_at FROM user_api_key k
     WHERE k.key_hash = $1::text AND k.revoked_at IS NULL
@@ -17,4 +17,4 @@ used AS (
             WHERE last_used_at IS NULL OR last_used_at < now() AT TIME ZONE 'UTC' - interval '1 minute')
         FOR UPDATE SKIP LOCKED)
 )
-SELECT (SELECT user_id FROM known) AS user_id
+SELECT (SELECT user_id FROM known) AS user_id, to_regclass('plans') IS NOT NULL AS is_today

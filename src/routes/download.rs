@@ -126,7 +126,7 @@ async fn authorise(
     let link_key = LinkKey::configured(access.api_key.as_deref()).await?;
     let claim = match (link_key.check(wanted.query, wanted.id, name, clock::unix_time()), claim) {
         (Some(Ok(())), _) => return Ok(Caller::Operator),
-        (Some(Err(_)), Ok(claim @ Claim::UserKey(_))) => claim,
+        (Some(Err(_)), Ok(claim @ Claim::UserKey { .. })) => claim,
         (Some(Err(fault)), _) => return Err(fault.into()),
         (None, claim) => claim?,
     };
