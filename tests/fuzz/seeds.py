@@ -16,7 +16,7 @@ import zlib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-TOOLS = [tool["name"] for tool in json.loads((ROOT / "src/tools/list.json").read_text())]
+TOOLS = sorted(path.stem for path in (ROOT / "src/tools/list").glob("*.json"))
 OPENAPI = json.loads((ROOT / "assets/pages/openapi.json").read_text())
 TASK = "5e2b2a7c-8b49-4d2f-9b8f-6a3c1f05b9a1"
 # Longer inputs are only slower.
