@@ -1,10 +1,9 @@
 //! `planexe-local stdio` as a client starts it: a process with an input and an output.
 
-use planexe_mcp::tools::{ALL, Family};
 use serde_json::{Value, json};
 
 use crate::support::{
-    Stage, project, run,
+    Stage, json_file, listed_tools, run,
     stdio::{Client, Plans, check_saved, content, modern, program},
 };
 
@@ -34,16 +33,9 @@ fn both_lifecycles_have_the_tool_and_are_told_of_it() {
         assert_eq!(of_legacy["result"].get("resultType"), None);
         assert_eq!(of_legacy["result"]["tools"], of_newest["result"]["tools"]);
         let tools = of_legacy["result"]["tools"].as_array().expect("tools");
-        let read = |path: &str| {
-            let text = std::fs::read_to_string(project().join(path)).expect("a file");
-            serde_json::from_str::<Value>(&text).expect("JSON")
-        };
-        let mut download = read("local/src/stdio/task_download.json");
+        let mut download = json_file("local/src/stdio/task_download.json");
         download["icons"] = tools[0]["icons"].clone();
-        let task = ALL.iter().filter(|tool| tool.family == Family::Task);
-        let mut expected: Vec<Value> = task
-            .map(|tool| read(&format!("src/tools/list/{}.json", tool.name)))
-            .collect();
+        let mut expected = listed_tools();
         expected.push(download);
         assert_eq!(tools, &expected);
 
