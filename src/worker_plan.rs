@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures::{Stream, stream};
 use http_body_util::BodyExt as _;
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::{
     clock, config,
@@ -36,19 +37,23 @@ pub struct WorkerPlan {
 
 /// The answer of `GET /runs/{task_id}/files`.
 #[derive(Deserialize)]
-struct FilesBody {
+pub struct FilesBody {
     files: Vec<String>,
-    /// Since March 2026.
+    /// Since March 2026: an object with `name` and `updated_at` for each of them.
     #[serde(default)]
-    files_with_timestamps: Vec<ListedFile>,
+    files_with_timestamps: Value,
 }
 
-/// A file in that answer.
-#[derive(Deserialize)]
-struct ListedFile {
-    name: String,
-    /// RFC 3339, UTC.
-    updated_at: String,
+impl FilesBody {
+    /// The names of the files, sorted. `add` takes each with the time of its last change, RFC 3339 in UTC and blank if unknown.
+    pub fn each(self, mut add: impl FnMut(String, &str)) {
+        for (place, name) in self.files.into_iter().enumerate() {
+            let listed = self.files_with_timestamps.get(place);
+            let listed = listed.filter(|listed| listed.get("name").is_some_and(|listed| *listed == *name));
+            let time = listed.and_then(|listed| listed.get("updated_at")?.as_str());
+            add(name, time.unwrap_or_default());
+        }
+    }
 }
 
 /// The response to a request for a file, before its content is read.
@@ -90,11 +95,11 @@ impl WorkerPlan {
         result.unwrap_or(Err(Unavailable::WorkerTimeout))
     }
 
-    /// Names of the files of a run, sorted by name, and Unix times of their last changes.
+    /// The files of a run.
     ///
     /// # Errors
     /// Why there is no list.
-    pub async fn list_files(&self, id: TaskId) -> Result<Vec<(String, Option<i64>)>, Unavailable> {
+    pub async fn list_files(&self, id: TaskId) -> Result<FilesBody, Unavailable> {
         let call = async {
             let mut body = self.get(&format!("/runs/{id}/files")).await?.into_body();
             let mut list = Vec::new();
@@ -110,14 +115,7 @@ impl WorkerPlan {
                 .ok_or(Unavailable::WorkerBroken)
         };
         let left = LIST_LIMIT.saturating_sub(self.request.worker());
-        let listing = self.within(left, call).await?;
-        if listing.files_with_timestamps.is_empty() {
-            return Ok(listing.files.into_iter().map(|name| (name, None)).collect());
-        }
-        let files = listing.files_with_timestamps.into_iter();
-        Ok(files
-            .map(|file| (file.name, clock::read_rfc3339(&file.updated_at)))
-            .collect())
+        self.within(left, call).await
     }
 
     /// Begins the transfer of an artifact.

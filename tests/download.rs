@@ -2,7 +2,10 @@
 
 use serde_json::json;
 
-use crate::support::{Stage, each_row, run};
+use crate::support::{
+    Schema, Stage, each_row, run,
+    zips::{archive, deflated},
+};
 
 #[test]
 fn files_come_whole_with_their_headers() {
@@ -137,6 +140,78 @@ fn what_is_not_there_is_404_with_a_reason() {
             },
         )
         .await;
+    });
+}
+
+#[test]
+fn the_report_has_two_names() {
+    run(async {
+        for schema in [Schema::February, Schema::May] {
+            let stage = Stage::builder().schema(schema).with_key().build().await;
+            let at_worker = stage
+                .completed_at_worker(&[("030-report.html", b"<p>at the worker")])
+                .await;
+            let (mut plans, page) = (vec![(at_worker, "<p>at the worker")], "<p>in the archive");
+            for packed in ["030-report.html", "report.html"] {
+                let id = stage.create(packed).await;
+                let zip = archive(&[deflated("a.md", b"a"), deflated(packed, page.as_bytes())]);
+                let set = "UPDATE task_item SET state = 'completed', run_zip_snapshot = $2 WHERE id = $1::text::uuid";
+                stage.execute(set, &[&id, &zip]).await;
+                plans.push((id, page));
+            }
+            let id = stage.create("q").await;
+            let set = "UPDATE task_item SET state = 'completed', generated_report_html = '<p>in its column' \
+                 WHERE id = $1::text::uuid";
+            stage.execute(set, &[&id]).await;
+            plans.push((id, "<p>in its column"));
+            let tools = [
+                ("task_file_info", "task_id", "030-report.html"),
+                ("plan_file_info", "plan_id", "report.html"),
+            ];
+            for (id, page) in plans {
+                for (tool, argument, name) in tools {
+                    let report = stage.get_with_key(&format!("/download/{id}/{name}")).await;
+                    assert_eq!(report.text(), page, "{schema:?} {name}");
+                    let disposition = format!("inline; filename=\"{name}\"");
+                    assert_eq!(report.header("content-disposition"), disposition, "{schema:?}");
+                    let link = stage.tool(tool, json!({ argument: id })).await["download_url"].clone();
+                    let link = link.as_str().unwrap_or_default().replace("http://test.local:3000", "");
+                    assert!(link.contains(&format!("/{name}?")), "{schema:?} {tool}: {link}");
+                    assert_eq!(stage.get(&link).await.text(), page, "{schema:?} {name}");
+                    let params = json!({ "uri": format!("planexe://task/{id}/{name}") });
+                    let read = json!({ "jsonrpc": "2.0", "id": 1, "method": "resources/read", "params": params });
+                    let answer = stage.post("/mcp", &read).await.json();
+                    assert_eq!(
+                        answer["result"]["contents"][0]["text"], page,
+                        "{schema:?} {name}: {answer}"
+                    );
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn the_row_says_when_and_why_a_plan_of_today_ended() {
+    run(async {
+        let stage = Stage::builder().schema(Schema::May).build().await;
+        let id = stage.create("p").await;
+        stage.complete_with_zip(&archive(&[deflated("a.md", b"a")])).await;
+        stage.execute("DELETE FROM events", &[]).await;
+        let zip = stage.get(&format!("/download/{id}/run.zip")).await;
+        assert_eq!(zip.header("last-modified"), "Sat, 31 Jan 2026 12:00:00 GMT");
+        let failed = "UPDATE task_item SET state = 'failed', error_message = 'The model did not answer'";
+        stage.execute(failed, &[]).await;
+        let report = stage.get(&format!("/download/{id}/report.html")).await;
+        let detail = report.json()["detail"].to_string();
+        assert!(
+            detail.contains("PlanExe's reason: The model did not answer. "),
+            "{detail}"
+        );
+        for answer in [zip, report] {
+            let statements = stage.log_of(&answer).await["statements"].as_u64();
+            assert!(statements <= Some(3), "the event is not looked for: {statements:?}");
+        }
     });
 }
 

@@ -25,6 +25,7 @@ mod download_damage;
 mod download_entries;
 mod download_faults;
 mod download_load;
+mod download_payloads;
 mod faults;
 mod hostile_input;
 mod instances;

@@ -1,12 +1,18 @@
 //! A real run of PlanExe: what holds for the sample holds for it. `PLANEXE_TEST_DATA` names the folder with its archive.
 
-use std::{io::Read as _, path::PathBuf};
+use std::{
+    io::{Cursor, Read as _, Write as _},
+    path::PathBuf,
+};
 
+use serde_json::json;
 use sha2::{Digest as _, Sha256};
+use zip::write::SimpleFileOptions;
 
 use crate::{
     client::walk,
-    support::{Stage, http_double, run},
+    download_entries::noise,
+    support::{Schema, Stage, http_double, run},
 };
 
 /// The archive of the run.
@@ -26,6 +32,60 @@ fn a_real_run_reaches_the_client_byte_for_byte() {
 
 #[test]
 #[ignore = "needs a real run: PLANEXE_TEST_DATA, a folder with 20251026_casino_royale.zip"]
+fn a_real_run_leaves_a_database_of_today_without_its_payloads() {
+    run(async move {
+        let mut whole = Cursor::new(std::fs::read(archive()).expect("a readable archive"));
+        let mut writer = zip::ZipWriter::new_append(&mut whole).expect("an archive");
+        let name = "20251026_casino_royale/track_activity.jsonl";
+        writer
+            .start_file(name, SimpleFileOptions::default())
+            .expect("a new entry");
+        writer.write_all(&noise(3_000_000)).expect("memory");
+        writer.finish().expect("an archive");
+        let whole = whole.into_inner();
+        let stage = Stage::builder().schema(Schema::May).build().await;
+        let id = stage.create("p").await;
+        stage.complete_with_zip(&whole).await;
+        stage
+            .execute("UPDATE task_item SET run_artifact_layout_version = NULL", &[])
+            .await;
+        let info = json!({ "plan_id": id, "artifact": "zip" });
+        let info = stage.tool("plan_file_info", info).await;
+        let zip = stage.get(&format!("/download/{id}/run.zip")).await.bytes().clone();
+        let sha256: String = Sha256::digest(&zip).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(
+            (&info["sha256"], &info["download_size"]),
+            (&json!(sha256), &json!(zip.len()))
+        );
+        let names = |zip: &[u8]| {
+            let zip = zip::ZipArchive::new(Cursor::new(zip.to_vec())).expect("an archive");
+            zip.file_names()
+                .map(|name| name.expect("a name").into_owned())
+                .collect::<Vec<_>>()
+        };
+        let mut expected = names(&whole);
+        assert_eq!(expected.len(), 197);
+        expected.retain(|name| !name.ends_with("track_activity.jsonl"));
+        assert_eq!(names(&zip), expected);
+        assert!(
+            zip.len() + 3_000_000 < whole.len(),
+            "{} of {} bytes",
+            zip.len(),
+            whole.len()
+        );
+        let mut zip = zip::ZipArchive::new(Cursor::new(zip)).expect("an archive");
+        for index in 0..zip.len() {
+            let mut content = Vec::new();
+            zip.by_index(index)
+                .expect("an entry")
+                .read_to_end(&mut content)
+                .expect("its content");
+        }
+    });
+}
+
+#[test]
+#[ignore = "needs a real run: PLANEXE_TEST_DATA, a folder with 20251026_casino_royale.zip"]
 fn every_file_of_a_real_run_comes_out_of_its_archive() {
     run(async move {
         let zip = std::fs::read(archive()).expect("a readable archive");
@@ -39,7 +99,7 @@ fn every_file_of_a_real_run_comes_out_of_its_archive() {
         }
         stored.complete_with_zip(&zip).await;
         at_worker.execute("UPDATE task_item SET state = 'completed'", &[]).await;
-        let mut archive = zip::ZipArchive::new(std::io::Cursor::new(&zip)).expect("an archive");
+        let mut archive = zip::ZipArchive::new(Cursor::new(&zip)).expect("an archive");
         let mut count = 0;
         for index in 0..archive.len() {
             let mut entry = archive.by_index(index).expect("an entry");

@@ -85,6 +85,8 @@ fn every_statement_returns_a_row_whatever_it_finds() {
                                         Type::TEXT if name == "save_feedback.sql" && [1, 2].contains(&number) => {
                                             Box::new("a text")
                                         }
+                                        // Ranges, and bytes in base64.
+                                        Type::TEXT if name == "hash_parts.sql" => Box::new(["{}", ""][number - 1]),
                                         Type::TEXT => Box::new(other.clone()),
                                         ref kind => panic!("{name}: the host has no parameter of the type {kind}"),
                                     }

@@ -7,22 +7,20 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use futures::{StreamExt as _, stream};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::{
-    byte_reader::{ByteReader, ByteStream},
+    byte_reader::ByteStream,
     stored_zip::MAX_DIRECTORY,
-    zip_entry::{HEADER_LENGTH, LOCAL_HEADER, LocalHeader},
+    zip_entry::{HEADER_LENGTH, LOCAL_HEADER},
 };
-use crate::{
-    db::parts::Parts,
-    error::{Error, Unavailable},
-    plan::is_withheld,
-};
+use crate::{db::parts::Parts, error::Unavailable, plan::is_withheld};
 
 /// Signature of an entry in the directory, and bytes of it before the name.
 const RECORD: &[u8] = b"PK\x01\x02";
 const RECORD_LENGTH: usize = 46;
+/// Bytes of the header before an entry, before the name.
+const LOCAL_LENGTH: usize = HEADER_LENGTH as usize;
 /// Signature of the record after the directory.
 const END: &[u8] = b"PK\x05\x06";
 /// Bytes that may be between the content of an entry and the next one: extra fields of its local header, and a data
@@ -106,68 +104,86 @@ pub(super) fn choose_parts(directory: &Range<u64>, bytes: &[u8]) -> Option<Parts
     Some(parts)
 }
 
-/// An archive that arrives as a stream, as far as it has been passed on.
-struct Passing {
-    reader: ByteReader,
-    /// Bytes of the present entry that are still to come.
-    left: u64,
-    /// What has been passed on.
-    passed: Parts,
-}
-
 /// Leaves the payloads out of an archive that arrives as a stream. Memory use grows with its directory only. The stream ends
 /// in an error where the archive is not understood, and at an entry whose length is known only after its content.
 pub(super) fn without_payloads(stream: ByteStream) -> ByteStream {
-    let passing = Passing {
-        reader: ByteReader::new(stream),
-        left: 0,
-        passed: Parts::default(),
-    };
-    let passed = stream::try_unfold(Some(passing), |passing| async {
-        let Some(mut passing) = passing else { return Ok(None) };
-        let (bytes, is_end) = passing.next().await?;
-        Ok(Some((bytes, (!is_end).then_some(passing))))
+    let mut passing = Passing::default();
+    let chunks = stream.map_ok(Some).chain(stream::once(std::future::ready(Ok(None))));
+    let passed = chunks.map(move |chunk| {
+        let passed = match chunk? {
+            Some(chunk) => passing.pass(&chunk),
+            None => passing.directory(),
+        };
+        Ok(Bytes::from(passed.ok_or(Unavailable::ArchiveBroken)?))
     });
-    passed.boxed_local()
+    passed
+        .try_filter(|bytes| std::future::ready(!bytes.is_empty()))
+        .boxed_local()
+}
+
+/// An archive that arrives as a stream, as far as it has been passed on.
+#[derive(Default)]
+struct Passing {
+    /// What has arrived and is not passed on: part of a header, or of the directory.
+    waiting: Vec<u8>,
+    /// Where in the archive that begins.
+    position: u64,
+    /// Bytes of the present entry that are still to come.
+    left: u64,
+    /// Whether that entry is left out.
+    is_left_out: bool,
+    passed: Parts,
 }
 
 impl Passing {
-    /// The next bytes to pass on, and whether they are the last.
-    async fn next(&mut self) -> Result<(Bytes, bool), Error> {
-        loop {
-            if self.left > 0 {
-                if !self.reader.fill().await? {
-                    return Err(Unavailable::ArchiveBroken.into());
-                }
-                let arrived = self.reader.buffer.len();
-                let length = usize::try_from(self.left).map_or(arrived, |left| left.min(arrived));
-                self.left -= length as u64;
-                return Ok((self.reader.buffer.split_to(length), false));
+    /// What of the archive is passed on after one more chunk; `None` when it is not understood.
+    fn pass(&mut self, chunk: &[u8]) -> Option<Vec<u8>> {
+        let mut passed = Vec::new();
+        self.waiting.extend_from_slice(chunk);
+        while self.left > 0 || self.begin_entry()? {
+            let length = usize::try_from(self.left).ok()?.min(self.waiting.len());
+            if length == 0 {
+                break;
             }
-            let start = self.reader.position();
-            let signature = self.reader.read_array().await?;
-            if signature != LOCAL_HEADER {
-                return Ok((self.directory(start, signature.to_vec()).await?.into(), true));
+            let bytes = self.waiting.drain(..length);
+            if !self.is_left_out {
+                passed.extend(bytes);
             }
-            let header = LocalHeader::read_from(&mut self.reader).await?;
-            if is_payloads(&header.name) {
-                header.skip_content(&mut self.reader).await?;
-                continue;
-            }
-            self.left = header.content_length()?;
-            self.passed.keep(start..start + header.bytes.len() as u64 + self.left);
-            return Ok((header.bytes.into(), false));
+            self.left -= length as u64;
+            self.position += length as u64;
         }
+        (self.waiting.len() as u64 <= MAX_DIRECTORY).then_some(passed)
     }
 
-    /// Reads the directory, which begins at `start` with these bytes, and makes the one of what has been passed on.
-    async fn directory(&mut self, start: u64, mut bytes: Vec<u8>) -> Result<Vec<u8>, Error> {
-        while self.reader.fill().await? && bytes.len() as u64 <= MAX_DIRECTORY {
-            bytes.extend_from_slice(&std::mem::take(&mut self.reader.buffer));
+    /// Begins the next entry, if its whole header has arrived.
+    fn begin_entry(&mut self) -> Option<bool> {
+        let bytes = self.waiting.as_slice();
+        let (true, Some(name), Some(extra)) = (bytes.starts_with(&LOCAL_HEADER), short(bytes, 26), short(bytes, 28))
+        else {
+            return Some(false);
+        };
+        let Some((_, name)) = bytes
+            .get(..LOCAL_LENGTH + name + extra)
+            .and_then(|header| header.get(..LOCAL_LENGTH + name)?.split_at_checked(LOCAL_LENGTH))
+        else {
+            return Some(false);
+        };
+        const HAS_DESCRIPTOR: usize = 8;
+        if short(bytes, 6)? & HAS_DESCRIPTOR != 0 {
+            return None;
         }
-        let directory = find_directory(start, &bytes).filter(|directory| directory.start == start);
-        let parts = directory.and_then(|directory| choose_parts(&directory, &bytes));
-        let parts = parts.filter(|parts| parts.kept == self.passed.kept);
-        Ok(parts.ok_or(Unavailable::ArchiveBroken)?.tail)
+        self.is_left_out = is_payloads(name);
+        self.left = (LOCAL_LENGTH + name.len() + extra) as u64 + long(bytes, 18)?;
+        if !self.is_left_out {
+            self.passed.keep(self.position..self.position + self.left);
+        }
+        Some(true)
+    }
+
+    /// The directory of what has been passed on, after the end of the stream; `None` when the archive is not understood.
+    fn directory(&self) -> Option<Vec<u8>> {
+        let directory = find_directory(self.position, &self.waiting)?;
+        let parts = choose_parts(&directory, &self.waiting)?;
+        (directory.start == self.position && parts.kept == self.passed.kept).then_some(parts.tail)
     }
 }

@@ -43,6 +43,15 @@ impl DosTime {
         (is_date && is_time).then_some(Self { date, time })
     }
 
+    /// Reads `2026-01-31T12:00:00Z`, to two seconds as all of these times.
+    fn parse(text: &str) -> Option<Self> {
+        let mut numbers = text.split(['-', 'T', ':', '.', 'Z']).map(|number| number.parse().ok());
+        let mut next = || numbers.next().flatten();
+        let year: u16 = next()?;
+        let date = (year.checked_sub(1980)? << 9) | (next()? << 5) | next()?;
+        Self::new(date, (next()? << 11) | (next()? << 5) | (next()? / 2))
+    }
+
     /// Seconds since 1970, as if the worker's clock ran in UTC.
     fn seconds(self) -> i64 {
         let Self { date, time } = self;
@@ -63,9 +72,8 @@ impl DosTime {
 /// The names and times of a run's files.
 #[derive(Default)]
 pub struct RunFiles {
-    /// Seconds since 1970, and the name.
-    files: Vec<(Option<i64>, Vec<u8>)>,
-    /// Whether the seconds are counted in UTC, not in the worker's local time.
+    files: Vec<(Option<DosTime>, Vec<u8>)>,
+    /// Whether the times are in UTC, not in the worker's time zone.
     is_utc: bool,
     /// Whether `worker_plan` was asked and has no files of the run, as after the end of a task.
     pub is_gone: bool,
@@ -89,10 +97,7 @@ impl RunFiles {
     /// The files of an archive.
     pub(crate) fn from_names(names: &FileNames) -> Self {
         Self {
-            files: names
-                .files()
-                .map(|(time, name)| (time.map(DosTime::seconds), name.to_vec()))
-                .collect(),
+            files: names.files().map(|(time, name)| (time, name.to_vec())).collect(),
             is_utc: false,
             is_gone: false,
         }
@@ -133,7 +138,7 @@ impl RunFiles {
         files.retain(|(_, stage, _)| stage.is_some() == has_stages);
         files.sort_unstable_by_key(|file| Reverse(*file));
         // An archive may have two files of the same name.
-        let mut shown: Vec<(Option<i64>, &str)> = Vec::with_capacity(limit.min(files.len()));
+        let mut shown: Vec<(Option<DosTime>, &str)> = Vec::with_capacity(limit.min(files.len()));
         for (time, _, name) in files {
             if shown.len() < limit && shown.iter().all(|(_, other)| *other != name) {
                 shown.push((time, name));
@@ -143,11 +148,11 @@ impl RunFiles {
         let offset = ended.filter(|_| !self.is_utc).zip(last).map_or(0, |(ended, last)| {
             const QUARTER: i64 = 900;
             // The worker's clock and that of the service which writes the event may differ by a minute.
-            let ahead = last.saturating_sub_unsigned(ended) - 60;
+            let ahead = last.seconds().saturating_sub_unsigned(ended) - 60;
             (ahead + QUARTER - 1).div_euclid(QUARTER) * QUARTER
         });
         let now = clock::unix_time();
-        let updated_at = |time: i64| u64::try_from(time - offset).ok().filter(|time| *time <= now);
+        let updated_at = |time: DosTime| u64::try_from(time.seconds() - offset).ok().filter(|time| *time <= now);
         shown
             .into_iter()
             .map(|(time, name)| File {
@@ -168,20 +173,15 @@ async fn list_files(database: &Database, progress: &Progress, archive: Option<Ar
         return Ok(RunFiles::default());
     }
     let worker = WorkerPlan::configured(database.request()).await?;
+    let mut run = RunFiles {
+        is_utc: true,
+        ..RunFiles::default()
+    };
     match worker.list_files(progress.id).await {
-        Err(Unavailable::NoSuchFile) => Ok(RunFiles {
-            is_gone: true,
-            ..RunFiles::default()
-        }),
-        listed => Ok(RunFiles {
-            files: listed?
-                .into_iter()
-                .map(|(name, time)| (time, name.into_bytes()))
-                .collect(),
-            is_utc: true,
-            is_gone: false,
-        }),
+        Err(Unavailable::NoSuchFile) => run.is_gone = true,
+        listed => listed?.each(|name, time| run.files.push((DosTime::parse(time), name.into_bytes()))),
     }
+    Ok(run)
 }
 
 #[cfg(test)]
@@ -249,28 +249,30 @@ mod tests {
     #[test]
     fn names_without_stages_are_sorted_by_time() {
         let made = [
-            (Some(1), "report.html"),
-            (Some(3), "a.md"),
-            (Some(2), "plan_raw.json"),
-            (None, "b.md"),
-            (Some(9), "log.txt"),
-            (Some(9), "track_activity.jsonl"),
-            (Some(9), "../up.md"),
+            ("2026-01-31T12:00:00Z", "report.html"),
+            ("2026-02-01T00:00:02Z", "a.md"),
+            ("2026-01-31T12:00:02.123Z", "plan_raw.json"),
+            ("", "b.md"),
+            ("2026-03-01T00:00:00Z", "log.txt"),
+            ("2026-03-01T00:00:00Z", "track_activity.jsonl"),
+            ("2026-03-01T00:00:00Z", "../up.md"),
         ];
         let listing = RunFiles {
-            files: made.map(|(time, name)| (time, name.as_bytes().to_vec())).into(),
+            files: made
+                .map(|(time, name)| (DosTime::parse(time), name.as_bytes().to_vec()))
+                .into(),
             is_utc: true,
             ..RunFiles::default()
         };
         let newest = listing.newest(Some(1_764_000_000), 10);
         assert_eq!(names(&newest), ["a.md", "plan_raw.json", "report.html", "b.md"]);
-        assert_eq!(newest.first().and_then(|file| file.updated_at), Some(3));
+        assert_eq!(newest.first().and_then(|file| file.updated_at), Some(1_769_904_002));
         assert!(listing.has_report());
     }
 
     fn report(written: Option<DosTime>) -> RunFiles {
         RunFiles {
-            files: vec![(written.map(DosTime::seconds), b"030-report.html".to_vec())],
+            files: vec![(written, b"030-report.html".to_vec())],
             ..RunFiles::default()
         }
     }

@@ -295,7 +295,7 @@ impl Entry {
         Ok(match (range, self.method) {
             (None, _) => unpacked(reader, content),
             (Some(range), Ok(Method::Stored)) => {
-                let data = start + header.bytes.len() as u64;
+                let data = start + header.length;
                 stream_archive(data + range.start..data + range.end, u64::MAX)
             }
             (Some(range), _) => byte_range(unpacked(reader, content), range.start, range.end),
