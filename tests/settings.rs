@@ -282,7 +282,12 @@ fn a_setting_that_cannot_be_resolved_counts_as_wrong() {
                 assert_eq!(post(&stage, headers, ping()).await.status(), status, "{headers:?}");
             }
             let link = "/download/5e2b2a7c-8b49-4d2f-9b8f-6a3c1f05b9a1/run.zip?expires=1&signature=x";
-            let needs = ["mcp_api_key", "mcp_require_auth", "mcp_download_secret", "download_token_secret"];
+            let needs = [
+                "mcp_api_key",
+                "mcp_require_auth",
+                "mcp_download_secret",
+                "download_token_secret",
+            ];
             let status = if needs.contains(&variable.as_str()) { 503 } else { 403 };
             assert_eq!(stage.get(link).await.status(), status);
         })
