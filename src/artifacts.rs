@@ -1,6 +1,8 @@
 //! The files of a run: from the database when it has them, else from `worker_plan`. Files are streamed.
 
 pub(crate) mod byte_reader;
+mod download;
+mod payloads;
 mod read_file;
 mod run_files;
 mod slices;
@@ -8,17 +10,19 @@ pub(crate) mod stored_zip;
 pub(crate) mod zip_entry;
 pub(crate) mod zip_stream;
 
-use std::{ops::Range, time::Duration};
+use std::time::Duration;
 
 pub use byte_reader::ByteStream;
 use bytes::Bytes;
+pub use download::Download;
+use download::Source;
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
+use payloads::without_payloads;
 pub use read_file::{FileContent, read_file};
 pub use run_files::{File, RunFiles};
 use sha2::{Digest as _, Sha256};
-use slices::slices;
 pub use stored_zip::END_LENGTH;
-use stored_zip::{Entry, StoredZip};
+use stored_zip::StoredZip;
 use zip_stream::Search;
 
 use crate::{
@@ -29,7 +33,7 @@ use crate::{
         task::{self, Artifacts, Progress, Stored},
     },
     error::{Error, Unavailable},
-    plan::{self, Artifact, RunFile, TaskId, TaskState, is_withheld},
+    plan::{self, Artifact, REPORT_NAMES, RunFile, TaskId, TaskState, is_withheld},
     worker_plan::{FileResponse, WorkerPlan},
 };
 
@@ -43,10 +47,10 @@ const SCAN_LIMIT: Duration = Duration::from_secs(25);
 /// The size and hash of a file.
 #[derive(Debug)]
 pub struct Description {
-    /// In bytes.
-    pub size: u64,
-    /// Hex SHA-256.
-    pub sha256: String,
+    /// In bytes; `None` where it is not known before the file is sent.
+    pub size: Option<u64>,
+    /// Hex SHA-256, with the size.
+    pub sha256: Option<String>,
     /// Whether the database has the file. Otherwise only `worker_plan` has it, and deletes it within seconds.
     pub is_stored: bool,
 }
@@ -62,21 +66,24 @@ pub async fn describe(
     owner: Option<&str>,
     artifact: Artifact,
 ) -> Result<Description, Error> {
-    let found = task::find_artifacts(database, id, owner, Some(artifact), END_LENGTH).await?;
-    if let Some(Stored {
-        size,
-        sha256: Some(sha256),
-        ..
-    }) = found.wanted
-    {
+    let found = find(database, id, owner, Some(artifact)).await?;
+    if let Some(stored) = found.wanted {
         return Ok(Description {
-            size: check_size(size)?,
-            sha256,
+            size: Some(check_size(handed_out(&stored))?),
+            sha256: stored.sha256,
             is_stored: true,
         });
     }
+    let changes = loses_payloads(&found, artifact);
     let download = open_elsewhere(database, found, artifact, false).await?;
     let is_stored = download.supports_ranges();
+    if changes {
+        return Ok(Description {
+            size: None,
+            sha256: None,
+            is_stored,
+        });
+    }
     let stream = download.into_stream(None).await?;
     let hashed = stream.try_fold((0_u64, Sha256::new()), |(size, hash), chunk| async move {
         Ok((size + chunk.len() as u64, hash.chain_update(&chunk)))
@@ -84,82 +91,45 @@ pub async fn describe(
     let hashed = clock::within(database.request().left(SCAN_LIMIT), hashed).await;
     let (size, hash) = hashed.ok_or(Unavailable::WorkerTimeout)??;
     Ok(Description {
-        size,
-        sha256: hex(&hash.finalize()),
+        size: Some(size),
+        sha256: Some(hex(&hash.finalize())),
         is_stored,
     })
 }
 
-/// A file that can be streamed. Its content is not read from the database before [`Download::into_stream`].
-pub struct Download {
-    /// In bytes, where it is known before reading.
-    pub size: Option<u64>,
-    /// Changes whenever the content changes: the hex SHA-256 of an artifact, or checksum and size of an archive's entry.
-    /// `None` where neither is known before reading.
-    pub validator: Option<String>,
-    /// Whether the task has ended. The file does not change after that.
-    pub has_ended: bool,
-    source: Source,
-}
-
-/// Where a file comes from.
-enum Source {
-    Artifact {
-        database: Database,
-        id: TaskId,
-        artifact: Artifact,
-        stored: Stored,
-    },
-    Entry(StoredZip, Entry),
-    WorkerPlan(ByteStream),
-}
-
-impl Download {
-    /// Whether byte ranges of the file can be sent. `worker_plan` builds its archives anew for each call, so ranges of two
-    /// calls do not fit together.
-    #[must_use]
-    pub fn supports_ranges(&self) -> bool {
-        !matches!(self.source, Source::WorkerPlan(_))
-    }
-
-    /// The content, or a byte range of it, which must lie inside the file.
-    ///
-    /// # Errors
-    /// [`Error::ContentUnavailable`] when the archive is broken where the file should begin, and those of the database.
-    pub async fn into_stream(self, range: Option<Range<u64>>) -> Result<ByteStream, Error> {
-        match self.source {
-            Source::Artifact {
-                database,
-                id,
-                artifact,
-                stored,
-            } => {
-                let range = range.unwrap_or(0..stored.size);
-                Ok(slices(database, id, artifact, stored, range, u64::MAX).boxed_local())
+/// Finds a task with what the database has of its artifacts. An archive that may hold provider payloads is read without
+/// them: its directory here, and Postgres hashes what stays.
+async fn find(
+    database: &Database,
+    id: TaskId,
+    owner: Option<&str>,
+    wanted: Option<Artifact>,
+) -> Result<Artifacts, Error> {
+    const ATTEMPTS: usize = 5;
+    for _ in 0..ATTEMPTS {
+        let mut found = task::find_artifacts(database, id, owner, wanted, END_LENGTH).await?;
+        if let (Some(Artifact::Zip), Some(stored), Some(end)) = (wanted, &found.archive, &found.archive_end) {
+            let archive = StoredZip::new(database, id, stored.clone());
+            found.wanted = archive.without_payloads(end).await?;
+            if found.wanted.is_none() {
+                continue;
             }
-            Source::Entry(archive, entry) => archive.open_entry(&entry, range).await,
-            Source::WorkerPlan(stream) => Ok(stream),
         }
+        return Ok(found);
     }
+    Err(Error::DatabaseUnavailable(
+        "the row changed again and again while it was read".to_owned(),
+    ))
+}
 
-    /// A file that `worker_plan` sends.
-    fn from_worker(size: Option<u64>, stream: ByteStream) -> Self {
-        Self {
-            size,
-            validator: None,
-            has_ended: false,
-            source: Source::WorkerPlan(stream),
-        }
-    }
+/// The size of an artifact as it is handed out, in bytes.
+fn handed_out(stored: &Stored) -> u64 {
+    stored.parts.as_ref().map_or(stored.size, |parts| parts.size())
+}
 
-    fn from_entry(archive: StoredZip, entry: Entry) -> Result<Self, Error> {
-        Ok(Self {
-            size: entry.content()?.size(),
-            validator: Some(entry.fingerprint()),
-            has_ended: false,
-            source: Source::Entry(archive, entry),
-        })
-    }
+/// Whether provider payloads are left out of a file of `worker_plan`: of an archive, where the database knows layouts.
+fn loses_payloads(found: &Artifacts, artifact: Artifact) -> bool {
+    artifact == Artifact::Zip && found.layout.is_some()
 }
 
 /// Begins the download of a file. The archive of an unfinished plan is available only with `partial`, so that it is not
@@ -176,35 +146,28 @@ pub async fn open_file(
     partial: bool,
 ) -> Result<Download, Error> {
     let wanted = match file {
-        RunFile::Artifact(artifact) => Some(*artifact),
+        RunFile::Artifact(artifact, _) => Some(*artifact),
         RunFile::Entry(_) => None,
     };
-    let found = task::find_artifacts(database, id, owner, wanted, END_LENGTH).await?;
-    let has_ended = found.progress.state.has_ended();
+    let found = find(database, id, owner, wanted).await?;
+    let (has_ended, ended) = (found.progress.state.has_ended(), found.ended);
     let mut download = match (file, found.wanted.clone()) {
-        (RunFile::Artifact(artifact), Some(stored)) => Download {
-            size: Some(check_size(stored.size)?),
-            validator: stored.sha256.clone(),
-            has_ended: false,
-            source: Source::Artifact {
+        (RunFile::Artifact(artifact, _), Some(stored)) => Download::new(
+            Some(check_size(handed_out(&stored))?),
+            stored.sha256.clone(),
+            Source::Artifact {
                 database: database.renewed(),
                 id,
                 artifact: *artifact,
                 stored,
             },
-        },
-        (RunFile::Artifact(artifact), None) => open_elsewhere(database, found, *artifact, partial).await?,
+        ),
+        (RunFile::Artifact(artifact, _), None) => open_elsewhere(database, found, *artifact, partial).await?,
         (RunFile::Entry(name), _) if is_withheld(name) => return Err(Unavailable::Withheld.into()),
         (RunFile::Entry(name), _) => open_entry(database, found, name).await?,
     };
-    download.has_ended = has_ended;
+    (download.has_ended, download.ended) = (has_ended, ended);
     Ok(download)
-}
-
-/// Unix time of a task's end, where it is known.
-pub async fn end_of(database: &Database, id: TaskId) -> Option<u64> {
-    let event = task::find_event(database, id).await;
-    event.at.filter(|at| *at <= clock::unix_time())
 }
 
 /// Opens an artifact that is not in its own column: a report in the archive, or a file that `worker_plan` still has.
@@ -214,15 +177,17 @@ async fn open_elsewhere(
     artifact: Artifact,
     partial: bool,
 ) -> Result<Download, Error> {
+    let changes = loses_payloads(&found, artifact);
     let Artifacts {
         progress,
         archive,
         archive_end,
+        failure,
         ..
     } = found;
     if let (Artifact::Report, Some(stored), true) = (artifact, archive, progress.state.has_ended()) {
         let archive = StoredZip::new(database, progress.id, stored);
-        match archive.find_entry(artifact.file_name(), archive_end).await {
+        match archive.find_entry(&REPORT_NAMES, archive_end).await {
             Ok(Some(entry)) => return Download::from_entry(archive, entry),
             // A broken archive is logged only: it does not explain why the task has no report.
             Err(error @ Error::ContentUnavailable(_)) => database.request().log_error(&error),
@@ -235,14 +200,14 @@ async fn open_elsewhere(
         (TaskState::Completed | TaskState::Failed | TaskState::Stopped, _) => true,
     };
     if worker_may_have_it {
-        match open_at_worker(database, progress.id, artifact).await {
+        match open_at_worker(database, progress.id, artifact, changes).await {
             Err(Error::ContentUnavailable(fault)) if is_gone(fault, progress.state) => {
                 database.request().log_error(&fault.into());
             }
             opened => return opened,
         }
     }
-    Err(absent(database, &progress).await)
+    Err(absent(database, &progress, failure).await)
 }
 
 /// Opens an entry of the archive: of the one in the database, else of the one that `worker_plan` makes.
@@ -251,18 +216,19 @@ async fn open_entry(database: &Database, found: Artifacts, name: &str) -> Result
         progress,
         archive,
         archive_end,
+        failure,
         ..
     } = found;
     if let Some(stored) = archive {
         let archive = StoredZip::new(database, progress.id, stored);
         let entry = archive
-            .find_entry(name, archive_end)
+            .find_entry(&[name], archive_end)
             .await?
             .ok_or(Unavailable::NoSuchFile)?;
         return Download::from_entry(archive, entry);
     }
     if progress.state == TaskState::Pending {
-        return Err(absent(database, &progress).await);
+        return Err(absent(database, &progress, failure).await);
     }
     let limit = database.request().left(SCAN_LIMIT);
     let found = clock::within(limit, find_at_worker(database, progress.id, name)).await;
@@ -275,7 +241,7 @@ async fn open_entry(database: &Database, found: Artifacts, name: &str) -> Result
         }
         Err(error) => return Err(error),
     }
-    Err(absent(database, &progress).await)
+    Err(absent(database, &progress, failure).await)
 }
 
 /// Whether a failure of `worker_plan` means that it does not have the file. Within seconds after a task has ended, its
@@ -289,8 +255,8 @@ fn is_gone(fault: Unavailable, state: TaskState) -> bool {
     }
 }
 
-/// The error for a file that the task has not made yet, or that was not kept.
-async fn absent(database: &Database, progress: &Progress) -> Error {
+/// The error for a file that the task has not made yet, or that was not kept. `failure` is the row's reason.
+async fn absent(database: &Database, progress: &Progress, failure: Option<String>) -> Error {
     match progress.state {
         TaskState::Pending | TaskState::Running | TaskState::Stopping | TaskState::Stopped => Error::NotReady {
             state: progress.state,
@@ -298,18 +264,26 @@ async fn absent(database: &Database, progress: &Progress) -> Error {
         },
         TaskState::Completed => Unavailable::NotStored.into(),
         TaskState::Failed => {
-            let event = task::find_event(database, progress.id).await;
-            let reason = event.reason.as_deref();
-            Error::GenerationFailed(plan::failure(progress.percentage, &progress.message, reason))
+            let reason = match failure {
+                None => task::find_event(database, progress.id).await.reason,
+                failure => failure,
+            };
+            Error::GenerationFailed(plan::failure(progress.percentage, &progress.message, reason.as_deref()))
         }
     }
 }
 
-async fn open_at_worker(database: &Database, id: TaskId, artifact: Artifact) -> Result<Download, Error> {
+/// Opens an artifact that `worker_plan` has. With `changes`, provider payloads are left out of it.
+async fn open_at_worker(database: &Database, id: TaskId, artifact: Artifact, changes: bool) -> Result<Download, Error> {
     let worker = WorkerPlan::configured(database.request()).await?;
     let response = worker.open_artifact(id, artifact).await?;
     let size = response.size.map(check_size).transpose()?;
-    Ok(Download::from_worker(size, bounded(response).boxed_local()))
+    let stream = bounded(response).boxed_local();
+    Ok(if changes {
+        Download::from_worker(None, without_payloads(stream))
+    } else {
+        Download::from_worker(size, stream)
+    })
 }
 
 /// Opens an entry of the archive that `worker_plan` makes; `None` when the archive lacks it. When all entries are in one

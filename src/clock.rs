@@ -61,6 +61,13 @@ pub fn rfc3339(unix_seconds: u64) -> String {
     time(unix_seconds).map_or_else(String::new, |time| humantime::format_rfc3339_seconds(time).to_string())
 }
 
+/// The Unix time of a text in that form; `None` of another text.
+#[must_use]
+pub fn read_rfc3339(text: &str) -> Option<i64> {
+    let time = humantime::parse_rfc3339(text).ok()?;
+    i64::try_from(time.duration_since(UNIX_EPOCH).ok()?.as_secs()).ok()
+}
+
 /// A Unix time as HTTP headers write it: `Sat, 31 Jan 2026 12:00:00 GMT` (RFC 9110 section 5.6.7). Blank beyond the
 /// year 9999.
 #[must_use]
@@ -81,6 +88,8 @@ mod tests {
     #[test]
     fn times_are_written_for_people_and_for_headers() {
         assert_eq!(rfc3339(784_111_777), "1994-11-06T08:49:37Z");
+        assert_eq!(read_rfc3339("1994-11-06T08:49:37Z"), Some(784_111_777));
+        assert_eq!(read_rfc3339("1994-11-06"), None);
         assert_eq!(http_date(784_111_777), "Sun, 06 Nov 1994 08:49:37 GMT");
         assert_eq!(http_date(253_402_300_799), "Fri, 31 Dec 9999 23:59:59 GMT");
         for none in [253_402_300_800, u64::MAX] {

@@ -6,6 +6,7 @@
 pub mod create;
 pub mod feedback;
 pub mod list;
+pub mod parts;
 pub mod queue;
 mod row;
 pub mod schema;
@@ -108,12 +109,6 @@ impl Database {
             allowance: self.request.database() + limit,
             ..self
         }
-    }
-
-    /// The table of the plans, as far as it is known.
-    #[must_use]
-    pub fn table(&self) -> Table {
-        Schema::learnt().unwrap_or(self.schema).table
     }
 
     /// The request.

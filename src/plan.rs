@@ -6,7 +6,7 @@ mod file;
 use std::fmt;
 
 pub use date::is_start_date;
-pub use file::{RunFile, is_inside, is_withheld, stage};
+pub use file::{REPORT_NAMES, RunFile, is_inside, is_withheld, stage};
 use uuid::Uuid;
 
 /// The id of a task: a UUID, written in lower-case hyphenated form.
@@ -286,7 +286,7 @@ impl Artifact {
     #[must_use]
     pub fn file_name(self) -> &'static str {
         match self {
-            Self::Report => "030-report.html",
+            Self::Report => REPORT_NAMES[0],
             Self::Zip => "run.zip",
         }
     }

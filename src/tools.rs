@@ -1,7 +1,7 @@
 //! The tools: the table of all, lookup, list, and the way from JSON arguments to a JSON result.
 //!
 //! A tool is one file that implements `Definition` and one line in [`ALL`]. How clients see it is made from its types
-//! when the project is tested, not when it runs: the tests write `tools/list.json`.
+//! when the project is tested, not when it runs: the tests write `tools/list/`.
 
 mod arguments;
 mod example_plans;
@@ -73,7 +73,7 @@ pub const ALL: &[Tool] = &[
 /// A tool as its file defines it.
 #[cfg_attr(
     target_family = "wasm",
-    expect(dead_code, reason = "what clients see is in list.json already")
+    expect(dead_code, reason = "what clients see is in tools/list/ already")
 )]
 trait Definition: 'static {
     /// The name, in the one place where it is spelled.

@@ -38,6 +38,17 @@ pub struct WorkerPlan {
 #[derive(Deserialize)]
 struct FilesBody {
     files: Vec<String>,
+    /// Since March 2026.
+    #[serde(default)]
+    files_with_timestamps: Vec<ListedFile>,
+}
+
+/// A file in that answer.
+#[derive(Deserialize)]
+struct ListedFile {
+    name: String,
+    /// RFC 3339, UTC.
+    updated_at: String,
 }
 
 /// The response to a request for a file, before its content is read.
@@ -79,11 +90,11 @@ impl WorkerPlan {
         result.unwrap_or(Err(Unavailable::WorkerTimeout))
     }
 
-    /// Names of the files of a run, sorted by name.
+    /// Names of the files of a run, sorted by name, and Unix times of their last changes.
     ///
     /// # Errors
     /// Why there is no list.
-    pub async fn list_files(&self, id: TaskId) -> Result<Vec<String>, Unavailable> {
+    pub async fn list_files(&self, id: TaskId) -> Result<Vec<(String, Option<i64>)>, Unavailable> {
         let call = async {
             let mut body = self.get(&format!("/runs/{id}/files")).await?.into_body();
             let mut list = Vec::new();
@@ -99,7 +110,14 @@ impl WorkerPlan {
                 .ok_or(Unavailable::WorkerBroken)
         };
         let left = LIST_LIMIT.saturating_sub(self.request.worker());
-        self.within(left, call).await.map(|listing| listing.files)
+        let listing = self.within(left, call).await?;
+        if listing.files_with_timestamps.is_empty() {
+            return Ok(listing.files.into_iter().map(|name| (name, None)).collect());
+        }
+        let files = listing.files_with_timestamps.into_iter();
+        Ok(files
+            .map(|file| (file.name, clock::read_rfc3339(&file.updated_at)))
+            .collect())
     }
 
     /// Begins the transfer of an artifact.

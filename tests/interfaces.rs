@@ -22,12 +22,12 @@ const COMPONENTS: [Component; 2] = [
     Component {
         world: "component-p2",
         manifest: "spin.toml",
-        budget: 900_000,
+        budget: 980_000,
     },
     Component {
         world: "component-p3",
         manifest: "spin-p3.toml",
-        budget: 1_000_000,
+        budget: 1_080_000,
     },
 ];
 

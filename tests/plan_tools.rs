@@ -68,7 +68,7 @@ fn a_plan_goes_through_its_life_on_every_schema() {
             // A worker that has not noticed the stop holds the plan.
             stage
                 .execute(
-                    "INSERT INTO workers (worker_id, started_at, last_heartbeat_at, current_task_id) \
+                    "INSERT INTO workers (id, started_at, last_heartbeat_at, current_task_id) \
                      VALUES ('w', now() AT TIME ZONE 'UTC', now() AT TIME ZONE 'UTC', $1)",
                     &[&id],
                 )

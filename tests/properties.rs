@@ -1,8 +1,10 @@
 //! No request, however malformed, makes the server fail: every answer is below 500 and JSON.
 
 use bytes::Bytes;
-use proptest::prelude::*;
-use proptest::test_runner::{Config, FileFailurePersistence, TestRunner};
+use proptest::{
+    prelude::*,
+    test_runner::{Config, FileFailurePersistence, TestRunner},
+};
 use serde_json::{Value, json};
 
 use crate::support::{Stage, block_on, project};

@@ -1,7 +1,9 @@
 //! What the documents say of routes, settings and the errors of stdio is what there is.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{read_dir, read_to_string};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::{read_dir, read_to_string},
+};
 
 use planexe_local::settings;
 

@@ -43,7 +43,7 @@ fn every_statement_returns_a_row_whatever_it_finds() {
     run(async {
         let all = statements();
         assert!(all.len() > 11, "{}", all.len());
-        let mut wrong = Vec::new();
+        let (mut wrong, mut used) = (Vec::new(), 0);
         for schema in Schema::ALL {
             let stage = Stage::builder().schema(schema).build().await;
             let unknown = "5e2b2a7c-8b49-4d2f-9b8f-6a3c1f05b9a1".to_owned();
@@ -52,7 +52,8 @@ fn every_statement_returns_a_row_whatever_it_finds() {
                 .sql
                 .query_one(include_str!("../src/db/find_columns.sql"), &[])
                 .await;
-            let columns: String = columns.expect("a row").get("columns");
+            // It is refused where the table has its new name: then all columns are there.
+            let columns: String = columns.map_or_else(|_| String::new(), |row| row.get("columns"));
             let columns = || {
                 COLUMNS
                     .into_iter()
@@ -65,10 +66,14 @@ fn every_statement_returns_a_row_whatever_it_finds() {
                     for id in [&known, &unknown] {
                         for other in [None, Some("nothing".to_owned())] {
                             for window in [0.0, 60.0] {
-                                let value = |(number, kind): (usize, &Type)| -> Box<dyn ToSql + Sync> {
+                                let mut value = |(number, kind): (usize, &Type)| -> Box<dyn ToSql + Sync> {
                                     match *kind {
                                         Type::INT4 => Box::new(1_i32),
                                         Type::FLOAT8 => Box::new(window),
+                                        Type::TEXT if number == 0 && name == "save_feedback.sql" => {
+                                            used += 1;
+                                            Box::new(used.to_string())
+                                        }
                                         Type::TEXT if number == 0 => Box::new(id.clone()),
                                         // The parameters of a plan are JSON, its id is a UUID.
                                         Type::TEXT if name == "create_task.sql" && [8, 10].contains(&number) => {
@@ -84,7 +89,7 @@ fn every_statement_returns_a_row_whatever_it_finds() {
                                         ref kind => panic!("{name}: the host has no parameter of the type {kind}"),
                                     }
                                 };
-                                let values: Vec<_> = prepared.params().iter().enumerate().map(value).collect();
+                                let values: Vec<_> = prepared.params().iter().enumerate().map(&mut value).collect();
                                 let values: Vec<_> = values.iter().map(|value| &**value as _).collect();
                                 let result = stage.sql.query(&prepared, &values).await;
                                 let rows = match result {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::{
-    Stage, project, run,
+    Stage, json_file, listed_tools, run,
     stdio::{Client, Plans, check_saved, content, modern, program},
 };
 
@@ -33,13 +33,9 @@ fn both_lifecycles_have_the_tool_and_are_told_of_it() {
         assert_eq!(of_legacy["result"].get("resultType"), None);
         assert_eq!(of_legacy["result"]["tools"], of_newest["result"]["tools"]);
         let tools = of_legacy["result"]["tools"].as_array().expect("tools");
-        let read = |path: &str| {
-            let text = std::fs::read_to_string(project().join(path)).expect("a file");
-            serde_json::from_str::<Value>(&text).expect("JSON")
-        };
-        let mut download = read("local/src/stdio/task_download.json");
+        let mut download = json_file("local/src/stdio/task_download.json");
         download["icons"] = tools[0]["icons"].clone();
-        let mut expected = read("src/tools/list.json").as_array().expect("tools").clone();
+        let mut expected = listed_tools();
         expected.push(download);
         assert_eq!(tools, &expected);
 

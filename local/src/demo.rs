@@ -3,8 +3,10 @@
 
 #![expect(clippy::print_stdout, reason = "a program for people at a terminal")]
 
-use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result, bail};
 use rmcp::object;
@@ -12,8 +14,10 @@ use serde::Deserialize;
 use tokio::signal::ctrl_c;
 use uuid::Uuid;
 
-use crate::stdio::client::Client;
-use crate::stdio::download::{Artifact, Status, Watch, fetch};
+use crate::stdio::{
+    client::Client,
+    download::{Artifact, Status, Watch, fetch},
+};
 
 /// Between two looks at the progress. An agent would wait for minutes; a person watches.
 const POLL: Duration = Duration::from_millis(700);

@@ -13,27 +13,30 @@ mod postgres;
 pub(crate) mod server;
 mod variables;
 
-use std::collections::BTreeMap;
-use std::ffi::OsString;
-use std::io::Write as _;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    io::Write as _,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
 use hyper::body::Incoming;
 use tokio::task::spawn_blocking;
-use wasmtime::component::{Component as Wasm, Linker};
 use wasmtime::{
     Cache, CacheConfig, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, ProfilingStrategy,
+    component::{Component as Wasm, Linker},
 };
-use wasmtime_wasi_http::handler::{ProxyHandler, ProxyPre, TrapOrPanicError};
-use wasmtime_wasi_http::{p2 as http_p2, p3 as http_p3};
+use wasmtime_wasi_http::{
+    handler::{ProxyHandler, ProxyPre, TrapOrPanicError},
+    p2 as http_p2, p3 as http_p3,
+};
 
 use component::Component;
 use instances::{InstanceState, Instances};

@@ -1,8 +1,9 @@
 //! A host for the machine a person sits at: it runs the component on wasmtime, for tests, development and stdio. It is
 //! never the production engine; that is Spin.
 //!
-//! - `host`, as the command [`serve`] and below [`up`]: reads `spin.toml` and serves its component over HTTP, of WASI 0.2 (`wasi:http/incoming-handler@0.2`,
-//!   `fermyon:spin@2.0.0`) or WASI 0.3 (`wasi:http/handler@0.3.0`, `spin:postgres@4.2.0`, `spin:variables@3.0.0`)
+//! - `host`, as the command [`serve`] and below [`up`]: reads `spin.toml` and serves its component over HTTP, of WASI 0.2
+//!   (`wasi:http/incoming-handler@0.2`, `fermyon:spin@2.0.0`) or WASI 0.3 (`wasi:http/handler@0.3.0`,
+//!   `spin:postgres@4.2.0`, `spin:variables@3.0.0`)
 //! - [`stdio`]: MCP over standard input and output, as a bridge to the same or to a remote server
 //! - [`cluster`]: a private Postgres, with the tables of [`schema`]. [`worker`]: a double of the two services that make plans
 //!

@@ -1,15 +1,16 @@
 //! The command `planexe-local`. What each subcommand does is in the library.
 
-use std::path::PathBuf;
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use planexe_local::demo::{self, DemoOptions};
-use planexe_local::serve::{self, ServeOptions};
-use planexe_local::settings::{self, Variables};
-use planexe_local::stdio::{self, StdioOptions};
-use planexe_local::up::{self, UpOptions};
+use planexe_local::{
+    demo::{self, DemoOptions},
+    serve::{self, ServeOptions},
+    settings::{self, Variables},
+    stdio::{self, StdioOptions},
+    up::{self, UpOptions},
+};
 
 /// The PlanExe MCP server on the machine you sit at. In production, Spin runs the component.
 #[derive(Parser)]

@@ -1,15 +1,14 @@
 //! Serves a Spin application as `spin up` does, with a subset of its options under the same names. Settings come from the
 //! environment; what the component writes to its standard error goes to that of this process.
 
-use std::io::Write as _;
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::{io::Write as _, net::SocketAddr, path::PathBuf};
 
 use anyhow::Result;
 
-use crate::host::server::Server;
-use crate::host::{Host, HostOptions};
-use crate::up;
+use crate::{
+    host::{Host, HostOptions, server::Server},
+    up,
+};
 
 /// The options of `spin up` that this host has too.
 #[derive(Debug, Clone, clap::Args)]

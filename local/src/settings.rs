@@ -2,10 +2,12 @@
 //!
 //! Knows the names of the variables; starts nothing.
 
-use std::collections::BTreeMap;
-use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::{
+    collections::BTreeMap,
+    io::ErrorKind,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::Path,
+};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
@@ -132,6 +134,8 @@ pub fn adopt_database_uri(variables: &mut Variables) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     fn variables(lines: &str) -> Variables {
@@ -156,44 +160,6 @@ mod tests {
         assert!(listener(&variables("PORT=many")).is_err());
     }
 
-    /// The settings of a project with this `.env`, if any, in an environment.
-    fn with_dotenv(name: &str, dotenv: Option<&str>, environment: &str) -> Result<Variables> {
-        let folder = std::env::temp_dir().join(format!("planexe-settings-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&folder)?;
-        let config = "[[variables_provider]]\ntype = \"env\"\nprefix = \"PLANEXE\"\ndotenv_path = \"settings\"\n";
-        std::fs::write(folder.join("runtime-config.toml"), config)?;
-        if let Some(dotenv) = dotenv {
-            std::fs::write(folder.join("settings"), dotenv)?;
-        }
-        let settings = of_project(&folder, variables(environment));
-        std::fs::remove_dir_all(&folder)?;
-        settings
-    }
-
-    #[test]
-    fn dotenv_adds_what_the_environment_leaves_out_or_blank() {
-        let dotenv = "# comment\n\
-            PLANEXE_MCP_API_KEY = first\n\
-            PLANEXE_MCP_API_KEY=second\n\
-            export SQLALCHEMY_DATABASE_URI=postgresql+psycopg2://u:p%40@db:5433/x?sslmode=require  # comment\n\
-            PLANEXE_POSTGRES_PASSWORD='$pa ss\"#'\n\
-            PLANEXE_MCP_HTTP_PORT=\"8002\"\n\
-            PLANEXE_MCP_HTTP_HOST=0.0.0.0\n\
-            PLANEXE_POSTGRES_HOST=\n\
-            HOME=/nowhere\n";
-        let environment = "HOME=/home\nLESS=\nPLANEXE_MCP_API_KEY= \nPLANEXE_MCP_HTTP_HOST=127.0.0.2\n\
-            PLANEXE_POSTGRES_PORT=\nSPIN_VARIABLE_POSTGRES_PORT=\t";
-        let without = with_dotenv("without", None, environment).unwrap();
-        let kept = "HOME=/home\nLESS=\nPLANEXE_MCP_HTTP_HOST=127.0.0.2\n";
-        assert_eq!(without, variables(kept));
-        assert!(!names_database(&without));
-        let read = with_dotenv("adds", Some(dotenv), environment).unwrap();
-        let added = "PLANEXE_MCP_API_KEY=second\nPLANEXE_MCP_HTTP_PORT=8002\nPLANEXE_POSTGRES_PASSWORD=$pa ss\"#\n\
-            SQLALCHEMY_DATABASE_URI=postgresql+psycopg2://u:p%40@db:5433/x?sslmode=require";
-        assert_eq!(read, variables(&format!("{kept}{added}")));
-        assert!(names_database(&read));
-    }
-
     #[test]
     fn a_line_that_cannot_be_read_is_told_by_its_number() {
         for (line, number) in [
@@ -202,8 +168,10 @@ mod tests {
             ("PLANEXE_POSTGRES_PASSWORD='words", 3),
             ("\nPLANEXE-PASSWORD=words", 4),
         ] {
-            let dotenv = format!("# PLANEXE_POSTGRES_PASSWORD=two words\nPLANEXE_MCP_API_KEY='k'\n{line}\nPORT=1\n");
-            let error = format!("{:#}", with_dotenv("line", Some(&dotenv), "").unwrap_err());
+            let mut file = tempfile::NamedTempFile::new().unwrap();
+            let before = "# PLANEXE_POSTGRES_PASSWORD=two words\nPLANEXE_MCP_API_KEY='k'";
+            write!(file, "{before}\n{line}\nPORT=1\n").unwrap();
+            let error = format!("{:#}", dotenv(file.path()).unwrap_err());
             assert!(error.contains(&format!("line {number} of ")), "{line}: {error}");
             assert!(!error.contains("words") && !error.contains("PASSWORD"), "{error}");
         }

@@ -1,18 +1,19 @@
 //! What the component needs on one machine: a private Postgres and the sample worker where the settings name no
 //! database; and the component in the local host. Knows neither terminals nor HTTP.
 
-use std::path::Path;
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use anyhow::{Result, ensure};
 use tokio_postgres::error::SqlState;
 
-use crate::cluster::{Cluster, ClusterOptions, TEMPLATE};
-use crate::host::{Host, HostOptions};
-use crate::schema::Generation;
-use crate::settings::{self, Variables};
-use crate::up::UpOptions;
-use crate::worker::{Worker, WorkerOptions};
+use crate::{
+    cluster::{Cluster, ClusterOptions, TEMPLATE},
+    host::{Host, HostOptions},
+    schema::Generation,
+    settings::{self, Variables},
+    up::UpOptions,
+    worker::{Worker, WorkerOptions},
+};
 
 /// The private Postgres and the sample worker; neither where the settings name a database.
 pub(crate) struct Stack(Option<(Worker, Cluster)>);

@@ -15,17 +15,19 @@ pub(crate) mod download;
 mod failure;
 mod save;
 
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Result;
-use rmcp::ServiceExt as _;
-use rmcp::service::ServerInitializeError;
-use rmcp::transport::async_rw::AsyncRwTransport;
+use rmcp::{ServiceExt as _, service::ServerInitializeError, transport::async_rw::AsyncRwTransport};
 use uuid::Uuid;
 
-use crate::settings::Variables;
-use crate::up::{self, Engine, Up, UpOptions};
+use crate::{
+    settings::Variables,
+    up::{self, Engine, Up, UpOptions},
+};
 use bridge::Bridge;
 use client::Client;
 pub use client::http_client;

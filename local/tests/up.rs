@@ -1,12 +1,14 @@
 //! The program `planexe-local` with the settings of a project: `.env`, blank variables, and what Spin gets of them.
 #![cfg(test)]
 
-use std::fs::{create_dir_all, read_to_string, write};
-use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::{
+    fs::{create_dir_all, read_to_string, write},
+    io::{Read as _, Write as _},
+    net::TcpListener,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
 
 use serde_json::json;
 
@@ -48,6 +50,7 @@ fn spin_gets_the_environment_then_dotenv_and_nothing_blank() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let dotenv = format!(
         "# comment\n\
+         PLANEXE_MCP_API_KEY = first\n\
          export PLANEXE_MCP_API_KEY='key = #1'\n\
          PLANEXE_MCP_HTTP_PORT={port}\n\
          PLANEXE_POSTGRES_HOST=\"db.example\" # comment\n\

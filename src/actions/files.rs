@@ -46,8 +46,8 @@ pub async fn link(id: &str, artifact: Artifact, name: &'static str, context: &Co
     let link = SignedLink::create(id, name, lifetime, api_key, &context.request_origin).await?;
     Ok(FileLink {
         id,
-        sha256: Some(description.sha256),
-        size: Some(description.size),
+        sha256: description.sha256,
+        size: description.size,
         is_stored: description.is_stored,
         url: link.url,
         expires_at: clock::rfc3339(link.expires),

@@ -15,6 +15,8 @@ pub(crate) struct ByteReader {
     stream: ByteStream,
     /// Bytes that have arrived and are not read yet.
     pub(super) buffer: Bytes,
+    /// Bytes that have arrived.
+    received: u64,
 }
 
 impl ByteReader {
@@ -22,7 +24,13 @@ impl ByteReader {
         Self {
             stream,
             buffer: Bytes::new(),
+            received: 0,
         }
+    }
+
+    /// Bytes that have been read.
+    pub(super) fn position(&self) -> u64 {
+        self.received - self.buffer.len() as u64
     }
 
     /// Waits until the buffer has bytes. Returns false at the end of the stream.
@@ -32,6 +40,7 @@ impl ByteReader {
                 Some(chunk) => self.buffer = chunk?,
                 None => return Ok(false),
             }
+            self.received += self.buffer.len() as u64;
         }
         Ok(true)
     }

@@ -13,7 +13,7 @@ use crate::{
         task::{ArchiveEnd, Progress},
     },
     error::{Error, Unavailable},
-    plan::{Artifact, TaskState, is_inside, is_withheld, stage},
+    plan::{REPORT_NAMES, TaskState, is_inside, is_withheld, stage},
     worker_plan::WorkerPlan,
 };
 
@@ -63,7 +63,10 @@ impl DosTime {
 /// The names and times of a run's files.
 #[derive(Default)]
 pub struct RunFiles {
-    files: Vec<(Option<DosTime>, Vec<u8>)>,
+    /// Seconds since 1970, and the name.
+    files: Vec<(Option<i64>, Vec<u8>)>,
+    /// Whether the seconds are counted in UTC, not in the worker's local time.
+    is_utc: bool,
     /// Whether `worker_plan` was asked and has no files of the run, as after the end of a task.
     pub is_gone: bool,
 }
@@ -86,7 +89,11 @@ impl RunFiles {
     /// The files of an archive.
     pub(crate) fn from_names(names: &FileNames) -> Self {
         Self {
-            files: names.files().map(|(time, name)| (time, name.to_vec())).collect(),
+            files: names
+                .files()
+                .map(|(time, name)| (time.map(DosTime::seconds), name.to_vec()))
+                .collect(),
+            is_utc: false,
             is_gone: false,
         }
     }
@@ -94,8 +101,8 @@ impl RunFiles {
     /// Whether the report is among the files.
     #[must_use]
     pub fn has_report(&self) -> bool {
-        let report = Artifact::Report.file_name().as_bytes();
-        self.files.iter().any(|(_, name)| name == report)
+        let is_report = |name: &[u8]| REPORT_NAMES.iter().any(|report| name == report.as_bytes());
+        self.files.iter().any(|(_, name)| is_report(name))
     }
 
     /// How many files can be downloaded by name.
@@ -105,7 +112,8 @@ impl RunFiles {
     }
 
     /// At most `limit` files of the plan, newest first; where times are missing or equal, those of later stages first.
-    /// Leaves out files that cannot be downloaded by name, and `PlanExe`'s internal files, whose names have no stage.
+    /// Leaves out files that cannot be downloaded by name, and `PlanExe`'s internal files: those whose names have no stage,
+    /// or, where no name has one as since April 2026, the log.
     ///
     /// Archives hold local times of the worker. `ended` is the Unix time at which the task ended. Its last file was written
     /// within 15 minutes before that, so the difference, rounded to whole quarters of an hour, is the worker's offset from
@@ -117,27 +125,29 @@ impl RunFiles {
             .iter()
             .filter_map(|(time, name)| {
                 let name = std::str::from_utf8(name).ok()?;
-                let is_shown = is_inside(name) && !is_withheld(name);
-                Some((*time, stage(name).filter(|_| is_shown)?, name))
+                let is_shown = is_inside(name) && !is_withheld(name) && name != "log.txt";
+                is_shown.then(|| (*time, stage(name), name))
             })
             .collect();
+        let has_stages = files.iter().any(|(_, stage, _)| stage.is_some());
+        files.retain(|(_, stage, _)| stage.is_some() == has_stages);
         files.sort_unstable_by_key(|file| Reverse(*file));
         // An archive may have two files of the same name.
-        let mut shown: Vec<(Option<DosTime>, &str)> = Vec::with_capacity(limit.min(files.len()));
+        let mut shown: Vec<(Option<i64>, &str)> = Vec::with_capacity(limit.min(files.len()));
         for (time, _, name) in files {
             if shown.len() < limit && shown.iter().all(|(_, other)| *other != name) {
                 shown.push((time, name));
             }
         }
         let last = self.files.iter().filter_map(|(time, _)| *time).max();
-        let offset = ended.zip(last).map_or(0, |(ended, last)| {
+        let offset = ended.filter(|_| !self.is_utc).zip(last).map_or(0, |(ended, last)| {
             const QUARTER: i64 = 900;
             // The worker's clock and that of the service which writes the event may differ by a minute.
-            let ahead = last.seconds().saturating_sub_unsigned(ended) - 60;
+            let ahead = last.saturating_sub_unsigned(ended) - 60;
             (ahead + QUARTER - 1).div_euclid(QUARTER) * QUARTER
         });
         let now = clock::unix_time();
-        let updated_at = |time: DosTime| u64::try_from(time.seconds() - offset).ok().filter(|time| *time <= now);
+        let updated_at = |time: i64| u64::try_from(time - offset).ok().filter(|time| *time <= now);
         shown
             .into_iter()
             .map(|(time, name)| File {
@@ -160,11 +170,15 @@ async fn list_files(database: &Database, progress: &Progress, archive: Option<Ar
     let worker = WorkerPlan::configured(database.request()).await?;
     match worker.list_files(progress.id).await {
         Err(Unavailable::NoSuchFile) => Ok(RunFiles {
-            files: Vec::new(),
             is_gone: true,
+            ..RunFiles::default()
         }),
         listed => Ok(RunFiles {
-            files: listed?.into_iter().map(|name| (None, name.into_bytes())).collect(),
+            files: listed?
+                .into_iter()
+                .map(|(name, time)| (time, name.into_bytes()))
+                .collect(),
+            is_utc: true,
             is_gone: false,
         }),
     }
@@ -222,7 +236,7 @@ mod tests {
         ];
         let listing = RunFiles {
             files: made.map(|name| (None, name.as_bytes().to_vec())).into(),
-            is_gone: false,
+            ..RunFiles::default()
         };
         let newest = listing.newest(None, 10);
         assert_eq!(
@@ -230,6 +244,35 @@ mod tests {
             ["016-1-10-x.json", "016-1-2-x.json", "006-13-x.md", "006-9-x.md"]
         );
         assert_eq!(listing.newest(None, 2).len(), 2);
+    }
+
+    #[test]
+    fn names_without_stages_are_sorted_by_time() {
+        let made = [
+            (Some(1), "report.html"),
+            (Some(3), "a.md"),
+            (Some(2), "plan_raw.json"),
+            (None, "b.md"),
+            (Some(9), "log.txt"),
+            (Some(9), "track_activity.jsonl"),
+            (Some(9), "../up.md"),
+        ];
+        let listing = RunFiles {
+            files: made.map(|(time, name)| (time, name.as_bytes().to_vec())).into(),
+            is_utc: true,
+            ..RunFiles::default()
+        };
+        let newest = listing.newest(Some(1_764_000_000), 10);
+        assert_eq!(names(&newest), ["a.md", "plan_raw.json", "report.html", "b.md"]);
+        assert_eq!(newest.first().and_then(|file| file.updated_at), Some(3));
+        assert!(listing.has_report());
+    }
+
+    fn report(written: Option<DosTime>) -> RunFiles {
+        RunFiles {
+            files: vec![(written.map(DosTime::seconds), b"030-report.html".to_vec())],
+            ..RunFiles::default()
+        }
     }
 
     #[test]
@@ -244,10 +287,7 @@ mod tests {
             };
             let day = if hour == 1 { 25 } else { 24 };
             let last = DosTime::new(date(2025, 11, day), time(hour_before, minute_before, 56));
-            let listing = RunFiles {
-                files: vec![(last, b"030-report.html".to_vec())],
-                is_gone: false,
-            };
+            let listing = report(last);
             let newest = listing.newest(Some(ended), 10);
             assert_eq!(
                 newest.first().and_then(|file| file.updated_at),
@@ -256,20 +296,11 @@ mod tests {
             );
         }
         // The last file may be written ten minutes before the end.
-        let listing = RunFiles {
-            files: vec![(
-                DosTime::new(date(2025, 11, 24), time(15, 50, 0)),
-                b"030-report.html".to_vec(),
-            )],
-            is_gone: false,
-        };
+        let listing = report(DosTime::new(date(2025, 11, 24), time(15, 50, 0)));
         let newest = listing.newest(Some(ended), 10);
         assert_eq!(newest.first().and_then(|file| file.updated_at), Some(ended - 600));
         // A time in the future is not shown.
-        let listing = RunFiles {
-            files: vec![(DosTime::new(date(2107, 1, 1), 0), b"030-report.html".to_vec())],
-            is_gone: false,
-        };
+        let listing = report(DosTime::new(date(2107, 1, 1), 0));
         assert_eq!(listing.newest(None, 10).first().map(|file| file.updated_at), Some(None));
     }
 }

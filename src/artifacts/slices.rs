@@ -1,6 +1,6 @@
 //! An artifact in the database, read slice by slice.
 
-use std::ops::Range;
+use std::{ops::Range, rc::Rc};
 
 use bytes::Bytes;
 use futures::{Stream, stream};
@@ -8,6 +8,7 @@ use futures::{Stream, stream};
 use crate::{
     db::{
         Database,
+        parts::hash_parts,
         task::{self, Stored},
     },
     error::Error,
@@ -19,7 +20,7 @@ const ZIP_SLICE: u64 = 256 * 1024;
 /// Bytes of a report that one statement reads. Postgres decompresses the whole report for each slice.
 const REPORT_SLICE: u64 = 4 * 1024 * 1024;
 
-/// Streams a range of an artifact. Each slice is a statement of its own with its own time limit, so that a slow client
+/// Streams a range of an artifact, as it is handed out. Each slice is a statement of its own with its own time limit, so that a slow client
 /// holds no connection. The first slice has at most `first` bytes.
 pub(super) fn slices(
     database: Database,
@@ -42,8 +43,21 @@ pub(super) fn slices(
                 if offset >= end {
                     return Ok(None);
                 }
-                let length = length.min(end - offset);
-                let bytes = read_slice(&database, id, artifact, &mut stored, offset, length).await?;
+                let mut length = length.min(end - offset);
+                let parts = stored.parts.clone();
+                let bytes = match parts
+                    .as_ref()
+                    .map_or(Ok(offset..u64::MAX), |parts| parts.locate(offset))
+                {
+                    Ok(place) => {
+                        length = length.min(place.end - place.start);
+                        read_slice(&database, id, artifact, &mut stored, place.start, length).await?
+                    }
+                    Err(offset) => {
+                        let tail = parts.iter().flat_map(|parts| &parts.tail);
+                        tail.skip(offset as usize).take(length as usize).copied().collect()
+                    }
+                };
                 Ok(Some((bytes, (stored, offset + length, max_length))))
             }
         },
@@ -72,14 +86,16 @@ pub(super) async fn read_slice(
                 Err(Error::Internal("the artifact is shorter than its size".to_owned()))
             };
         }
-        let wanted = stored.sha256.as_ref().map(|_| artifact);
-        // No owner: access was checked before the first slice.
-        let found = task::find_artifacts(database, id, None, wanted, 0).await;
-        let found = match found {
-            Err(Error::TaskNotFound) => return Err(changed()),
-            found => found?,
+        let now = if let Some(parts) = &stored.parts {
+            hash_parts(database, id, Rc::clone(parts)).await?
+        } else {
+            let wanted = stored.sha256.as_ref().map(|_| artifact);
+            // No owner: access was checked before the first slice.
+            match task::find_artifacts(database, id, None, wanted, 0).await {
+                Err(Error::TaskNotFound) => None,
+                found => found.map(|found| if wanted.is_some() { found.wanted } else { found.archive })?,
+            }
         };
-        let now = if wanted.is_some() { found.wanted } else { found.archive };
         match now {
             Some(now) if now.size == stored.size && now.sha256 == stored.sha256 => *stored = now,
             _ => return Err(changed()),

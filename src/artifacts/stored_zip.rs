@@ -4,6 +4,7 @@ use std::{
     cell::Cell,
     io::{self, Write as _},
     ops::Range,
+    rc::Rc,
 };
 
 use futures::StreamExt as _;
@@ -12,12 +13,13 @@ use rawzip::{RECOMMENDED_BUFFER_SIZE, ReaderAt, ZipFileHeaderRecord, ZipLocator}
 use super::{
     MAX_SIZE,
     byte_reader::{ByteReader, ByteStream, byte_range},
+    payloads::{choose_parts, find_directory},
     run_files::DosTime,
     slices::{read_slice, slices},
     zip_entry::{Content, HEADER_LENGTH, LOCAL_HEADER, LocalHeader, Method, unpacked},
 };
 use crate::{
-    db::{Database, task::Stored},
+    db::{Database, parts::hash_parts, task::Stored},
     error::{Error, Unavailable},
     plan::{Artifact, TaskId},
 };
@@ -26,7 +28,7 @@ use crate::{
 /// 24 kB.
 pub const END_LENGTH: u32 = 32 * 1024;
 /// Limit for the bytes that are read to parse a directory.
-const MAX_DIRECTORY: u64 = 8 * 1024 * 1024;
+pub(super) const MAX_DIRECTORY: u64 = 8 * 1024 * 1024;
 /// Bytes that the extra fields of a local header rarely exceed.
 const USUAL_EXTRA: u64 = 64;
 
@@ -94,17 +96,17 @@ impl StoredZip {
         }
     }
 
-    /// Finds the entry with this name. Of two entries with the same name it takes the last one, as unpacking programs do.
+    /// Finds the entry with one of these names. Of two such entries it takes the last one, as unpacking programs do.
     /// `end` holds the last [`END_LENGTH`] bytes of the archive if they have been read already.
     ///
     /// # Errors
     /// [`Error::ContentUnavailable`] when the archive is too large or broken, and those of the database.
-    pub(super) async fn find_entry(&self, name: &str, end: Option<Vec<u8>>) -> Result<Option<Entry>, Error> {
+    pub(super) async fn find_entry(&self, names: &[&str], end: Option<Vec<u8>>) -> Result<Option<Entry>, Error> {
         if self.stored.size > MAX_SIZE {
             return Err(Unavailable::ArchiveTooLarge.into());
         }
         let entries = list_entries(self.stored.size, END_LENGTH.into(), self.fetcher(end)).await?;
-        Ok(entries.into_iter().rev().find(|entry| entry.name() == name))
+        Ok(entries.into_iter().rev().find(|entry| names.contains(&entry.name())))
     }
 
     /// A function that reads bytes of the archive at an offset. Its first call returns `end` if that is given.
@@ -128,6 +130,30 @@ impl StoredZip {
             FileNames::add,
         )
         .await
+    }
+
+    /// The archive as it is handed out without provider payloads; `None` when its row has changed meanwhile. `end` holds the
+    /// last bytes of the archive.
+    ///
+    /// # Errors
+    /// [`Unavailable::TooLarge`]; [`Unavailable::ArchiveBroken`] when the archive is not understood; those of the database.
+    pub(super) async fn without_payloads(&self, end: &[u8]) -> Result<Option<Stored>, Error> {
+        let size = super::check_size(self.stored.size)?;
+        let start = size.saturating_sub(end.len() as u64);
+        let directory = find_directory(start, end).ok_or(Unavailable::ArchiveBroken)?;
+        let read;
+        let bytes = match directory.start.checked_sub(start) {
+            Some(before) => usize::try_from(before).ok().and_then(|before| end.get(before..)),
+            None if size - directory.start > MAX_DIRECTORY => None,
+            None => {
+                read = self.read_range(directory.start, size - directory.start).await?;
+                Some(read.as_slice())
+            }
+        };
+        let parts = bytes.and_then(|bytes| choose_parts(&directory, bytes));
+        let parts = Rc::new(parts.ok_or(Unavailable::ArchiveBroken)?);
+        let found = hash_parts(&self.database, self.id, parts).await?;
+        Ok(found.filter(|found| found.version == self.stored.version))
     }
 
     async fn read_range(&self, offset: u64, length: u64) -> Result<Vec<u8>, Error> {
@@ -269,7 +295,7 @@ impl Entry {
         Ok(match (range, self.method) {
             (None, _) => unpacked(reader, content),
             (Some(range), Ok(Method::Stored)) => {
-                let data = start + header.length;
+                let data = start + header.bytes.len() as u64;
                 stream_archive(data + range.start..data + range.end, u64::MAX)
             }
             (Some(range), _) => byte_range(unpacked(reader, content), range.start, range.end),

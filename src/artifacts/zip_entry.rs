@@ -31,8 +31,8 @@ pub(super) const HEADER_LENGTH: u64 = 30;
 #[derive(Debug)]
 pub(super) struct LocalHeader {
     pub(super) name: Vec<u8>,
-    /// Length of the header in bytes.
-    pub(super) length: u64,
+    /// The whole header.
+    pub(super) bytes: Vec<u8>,
     method: u16,
     is_encrypted: bool,
     /// Sizes and checksum are in a data descriptor after the content.
@@ -59,10 +59,10 @@ impl LocalHeader {
             return Err(Unavailable::EntryUnsupported.into());
         }
         let name = reader.read_vec(name_length).await?;
-        reader.skip(extra_length.into()).await?;
+        let extra = reader.read_vec(extra_length).await?;
         Ok(Self {
+            bytes: [&LOCAL_HEADER, fixed.as_slice(), &name, &extra].concat(),
             name,
-            length: HEADER_LENGTH + u64::from(name_length) + u64::from(extra_length),
             method,
             is_encrypted: flags & 1 != 0,
             has_descriptor: flags & 8 != 0,
@@ -86,6 +86,17 @@ impl LocalHeader {
             // The end of stored content without a known length cannot be found.
             Method::Stored => Err(Unavailable::EntryUnsupported),
         }
+    }
+
+    /// The length of the content in the archive, in bytes.
+    ///
+    /// # Errors
+    /// [`Unavailable::EntryUnsupported`] when it is known only after the content.
+    pub(super) fn content_length(&self) -> Result<u64, Unavailable> {
+        if self.has_descriptor {
+            return Err(Unavailable::EntryUnsupported);
+        }
+        Ok(self.compressed)
     }
 
     /// Skips the content. Returns the number of bytes that were unpacked to find its end.

@@ -1,10 +1,6 @@
 //! The queue of PlanExe's workers: taking a plan out of it, and putting one back that has ended.
 
-use super::{
-    Database, Statement, decode_state, found, optional_text,
-    schema::{COLUMNS, Table},
-    text, unsigned,
-};
+use super::{Database, Statement, decode_state, found, optional_text, schema::COLUMNS, text, unsigned};
 use crate::{
     auth::caller::Caller,
     error::Error,
@@ -53,14 +49,8 @@ pub async fn requeue(
         Again::Retry => "retry",
         Again::Resume => "resume",
     }];
-    let columns: String = if database.table() == Table::TaskItem {
-        database
-            .query(include_str!("find_columns.sql"), Vec::new())
-            .await?
-            .take("columns")?
-    } else {
-        String::new()
-    };
+    let mut row = database.query(include_str!("find_columns.sql"), Vec::new()).await?;
+    let columns: String = row.take("columns")?;
     let known = COLUMNS
         .into_iter()
         .filter(|known| columns.split(',').any(|column| column == *known));
@@ -82,7 +72,7 @@ pub async fn requeue(
     }
     let state: String = row.take("state")?;
     let state = decode_state(&state, row.take("stop_requested")?)?;
-    let can_resume = database.table() == Table::Plans || conditions.contains(&"steps_total");
+    let can_resume = conditions.contains(&"steps_total");
     Err(match again {
         _ if !matches!(state, TaskState::Failed | TaskState::Stopped) => Error::NotRequeued { again, state },
         _ if row.take("at_work")? => Error::StillAtWork(again),

@@ -1,6 +1,8 @@
 //! What the database knows of a plan: its state, its event, its artifacts.
 
-use super::{Database, Row, decode_state, found, optional_text, text, unsigned};
+use std::rc::Rc;
+
+use super::{Database, Row, decode_state, found, optional_text, parts::Parts, text, unsigned};
 use crate::{
     error::Error,
     host::Parameter,
@@ -113,6 +115,7 @@ pub async fn find_status(
             size,
             sha256: None,
             version,
+            parts: None,
         },
         bytes,
     });
@@ -174,12 +177,14 @@ pub async fn find_event(database: &Database, id: TaskId) -> Event {
 /// An artifact in the database, described but not moved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
-    /// In bytes.
+    /// In bytes, as it is stored.
     pub size: u64,
-    /// Hex SHA-256; `None` where it was not asked for.
+    /// Hex SHA-256 of what is handed out; `None` where it was not asked for.
     pub sha256: Option<String>,
     /// The row's version. Any update of the row changes it, also one that leaves the artifact as it is.
     pub version: String,
+    /// What of it is handed out; `None`: all of it.
+    pub parts: Option<Rc<Parts>>,
 }
 
 /// A task and what the database has of its artifacts.
@@ -187,12 +192,13 @@ pub struct Stored {
 pub struct Artifacts {
     /// State and progress.
     pub progress: Progress,
-    /// The artifact that was asked for, with its hash; `None` when the database does not have it.
+    /// The artifact that was asked for, with its hash; `None` when the database does not have it, or has an archive that
+    /// may hold provider payloads.
     pub wanted: Option<Stored>,
     /// The archive, without its hash; `None` when the database does not have it.
     pub archive: Option<Stored>,
-    /// The last bytes of the archive, when a file is looked for in it: any file but the two artifacts, or a report that is
-    /// not in its column.
+    /// The last bytes of the archive, when its directory is needed: for any file but the two artifacts, for a report that is
+    /// not in its column, for an archive that may hold provider payloads.
     pub archive_end: Option<Vec<u8>>,
     /// The version of what is in the archive; `None` where the schema does not know versions.
     pub layout: Option<u64>,
@@ -229,6 +235,7 @@ pub async fn find_artifacts(
         size,
         sha256,
         version: version.clone(),
+        parts: None,
     };
     Ok(Artifacts {
         progress: Progress::decode(&mut row, id)?,

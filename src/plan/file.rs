@@ -5,11 +5,14 @@ use super::Artifact;
 /// Longer names are refused.
 const MAX_NAME: usize = 1024;
 
+/// The names of the report: the one before April 2026, and the one since.
+pub const REPORT_NAMES: [&str; 2] = ["030-report.html", "report.html"];
+
 /// A file of a run that can be asked for by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RunFile {
-    /// One of the two files that a finished plan is made of.
-    Artifact(Artifact),
+    /// One of the two files that a finished plan is made of, and the name by which it was asked for.
+    Artifact(Artifact, &'static str),
     /// Any other, out of the archive.
     Entry(String),
 }
@@ -18,11 +21,14 @@ impl RunFile {
     /// Reads a name, percent-decoded already; `None` when it cannot be the name of a file inside a run.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        let artifact = [Artifact::Report, Artifact::Zip]
-            .into_iter()
-            .find(|artifact| artifact.file_name() == name);
-        match artifact {
-            Some(artifact) => Some(Self::Artifact(artifact)),
+        let [old, new] = REPORT_NAMES;
+        let artifacts = [
+            (Artifact::Report, old),
+            (Artifact::Report, new),
+            (Artifact::Zip, Artifact::Zip.file_name()),
+        ];
+        match artifacts.into_iter().find(|(_, known)| *known == name) {
+            Some((artifact, name)) => Some(Self::Artifact(artifact, name)),
             None => is_inside(name).then(|| Self::Entry(name.to_owned())),
         }
     }
@@ -31,7 +37,7 @@ impl RunFile {
     #[must_use]
     pub fn name(&self) -> &str {
         match self {
-            Self::Artifact(artifact) => artifact.file_name(),
+            Self::Artifact(_, name) => name,
             Self::Entry(name) => name,
         }
     }
@@ -40,7 +46,7 @@ impl RunFile {
     #[must_use]
     pub fn content_type(&self) -> &'static str {
         let name = match self {
-            Self::Artifact(artifact) => return artifact.content_type(),
+            Self::Artifact(artifact, _) => return artifact.content_type(),
             Self::Entry(name) => name,
         };
         let ending = name.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
@@ -70,11 +76,10 @@ impl RunFile {
     }
 }
 
-/// Whether a file stays in the archive and is not handed out by itself: it holds every prompt and answer of the language
-/// models, with call stacks.
+/// Whether a file is not handed out by itself: it holds every prompt and answer of the language models, with call stacks.
 #[must_use]
 pub fn is_withheld(name: &str) -> bool {
-    name.rsplit('/').next() == Some("track_activity.jsonl")
+    name.rsplit(['/', '\\']).next() == Some("track_activity.jsonl")
 }
 
 /// The numbers in front of a name: the pipeline's stage, the step, and of a piece its number. `016-1-3-expert.json` has
@@ -134,11 +139,13 @@ mod tests {
         for name in ["a", "a/b.md", "..a", "a..b", "...", "Überblick 1.md", "ab:c", "%2e%2e"] {
             assert_eq!(RunFile::parse(name), Some(RunFile::Entry(name.to_owned())));
         }
-        assert_eq!(RunFile::parse("run.zip"), Some(RunFile::Artifact(Artifact::Zip)));
-        assert_eq!(
-            RunFile::parse("030-report.html"),
-            Some(RunFile::Artifact(Artifact::Report))
-        );
+        for (name, artifact) in [
+            ("run.zip", Artifact::Zip),
+            ("030-report.html", Artifact::Report),
+            ("report.html", Artifact::Report),
+        ] {
+            assert_eq!(RunFile::parse(name), Some(RunFile::Artifact(artifact, name)));
+        }
     }
 
     #[test]

@@ -67,12 +67,7 @@ pub async fn get(
     let database = Database::configured(cx).await?;
     let download = artifacts::open_file(&database, id, caller.owner(), &file, partial).await?;
     let etag = download.validator.as_ref().map(|validator| format!("\"{validator}\""));
-    let ended = if download.has_ended && download.supports_ranges() {
-        artifacts::end_of(&database, id).await
-    } else {
-        None
-    };
-    let modified = ended.map(clock::http_date);
+    let modified = download.end(&database, id).await.map(clock::http_date);
     let meta = FileMeta {
         etag: etag.as_deref(),
         modified: modified.as_deref(),
@@ -142,7 +137,7 @@ pub(crate) fn file_headers(file: &RunFile, id: TaskId, length: Option<u64>) -> R
     let mut response = render::empty(StatusCode::OK);
     set(&mut response, header::CONTENT_TYPE, file.content_type());
     let disposition = match file {
-        RunFile::Artifact(Artifact::Zip) => disposition("attachment", &format!("{id}.zip")),
+        RunFile::Artifact(Artifact::Zip, _) => disposition("attachment", &format!("{id}.zip")),
         file if file.is_text() => disposition("inline", file.name()),
         file => disposition("attachment", file.name()),
     };

@@ -107,7 +107,10 @@ impl Definition for PlanFileInfo {
                 link: link.size.map(|size| (artifact, link.id, size)),
                 ..Output::default()
             }),
-            Err(Error::NotReady { state, .. }) if state == TaskState::Stopped => Ok(not_ready("stopped", None)),
+            Err(Error::NotReady {
+                state: TaskState::Stopped,
+                ..
+            }) => Ok(not_ready("stopped", None)),
             Err(Error::NotReady { .. }) => Ok(not_ready("processing", None)),
             Err(error @ Error::GenerationFailed(_)) => Ok(not_ready("failed", Some(&error))),
             Err(error @ Error::ContentUnavailable(_)) => Ok(Output {

@@ -297,6 +297,8 @@ async def main() -> None:
         check(good(base, "task_stop", {"task_id": task_id})["state"] == "completed", "a stop changes what has ended")
         task_id = good(base, "task_create", {"prompt": f"Open a bakery. {FAIL} {uuid.uuid4()}"})["task_id"]
         check(wait(base, task_id)[0] == "failed", "the plan does not fail")
+        # PlanExe writes the reason a moment after the state.
+        await asyncio.sleep(1)
         for artifact in NAMES:
             error = refused(base, task_id, artifact)
             check(error["code"] == "generation_failed", f"not a failure: {error}")

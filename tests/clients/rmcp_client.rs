@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use http_body_util::{BodyExt as _, Empty};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use planexe_local::stdio::http_client;
+use planexe_mcp::tools::{ALL, Family};
 use rmcp::{
     ClientLifecycleMode, ClientServiceExt as _, RoleClient,
     model::{CallToolRequestParams, ClientConfig, GetPromptRequestParams, JsonObject, ProtocolVersion},
@@ -90,7 +91,8 @@ async fn walk(session: &Session) {
 
 async fn list(session: &Session) -> Result<()> {
     let tools = session.list_all_tools().await?;
-    for known in planexe_mcp::tools::ALL {
+    // Those that are listed where mcp_tools is not set.
+    for known in ALL.iter().filter(|tool| tool.family == Family::Task) {
         ensure!(
             tools.iter().any(|tool| tool.name == known.name),
             "{} is not listed",

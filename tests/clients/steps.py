@@ -25,7 +25,8 @@ MODE = _GIVEN if WAY == "http" else _GIVEN.removeprefix(WAY).removeprefix("-")
 LIMIT = 120
 # How often a client asks for the state of a task, in seconds.
 POLL = 0.1
-TOOLS = {tool["name"] for tool in json.loads((Path(__file__).resolve().parents[2] / "src/tools/list.json").read_text())}
+# Those that are listed where mcp_tools is not set.
+TOOLS = {"prompt_examples", "task_create", "task_status", "task_stop", "task_file_info"}
 
 
 def command() -> dict[str, Any]:

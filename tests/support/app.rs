@@ -261,7 +261,10 @@ impl TestApp {
         let text = result["content"][0]["text"].as_str().expect("a text block");
         let text: Value = serde_json::from_str(text).expect("the text is JSON");
         assert_eq!(text, content, "the text block says the same");
-        assert_eq!(result["isError"], json!(content.get("error").is_some()));
+        // The results of two tools may have an error of the plan.
+        if !["plan_status", "plan_file_info"].contains(&name) {
+            assert_eq!(result["isError"], json!(content.get("error").is_some()));
+        }
         content
     }
 

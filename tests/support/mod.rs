@@ -31,6 +31,7 @@ use planexe_local::cluster::{Cluster, ClusterOptions};
 pub use proxy::{Faults, Proxy};
 pub use requests::{Answer, http_double, request, tool_call};
 pub use schema::Schema;
+use serde_json::Value;
 pub use sql::connect;
 pub use subject::{Subject, is_skipped_on, manifest_file, variables};
 use tokio::{runtime, sync::OnceCell, time};
@@ -102,6 +103,26 @@ pub async fn each_row<R: Debug>(rows: impl IntoIterator<Item = R>, mut check: im
 /// The folder of the project.
 pub fn project() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A JSON file of the project.
+pub fn json_file(path: &str) -> Value {
+    let text = std::fs::read_to_string(project().join(path)).expect("a readable file");
+    serde_json::from_str(&text).expect("JSON")
+}
+
+/// The tools as they are listed where `mcp_tools` is not set. tests/generated/tools.rs compares the files with the types.
+pub fn listed_tools() -> Vec<Value> {
+    let names = [
+        "prompt_examples",
+        "task_create",
+        "task_status",
+        "task_stop",
+        "task_file_info",
+    ];
+    names
+        .map(|name| json_file(&format!("src/tools/list/{name}.json")))
+        .into()
 }
 
 /// The Postgres of the test binary.

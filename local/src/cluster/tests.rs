@@ -2,10 +2,12 @@
 
 use super::{Cluster, ClusterOptions, FIND, TEMPLATE, output};
 use anyhow::Result;
-use std::net::TcpStream;
-use std::path::PathBuf;
-use std::process::Command;
-use std::time::{Duration, Instant};
+use std::{
+    net::TcpStream,
+    path::PathBuf,
+    process::Command,
+    time::{Duration, Instant},
+};
 use tokio::time::timeout;
 
 const LIMIT: Duration = Duration::from_millis(300);

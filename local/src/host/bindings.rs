@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use wasmtime::component::{HasData, Linker, ResourceTable};
 
-use super::component::Component;
-use super::instances::InstanceState;
+use super::{component::Component, instances::InstanceState};
 
 wasmtime::component::bindgen!({
     path: "../wit",

@@ -1,13 +1,8 @@
 //! The component with its settings: what all of its instances share.
 
-use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::{collections::BTreeMap, ffi::OsString};
 
-use super::manifest::Manifest;
-use super::outbound::Server;
-use super::postgres::Pools;
-use super::report;
-use super::variables::Variables;
+use super::{manifest::Manifest, outbound::Server, postgres::Pools, report, variables::Variables};
 
 /// The component and what its instances share.
 pub(super) struct Component {

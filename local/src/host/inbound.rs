@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 
 use anyhow::{Context as _, Result, ensure};
-use http::header::{CONTENT_TYPE, HOST};
-use http::uri::{Authority, Scheme};
-use http::{HeaderValue, Request, Response, StatusCode, Uri};
+use http::{
+    HeaderValue, Request, Response, StatusCode, Uri,
+    header::{CONTENT_TYPE, HOST},
+    uri::{Authority, Scheme},
+};
 use serde_json::json;
 
-use super::manifest::Manifest;
-use super::{Body, response};
+use super::{Body, manifest::Manifest, response};
 
 /// The answer to the paths that belong to the host; `None` for all others.
 pub(super) fn well_known(path: &str, manifest: &Manifest) -> Option<Response<Body>> {

@@ -3,25 +3,31 @@
 //! As in Spin, requests share an instance of WASI 0.3: a new one starts when the others are busy, and one that traps takes
 //! the requests that it serves along. An instance of WASI 0.2 serves one request.
 
-use std::future::pending;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::{
+    future::pending,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
 
 use tokio::time::{Sleep, sleep};
-use wasmtime::component::{GuestTaskId, ResourceTable};
-use wasmtime::{Engine, Store, StoreContextMut};
-use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
-use wasmtime_wasi_http::handler::{
-    HandlerState, Instance, ProxyPre, ShouldAccept, WorkerExpiration, WorkerState, WorkerStatus,
+use wasmtime::{
+    Engine, Store, StoreContextMut,
+    component::{GuestTaskId, ResourceTable},
 };
-use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{
+    WasiHttpCtx, WasiHttpCtxView, WasiHttpView,
+    handler::{HandlerState, Instance, ProxyPre, ShouldAccept, WorkerExpiration, WorkerState, WorkerStatus},
+};
 
-use super::bindings::SpinView;
-use super::component::Component;
-use super::outbound::{InboundHooks, OutboundHooks};
-use super::report;
+use super::{
+    bindings::SpinView,
+    component::Component,
+    outbound::{InboundHooks, OutboundHooks},
+    report,
+};
 
 /// How long an instance without requests is kept: Spin's default, as the next two.
 const IDLE: Duration = Duration::from_secs(1);

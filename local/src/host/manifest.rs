@@ -2,12 +2,16 @@
 //!
 //! A key that the local host does not serve is an error that names it.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use serde::Deserialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{
+    Deserialize,
+    de::{DeserializeOwned, IgnoredAny},
+};
 
 use super::variables::{Template, check_name};
 
@@ -187,45 +191,27 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
 mod tests {
     use super::*;
 
-    const SPIN_TOML: &str = r#"
-        spin_manifest_version = 2
-        application = { name = "app" }
-        variables = { port = { default = "80" }, key = { required = true } }
-        [[trigger.http]]
-        route = "/..."
-        component = "c"
-        [component.c]
-        source = "c.wasm"
-        variables = { key = "{{ key }}" }
-        allowed_outbound_hosts = ["http://localhost:{{ port }}"]
-    "#;
-
     #[test]
     fn what_is_not_served_is_an_error() {
-        let parse = |text: &str, runtime: &str| {
-            Manifest::new(toml::from_str(text)?, toml::from_str(runtime)?, Path::new("/app"))
+        let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let changed = |from: &str, to: &str| {
+            let text = include_str!("../../../spin.toml").replace(from, to);
+            Manifest::new(toml::from_str(&text)?, RuntimeConfig::default(), &project)
         };
-        let runtime = "[[variables_provider]]\ntype = \"env\"\nprefix = \"A\"\ndotenv_path = \".env\"";
-        let manifest = parse(SPIN_TOML, runtime).unwrap();
-        assert_eq!(manifest.component.source, Path::new("/app/c.wasm"));
-        assert_eq!(manifest.env_prefixes, ["A"]);
-        assert!(parse(SPIN_TOML, &runtime.replace("env", "vault")).is_err());
+        assert!(changed("", "").is_ok());
+        assert!(toml::from_str::<RuntimeConfig>("[[variables_provider]]\ntype = \"vault\"").is_err());
         for (from, to, reason) in [
-            ("source =", "ai_models = []\nsource =", "ai_models"),
+            ("source = \"t", "ai_models = []\nsource = \"t", "ai_models"),
             ("= 2", "= 1", "version"),
-            ("\"/...\"", "\"/a/...\"", "no route but"),
-            ("component = \"c\"", "component = \"d\"", "no component \"d\""),
-            ("{ key = \"{{ key }}\" }", "{ key = \"{{ open\" }", "unmatched"),
-            ("{{ port }}", "{{ host }}", "\"host\""),
-            ("{ required = true }", "{}", "\"key\""),
-            ("port = {", "por__t = {", "\"por__t\""),
-            (
-                "\"c.wasm\"",
-                "\"c.wasm\"\nfiles = [{ source = \"none\", destination = \"/\" }]",
-                "/app/none",
-            ),
+            ("/...", "/a/...", "no route but"),
+            ("component = \"planexe", "component = \"d", "no component \"d-mcp\""),
+            ("{{ api_key_secret }}", "{{ open", "unmatched"),
+            ("{{ postgres_port }}", "{{ host }}", "\"host\""),
+            ("{ default = \"180\" }", "{}", "\"mcp_repeat_window_seconds\""),
+            ("credits_per_plan = {", "por__t = {", "\"por__t\""),
+            ("assets/pages", "none", "/none"),
         ] {
-            let error = parse(&SPIN_TOML.replace(from, to), "").unwrap_err();
+            let error = changed(from, to).unwrap_err();
             assert!(format!("{error:#}").contains(reason), "{to}: {error:#}");
         }
     }

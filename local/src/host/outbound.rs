@@ -1,18 +1,18 @@
 //! What the component reaches: the servers that its manifest allows, and HTTP requests to them.
 
-use std::fmt;
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
-use http::header::HOST;
-use http::{HeaderName, Request, Response, Uri};
+use http::{HeaderName, Request, Response, Uri, header::HOST};
 use http_body_util::BodyExt;
 use wasmtime_wasi_http::{
     DEFAULT_FORBIDDEN_HEADERS, Error, ForbiddenHeaderFilter, RequestOptions, WasiHttpHooks, default_send_request,
 };
 
-use super::Body;
-use super::component::Component;
-use super::variables::{Template, Variables};
+use super::{
+    Body,
+    component::Component,
+    variables::{Template, Variables},
+};
 
 /// Scheme, host and port of a server.
 #[derive(Debug, PartialEq, Eq)]

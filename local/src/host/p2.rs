@@ -3,11 +3,18 @@
 
 use wasmtime::component::Resource;
 
-use super::bindings::SpinView;
-use super::bindings::fermyon::spin::rdbms_types::{self, Column, DbDataType, DbValue, Error, ParameterValue, RowSet};
-use super::bindings::fermyon::spin::{postgres, variables};
-use super::bindings::spin::postgres::postgres as v4;
-use super::postgres::{Connection, open};
+use super::{
+    bindings::{
+        SpinView,
+        fermyon::spin::{
+            postgres,
+            rdbms_types::{self, Column, DbDataType, DbValue, Error, ParameterValue, RowSet},
+            variables,
+        },
+        spin::postgres::postgres as v4,
+    },
+    postgres::{Connection, open},
+};
 
 impl variables::Host for SpinView<'_> {
     async fn get(&mut self, name: String) -> Result<String, variables::Error> {

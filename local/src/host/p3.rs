@@ -4,10 +4,16 @@
 
 use wasmtime::component::{Accessor, FutureReader, Resource, StreamReader};
 
-use super::bindings::spin::postgres::postgres::{self, Column, Error, HostConnection, ParameterValue, Row};
-use super::bindings::spin::variables::variables;
-use super::bindings::{Spin, SpinView};
-use super::postgres::{Connection, open};
+use super::{
+    bindings::{
+        Spin, SpinView,
+        spin::{
+            postgres::postgres::{self, Column, Error, HostConnection, ParameterValue, Row},
+            variables::variables,
+        },
+    },
+    postgres::{Connection, open},
+};
 
 impl variables::Host for SpinView<'_> {}
 

@@ -3,27 +3,33 @@
 
 #![expect(clippy::result_large_err, reason = "the error of the interface")]
 
-use std::collections::HashMap;
-use std::net::Ipv6Addr;
-use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::HashMap,
+    net::Ipv6Addr,
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use anyhow::Context as _;
 use bytes::BytesMut;
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod};
 use futures::StreamExt as _;
-use tokio_postgres::config::{Host, SslMode};
-use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
-use tokio_postgres::{Config, NoTls, Row};
+use tokio_postgres::{
+    Config, NoTls, Row,
+    config::{Host, SslMode},
+    types::{FromSql, IsNull, ToSql, Type, to_sql_checked},
+};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use wasmtime::component::Resource;
 
-use super::bindings::SpinView;
-use super::bindings::spin::postgres::postgres::{
-    Column, DbDataType, DbError, DbValue, Error, ParameterValue, QueryError,
+use super::{
+    bindings::{
+        SpinView,
+        spin::postgres::postgres::{Column, DbDataType, DbError, DbValue, Error, ParameterValue, QueryError},
+    },
+    component::Component,
+    outbound::Server,
 };
-use super::component::Component;
-use super::outbound::Server;
 
 /// Connections kept for each address. A component that wants one more waits without limit.
 const POOL_SIZE: usize = 64;

@@ -1,7 +1,9 @@
 //! Application variables: their names, `{{ name }}` templates, and the environment variables that give values.
 
-use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
+use std::{
+    collections::BTreeMap,
+    ffi::{OsStr, OsString},
+};
 
 use serde::Deserialize;
 

@@ -1,17 +1,17 @@
 //! The server on standard input and output: it passes requests on to another one, and adds `task_download`.
 
-use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CompleteRequestParams, CompleteResult, DiscoverResult,
-    GetPromptRequestParams, GetPromptResponse, InitializeRequestParams, InitializeResult, ListPromptsResult,
-    ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
-    ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities, ServerConfig, Tool,
+use rmcp::{
+    ErrorData, ServerHandler,
+    model::{
+        CallToolRequestParams, CallToolResponse, CompleteRequestParams, CompleteResult, DiscoverResult,
+        GetPromptRequestParams, GetPromptResponse, InitializeRequestParams, InitializeResult, ListPromptsResult,
+        ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
+        ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities, ServerConfig, Tool,
+    },
+    service::{Peer, RequestContext, RoleClient, RoleServer, ServiceError},
 };
-use rmcp::service::{Peer, RequestContext, RoleClient, RoleServer, ServiceError};
-use rmcp::{ErrorData, ServerHandler};
 
-use super::client::Client;
-use super::download;
-use super::failure::Failure;
+use super::{client::Client, download, failure::Failure};
 
 /// The server on this side of the bridge.
 pub(super) struct Bridge {

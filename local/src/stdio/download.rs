@@ -1,21 +1,27 @@
 //! `task_download`, the tool that only stdio has: here the server's files can be saved on the user's machine. The demo
 //! saves in the same way.
 
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use rmcp::RoleServer;
-use rmcp::model::{CallToolResult, JsonObject, ProgressNotificationParam};
-use rmcp::object;
-use rmcp::service::RequestContext;
+use rmcp::{
+    RoleServer,
+    model::{CallToolResult, JsonObject, ProgressNotificationParam},
+    object,
+    service::RequestContext,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use super::client::Client;
-use super::failure::Failure;
-use super::save::{Target, save};
+use super::{
+    client::Client,
+    failure::Failure,
+    save::{Target, save},
+};
 
 /// The name of the tool.
 pub(super) const NAME: &str = "task_download";

@@ -1,14 +1,15 @@
 //! Why a request has no answer, for people and for programs.
 
-use std::error::Error;
-use std::fmt;
+use std::{error::Error, fmt};
 
 use http::StatusCode;
 use reqwest::redirect::{Action, Attempt};
-use rmcp::ErrorData;
-use rmcp::model::CallToolResult;
-use rmcp::service::{ClientInitializeError, ServiceError};
-use rmcp::transport::streamable_http_client::StreamableHttpError;
+use rmcp::{
+    ErrorData,
+    model::CallToolResult,
+    service::{ClientInitializeError, ServiceError},
+    transport::streamable_http_client::StreamableHttpError,
+};
 use serde_json::{Value, json};
 
 use super::client::{Client, LIMIT};

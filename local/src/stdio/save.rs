@@ -1,16 +1,17 @@
 //! One file onto the disk: whole, checked, and over no other.
 
-use std::fs::Permissions;
-use std::io::{self, ErrorKind, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::{
+    fs::Permissions,
+    io::{self, ErrorKind, Write as _},
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
 
 use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 use tokio::task::block_in_place;
 
-use super::client::Client;
-use super::failure::Failure;
+use super::{client::Client, failure::Failure};
 
 /// Names that are tried for a file.
 const NAMES: usize = 1000;

@@ -2,9 +2,11 @@
 
 use std::collections::HashSet;
 
-use rmcp::model::{ClientNotification, JsonRpcMessage, RequestId};
-use rmcp::service::{RoleServer, RxJsonRpcMessage, TxJsonRpcMessage};
-use rmcp::transport::Transport;
+use rmcp::{
+    model::{ClientNotification, JsonRpcMessage, RequestId},
+    service::{RoleServer, RxJsonRpcMessage, TxJsonRpcMessage},
+    transport::Transport,
+};
 use tokio::sync::watch;
 
 /// A transport. rmcp gives requests five seconds when the input ends; a script that pipes its requests in, or a plan

@@ -57,7 +57,11 @@ fuzz_target!(|data: &[u8]| {
         assert!(TABLE.contains(found.row), "{:?}", found.row);
         if !path.ends_with('/') {
             let slash = [path, "/"].concat();
-            assert_eq!(find_row("GET", &slash), Some(found), "a slash at the end changes nothing");
+            assert_eq!(
+                find_row("GET", &slash),
+                Some(found),
+                "a slash at the end changes nothing"
+            );
         }
         let (id, file) = (found.id, found.file);
         assert_eq!(found.row.path.starts_with("/download/"), path.starts_with("/download/"));

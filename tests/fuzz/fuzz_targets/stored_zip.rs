@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures::{TryStreamExt as _, executor::block_on};
 use libfuzzer_sys::fuzz_target;
 use planexe_mcp::{
-    artifacts::{MAX_SIZE, ByteStream},
+    artifacts::{ByteStream, MAX_SIZE},
     fuzzing::{Entry, entries, newest},
     plan::is_inside,
 };
