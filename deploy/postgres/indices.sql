@@ -9,14 +9,5 @@ CREATE INDEX CONCURRENTLY IF NOT EXISTS planexe_mcp_events_task
     ON events ((context ->> 'task_id'), "timestamp")
     WHERE event_type IN ('TASK_PROCESSING', 'TASK_COMPLETED', 'TASK_FAILED');
 
--- Today's PlanExe keeps the end of a plan in the plan's own row, and no event is read for it. What grows there is the list
--- of a user's plans (plan_list):
-DO $$
-BEGIN
-    IF to_regclass('plans') IS NOT NULL THEN
-        CREATE INDEX IF NOT EXISTS planexe_mcp_plans_user ON plans (user_id, timestamp_created DESC);
-    END IF;
-END $$;
-
 -- An index for ids of older versions of the server, which looks for none of them any more.
 DROP INDEX CONCURRENTLY IF EXISTS task_item_mcp_task_id;
