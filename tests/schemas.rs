@@ -26,7 +26,7 @@ fn each_state_of_the_database_arises() {
                 Schema::Headless => "plans planstate stopped 26 numeric json",
                 Schema::Both => "plans task_item feedback_item taskstate stopped 26 numeric json",
             };
-            let stage = Stage::builder().schema(schema).build().await;
+            let stage = Stage::builder().schema(schema).working().build().await;
             let row = stage.sql.query_one(TRAITS, &[]).await.expect("one row");
             assert_eq!(row.get::<_, &str>(0), traits, "{schema:?}");
             let user = stage.user("ann", 3).await;
@@ -37,6 +37,11 @@ fn each_state_of_the_database_arises() {
                 let row = stage.sql.query_one(TRAITS, &[]).await.expect("one row");
                 let upgraded = "plans feedback_item taskstate stopped 26 numeric json";
                 assert_eq!((row.get::<_, &str>(0), stage.schema()), (upgraded, Schema::Upgraded));
+                let id = stage.create("p").await;
+                stage.wait_for(&id, &["completed"]).await;
+                let layout = "SELECT max(run_artifact_layout_version)::text FROM task_item";
+                let layout = stage.value(layout, &[]).await;
+                assert_eq!(layout.as_deref(), Some("2"), "today's worker is at work");
                 stage.assert_books_balance(1).await;
             }
         }

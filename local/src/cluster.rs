@@ -70,8 +70,6 @@ pub struct ClusterOptions {
     pub fresh: bool,
     /// Settings of the server, name and value, such as `("fsync", "off")`.
     pub settings: Vec<(String, String)>,
-    /// The port to listen on; without it, any free one.
-    pub port: Option<u16>,
     /// Whose tables [`TEMPLATE`] has.
     pub generation: Generation,
 }
@@ -93,8 +91,8 @@ impl Cluster {
     /// Starts the cluster of this folder; makes folder and data when there are none.
     ///
     /// # Errors
-    /// When there is no Postgres on this machine, when another process uses the folder, when the wanted port is taken,
-    /// or when the server does not start. Each says in one line what to do.
+    /// When there is no Postgres on this machine, when another process uses the folder, or when
+    /// the server does not start. Each says in one line what to do.
     pub async fn start(folder: &Path, options: ClusterOptions) -> Result<Self> {
         let (folder, generation) = (folder.to_path_buf(), options.generation);
         let started = tokio::task::spawn_blocking(move || Self::prepare(&folder, &options)).await;
@@ -136,11 +134,8 @@ impl Cluster {
             let made = cluster.make_data(options);
             made.context("cannot make the database's folder")?;
         }
-        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port.unwrap_or(0)));
-        let free = free.with_context(|| match options.port {
-            Some(port) => format!("port {port} is taken by another program: choose another one for the database"),
-            None => "there is no free port for the database".to_owned(),
-        })?;
+        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+        let free = free.context("there is no free port for the database")?;
         cluster.port = free.local_addr()?.port();
         drop(free);
         cluster.configure(options)?;

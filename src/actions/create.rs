@@ -23,8 +23,17 @@ pub struct Order<'a> {
     pub user_api_key: Option<&'a str>,
     /// The caller's own id of the request.
     pub client_request_id: Option<&'a str>,
-    /// Seconds of the repeat window.
-    pub repeat_window: f64,
+    /// Which setting says for how long the same prompt is the same call.
+    pub window: Window,
+}
+
+/// The settings of the repeat window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Window {
+    /// That of `task_create`.
+    Repeat,
+    /// That of `plan_create`.
+    Dedup,
 }
 
 /// Creates the plan, or finds the one that an earlier call has created.
@@ -45,6 +54,11 @@ pub async fn create(order: Order<'_>, context: &Context) -> Result<Created, Erro
         return Err(Error::UserKeyRequired);
     }
     let (key, value) = order.variant;
+    // A server with a wrong window or price makes no plans at all, so that the mistake shows.
+    let window = match order.window {
+        Window::Repeat => config::repeat_window().await?,
+        Window::Dedup => config::dedup_window().await?,
+    };
     let new = NewPlan {
         prompt: order.prompt,
         key,
@@ -52,14 +66,9 @@ pub async fn create(order: Order<'_>, context: &Context) -> Result<Created, Erro
         parameters: order.parameters,
         config: order.config,
         user_key_hash: payer,
-        // A server with a wrong price makes no plans at all, so that the mistake shows.
         price: config::credits_per_plan().await?,
         client_request_id: order.client_request_id,
-        repeat_window: if order.client_request_id.is_none() {
-            order.repeat_window
-        } else {
-            0.0
-        },
+        repeat_window: if order.client_request_id.is_none() { window } else { 0.0 },
         salt: &salt,
     };
     create::create(&context.database().await?, &new).await

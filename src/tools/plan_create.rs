@@ -7,7 +7,6 @@ use serde_json::{Map, Value};
 use super::{Annotations, Context, Definition, Family, id_text, model_profiles};
 use crate::{
     actions::create,
-    config,
     error::{Error, Problem},
     json,
     plan::{PIPELINE_VERSION, Profile, TaskId, is_start_date},
@@ -89,7 +88,7 @@ impl Definition for PlanCreate {
             config: json::text(&config),
             user_api_key: None,
             client_request_id: None,
-            repeat_window: config::dedup_window().await?,
+            window: create::Window::Dedup,
         };
         let created = create::create(order, context).await?;
         Ok(Output {

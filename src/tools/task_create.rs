@@ -7,7 +7,6 @@ use serde_json::{Number, json};
 use super::{Annotations, Context, Definition, Family, id_text};
 use crate::{
     actions::create,
-    config,
     error::Error,
     json,
     plan::{Detail, TaskId},
@@ -108,7 +107,7 @@ impl Definition for TaskCreate {
             config: json::text(&json!({ "speed_vs_detail": detail.name() })),
             user_api_key: arguments.user_api_key.as_deref(),
             client_request_id: arguments.client_request_id.as_deref(),
-            repeat_window: config::repeat_window().await?,
+            window: create::Window::Repeat,
         };
         let created = create::create(order, context).await?;
         Ok(Output {

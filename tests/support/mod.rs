@@ -143,7 +143,6 @@ pub async fn own_cluster(settings: &[(&str, &str)]) -> &'static Cluster {
     let options = ClusterOptions {
         fresh: true,
         settings: settings.collect(),
-        port: None,
         generation: Schema::of_tests().generation(),
     };
     Box::leak(Box::new(Cluster::start(&folder, options).await.expect("Postgres")))

@@ -1,7 +1,7 @@
-//! The HTTP half: the routes of `worker_plan` that concern runs of the database's workers. Knows the folder alone.
+//! The HTTP half: those routes of `worker_plan` that the component asks for. Knows the folder alone.
 
+use super::RUNS;
 use super::folder::Folder;
-use super::{RUNS, pipeline};
 use crate::faults::{Fault, Faults, distort};
 use crate::host::server::Server;
 use crate::schema::Generation;
@@ -9,11 +9,10 @@ use anyhow::Result;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use hyper::body::Incoming;
-use hyper::header::HOST;
-use hyper::{Request, Response};
+use hyper::{Method, Request, Response};
 use serde_json::json;
+use std::fs;
 use std::time::SystemTime;
-use std::{fs, path::PathBuf};
 use tokio::task::{JoinError, spawn_blocking};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
@@ -34,58 +33,32 @@ pub(super) async fn serve(mut server: Server, folder: Folder, faults: Faults) ->
     }
 }
 
-/// The method, the run and the subject of a path.
-fn route(path: &str) -> Option<(&'static str, &str, &str)> {
+/// The run and the subject of a path. What people and other services ask of a run has no route here.
+fn route(path: &str) -> Option<(&str, &str)> {
     let parts: Vec<&str> = path.split('/').collect();
     match *parts.as_slice() {
-        ["", "healthcheck"] => Some(("GET", "", "healthcheck")),
-        ["", "runs", ""] | ["", "runs", "", _] => None,
-        ["", "runs", run] => Some(("GET", run, "status")),
-        ["", "runs", run, what @ ("files" | "report" | "zip")] => Some(("GET", run, what)),
-        ["", "runs", run, "stop"] => Some(("POST", run, "stop")),
+        ["", "healthcheck"] => Some(("", "healthcheck")),
+        ["", "runs", "", _] => None,
+        ["", "runs", run, what @ ("files" | "report" | "zip")] => Some((run, what)),
         _ => None,
     }
 }
 
 fn answer(folder: &Folder, request: &Request<Incoming>, fault: Fault) -> Response<Bytes> {
     let path = request.uri().path().replace("%2e", ".").replace("%2E", ".");
-    let Some((method, run, what)) = route(&path) else {
-        let shorter = path.trim_end_matches('/');
-        if shorter == path || route(shorter).is_none() {
-            return detail(404, "Not Found");
-        }
-        let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
-        let address = format!("http://{}{shorter}", host.unwrap_or_default());
-        return reply(307, &[("location", &address)], "");
+    let Some((run, what)) = route(&path) else {
+        return detail(404, "Not Found");
     };
-    if *request.method() != *method {
-        return reply(405, &[JSON, ("allow", method)], r#"{"detail":"Method Not Allowed"}"#);
+    if request.method() != Method::GET {
+        return reply(405, &[JSON, ("allow", "GET")], r#"{"detail":"Method Not Allowed"}"#);
     }
     let generation = folder.generation();
-    let (report_name, last_name) = (generation.report(), pipeline::named(pipeline::COMPLETE, generation));
+    let report_name = generation.report();
     let (dir, report) = (format!("{RUNS}/{run}"), folder.path(run, report_name));
-    let written = |path: &PathBuf| fs::metadata(path)?.modified();
     let is_gone = fault == Fault::GoneAfterList && what != "files";
     let found = folder.names(run).ok().filter(|_| !is_gone);
     match (what, found) {
         ("healthcheck", _) => reply(200, &[JSON], format!(r#"{{"status":"ok","run_base_path":"{RUNS}"}}"#)),
-        ("stop", _) => detail(404, &format!("Run not found: {run}")),
-        ("status", found) => {
-            let names = found.iter().flatten();
-            let last = names
-                .clone()
-                .filter_map(|name| written(&folder.path(run, name)).ok())
-                .max();
-            let age = json!(last.and_then(|time| Some(time.elapsed().ok()?.as_secs_f64())));
-            let (exists, complete) = (found.is_some(), names.clone().any(|name| *name == last_name));
-            let (run, dir) = (json!(run), json!(dir));
-            let body = format!(
-                "{{\"run_id\":{run},\"run_dir\":{dir},\"display_run_dir\":{dir},\"run_dir_exists\":{exists},\"pid\":null,\
-                 \"running\":false,\"returncode\":null,\"pipeline_complete\":{complete},\"stop_requested\":false,\
-                 \"last_update_seconds_ago\":{age}}}"
-            );
-            reply(200, &[JSON], body)
-        }
         _ if run == ".." => detail(400, "Invalid run directory."),
         (_, None) => detail(404, &format!("Run directory does not exist: {dir}")),
         ("files", Some(mut names)) => {
@@ -94,7 +67,8 @@ fn answer(folder: &Folder, request: &Request<Incoming>, fault: Fault) -> Respons
             if generation == Generation::May {
                 names.retain(|name| folder.path(run, name).is_file());
                 let entry = |name: &String| {
-                    let time = written(&folder.path(run, name)).unwrap_or(SystemTime::UNIX_EPOCH);
+                    let time = fs::metadata(folder.path(run, name)).and_then(|file| file.modified());
+                    let time = time.unwrap_or(SystemTime::UNIX_EPOCH);
                     json!({ "name": name, "updated_at": DateTime::<Utc>::from(time).format("%FT%TZ").to_string() })
                 };
                 more = format!(

@@ -41,8 +41,7 @@ pub(crate) async fn start_cluster(name: &str) -> Result<Cluster> {
 
 pub(crate) struct Database {
     pub(crate) url: String,
-    /// The table of plans. Statements of tests name February's.
-    table: &'static str,
+    generation: Generation,
     pub(crate) client: tokio_postgres::Client,
 }
 
@@ -57,39 +56,37 @@ impl Database {
         cluster.drop_database(name).await?;
         cluster.create_database(name, None).await?;
         let mut database = Self::connect(cluster.url(name)).await?;
+        let mut journal = JOURNAL.to_owned();
         if name.starts_with("may") {
-            database.table = "plans";
+            // Tests name February's table.
+            journal = journal.replace("ON task_item", "ON plans") + "CREATE VIEW task_item AS SELECT * FROM plans";
+            database.generation = Generation::May;
         }
-        cluster.run(name, database.generation().tables()).await?;
-        database.execute(JOURNAL).await?;
+        database
+            .execute(&(database.generation.tables().to_owned() + &journal))
+            .await?;
         Ok(database)
     }
 
     pub(crate) async fn connect(url: String) -> Result<Self> {
         let (client, connection) = tokio_postgres::connect(&url, NoTls).await?;
         tokio::spawn(async move { drop(connection.await) });
-        let table = "task_item";
-        Ok(Self { url, table, client })
-    }
-
-    fn generation(&self) -> Generation {
-        match self.table {
-            "plans" => Generation::May,
-            _ => Generation::Feb,
-        }
+        let generation = Generation::Feb;
+        Ok(Self {
+            url,
+            client,
+            generation,
+        })
     }
 
     pub(crate) async fn execute(&self, statements: &str) -> Result<()> {
-        Ok(self
-            .client
-            .batch_execute(&statements.replace("task_item", self.table))
-            .await?)
+        Ok(self.client.batch_execute(statements).await?)
     }
 
     pub(crate) fn options(&self) -> WorkerOptions {
         let mut options = WorkerOptions::new(&self.url);
         (options.step, options.poll) = (Duration::from_millis(4), Duration::from_millis(20));
-        (options.post, options.generation) = (Duration::ZERO, self.generation());
+        (options.post, options.generation) = (Duration::ZERO, self.generation);
         options
     }
 
@@ -102,11 +99,7 @@ impl Database {
                 CASE WHEN $1 <> 'unseen' THEN '2026-01-01'::timestamp END, false, 'mcp_user',
                 json_build_object('speed_vs_detail', $2::text))
             RETURNING id::text";
-        Ok(self
-            .client
-            .query_one(&sql.replace("task_item", self.table), &[&prompt, &speed])
-            .await?
-            .get(0))
+        Ok(self.client.query_one(sql, &[&prompt, &speed]).await?.get(0))
     }
 
     /// An expression has this value, as text.
@@ -118,11 +111,7 @@ impl Database {
     /// The value of an expression, as text.
     pub(crate) async fn one(&self, expression: &str) -> Result<String> {
         let sql = format!("SELECT coalesce(({expression})::text, 'NULL')");
-        Ok(self
-            .client
-            .query_one(&sql.replace("task_item", self.table), &[])
-            .await?
-            .get(0))
+        Ok(self.client.query_one(&sql, &[]).await?.get(0))
     }
 
     pub(crate) async fn until(&self, condition: &str) -> Result<()> {
@@ -167,12 +156,7 @@ impl Database {
     /// The stored archive of the only task.
     pub(crate) async fn zip(&self) -> Result<Vec<(String, String)>> {
         let sql = "SELECT run_zip_snapshot FROM task_item";
-        entries(
-            self.client
-                .query_one(&sql.replace("task_item", self.table), &[])
-                .await?
-                .get(0),
-        )
+        entries(self.client.query_one(sql, &[]).await?.get(0))
     }
 }
 
