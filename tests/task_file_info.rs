@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::support::{Stage, each_row, run};
+use crate::support::{Schema, Stage, each_row, run};
 
 fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
@@ -45,7 +45,11 @@ fn a_finished_plan_has_links_that_need_no_key() {
                 let file = stage.get(&path(&info)).await;
                 assert_eq!(file.status(), 200, "{}", file.text());
                 assert_eq!(file.header("content-type"), content_type);
-                assert_eq!(file.bytes().len() as u64, info["download_size"], "{artifact}");
+                let size = json!(file.bytes().len());
+                // What is left out of a worker's archive, where the database knows layouts, is known only at its end.
+                let is_changed = artifact == "zip" && !is_stored && stage.schema() != Schema::February;
+                let expected = if is_changed { Value::Null } else { size };
+                assert_eq!(info["download_size"], expected, "{artifact}");
                 if artifact == "report" {
                     // An archive is packed afresh for each call where the database does not have it.
                     assert_eq!(sha256(file.bytes()), info["sha256"], "{artifact}");
