@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use crate::{
     auth::{RequestOrigin, caller::Caller},
-    config::Access,
+    config::{self, Access},
     db::Database,
     error::Error,
     plan::TaskId,
@@ -41,8 +41,8 @@ impl Context {
     ///
     /// # Errors
     /// [`Error::UserKeyRequired`], and those of the setting.
-    pub fn needs_user(&self) -> Result<(), Error> {
-        if self.access.require_user_key? && self.caller.user_key_hash().is_none() {
+    pub async fn needs_user(&self) -> Result<(), Error> {
+        if config::require_user_key().await? && self.caller.user_key_hash().is_none() {
             return Err(Error::UserKeyRequired);
         }
         Ok(())

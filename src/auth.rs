@@ -9,8 +9,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use crate::{
-    clock,
-    config::{self, Access},
+    clock, config,
     error::{Error, LinkFault, Misconfigured},
     plan::TaskId,
 };
@@ -57,7 +56,7 @@ impl LinkKey {
         Ok(match (config::download_secret().await?, api_key) {
             (Some(secret), _) => Self::new(&secret),
             (None, Some(api_key)) => Self::new(api_key),
-            (None, None) if Access::read().await.require_user_key? || config::require_auth().await? == Some(true) => {
+            (None, None) if config::require_user_key().await? || config::require_auth().await? == Some(true) => {
                 Self::new(&config::api_key_secret().await?)
             }
             (None, None) => Self::new(""),

@@ -114,16 +114,10 @@ pub struct Access {
     pub api_key: Option<String>,
     /// SHA-256 of it: keys are compared by their hashes, so that not even the length shows.
     pub api_key_hash: Result<Option<Output<Sha256>>, Misconfigured>,
-    /// Origins that web pages may call from.
-    pub cors_origins: Result<Rc<str>, Misconfigured>,
     /// Upper bound of a request body, in bytes. The default where the setting cannot be used.
     pub max_body_bytes: u64,
     /// Why the bound of the setting does not hold.
     pub max_body_fault: Option<Misconfigured>,
-    /// Whether plans are made for users only, who then call with keys of their own.
-    pub require_user_key: Result<bool, Misconfigured>,
-    /// Whether handshake and lists are answered without a key.
-    pub open_lists: Result<bool, Misconfigured>,
 }
 
 impl Access {
@@ -132,28 +126,43 @@ impl Access {
         if let Some(access) = KNOWN.with_borrow(|known| known.access.clone()) {
             return access;
         }
-        let (api_key, cors_origins, max_body_bytes, require_user_key, open_lists) = join!(
-            optional(API_KEY),
-            text(CORS_ORIGINS),
-            number(MAX_BODY_BYTES),
-            flag(REQUIRE_USER_KEY),
-            flag(OPEN_LISTS)
-        );
+        let (api_key, max_body_bytes) = join!(optional(API_KEY), number(MAX_BODY_BYTES));
         let access = Rc::new(Self {
             api_key_hash: api_key
                 .as_ref()
                 .map(|key| key.as_deref().map(Sha256::digest))
                 .map_err(|error| *error),
             api_key: api_key.ok().flatten(),
-            cors_origins,
             max_body_bytes: max_body_bytes.unwrap_or_else(|_| MAX_BODY_BYTES.default.parse().unwrap_or_default()),
             max_body_fault: max_body_bytes.err(),
-            require_user_key,
-            open_lists,
         });
         KNOWN.with_borrow_mut(|known| known.access = Some(Rc::clone(&access)));
         access
     }
+}
+
+/// Origins that web pages may call from, separated by commas.
+///
+/// # Errors
+/// When the host cannot resolve the setting.
+pub async fn cors_origins() -> Result<Rc<str>, Misconfigured> {
+    text(CORS_ORIGINS).await
+}
+
+/// Whether plans are made for users only, who then call with keys of their own.
+///
+/// # Errors
+/// When the host cannot resolve the setting or it is not a yes or no.
+pub async fn require_user_key() -> Result<bool, Misconfigured> {
+    flag(REQUIRE_USER_KEY).await
+}
+
+/// Whether handshake and lists are answered without a key.
+///
+/// # Errors
+/// As [`require_user_key`].
+pub async fn open_lists() -> Result<bool, Misconfigured> {
+    flag(OPEN_LISTS).await
 }
 
 /// The address at which people and clients reach this server; `None` takes scheme and host of the request.

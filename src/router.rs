@@ -14,7 +14,7 @@ use http_body_util::{Either, Full};
 use crate::{
     auth::{
         self, RequestOrigin,
-        caller::{Claim, Key},
+        caller::{Caller, Claim, Key},
     },
     config::{self, Access},
     error::Error,
@@ -44,9 +44,7 @@ pub async fn handle(request: Request) -> Response {
     let origin = request.headers().get(header::ORIGIN).cloned();
     let access = Access::read().await;
     let cors = match &origin {
-        Some(origin) if origin_allowed(origin, &access) || Box::pin(is_own_origin(origin)).await => {
-            Some(origin.clone())
-        }
+        Some(origin) if origin_allowed(origin).await || Box::pin(is_own_origin(origin)).await => Some(origin.clone()),
         _ => None,
     };
     let origin_allowed = origin.is_none() || cors.is_some();
@@ -78,8 +76,8 @@ async fn route(
     if let Some(found) = found {
         cx.set_route(found.row.log);
         if found.row.access.checks_origin() && !origin_allowed {
-            let unusable = access.cors_origins.as_ref().err();
-            return Err(unusable.map_or(Error::OriginRefused, |error| (*error).into()));
+            config::cors_origins().await?;
+            return Err(Error::OriginRefused);
         }
     }
     if *method == Method::OPTIONS {
@@ -142,8 +140,8 @@ async fn context(
     cx: &Rc<request::Context>,
 ) -> Result<Context, Error> {
     let caller = routes::verify(Claim::from_key(key, &access).await?, cx).await?;
-    caller.may_list(&access)?;
-    if access.api_key.is_none() && access.require_user_key == Ok(false) {
+    caller.may_list().await?;
+    if access.api_key.is_none() && matches!(caller, Caller::Operator) && config::require_user_key().await == Ok(false) {
         cx.set_open();
     }
     if let Some(error) = access.max_body_fault {
@@ -166,11 +164,11 @@ async fn is_own_origin(origin: &HeaderValue) -> bool {
     own.is_some_and(|own| own.as_bytes().eq_ignore_ascii_case(origin.as_bytes()))
 }
 
-fn origin_allowed(origin: &HeaderValue, access: &Access) -> bool {
-    let allowed = access.cors_origins.as_deref().unwrap_or_default();
+async fn origin_allowed(origin: &HeaderValue) -> bool {
+    let allowed = config::cors_origins().await.unwrap_or_default();
     origin
         .to_str()
-        .is_ok_and(|origin| auth::origin_allowed(origin, allowed))
+        .is_ok_and(|origin| auth::origin_allowed(origin, &allowed))
 }
 
 /// Whether it is a request of a client that starts an OAuth sign-in after a 401 (RFC 7591, RFC 6749).

@@ -50,7 +50,7 @@ pub async fn create(order: Order<'_>, context: &Context) -> Result<Created, Erro
     }
     // The key in the call pays for the call, also when another user sends it.
     let payer = argument.as_deref().or(context.caller.user_key_hash());
-    if payer.is_none() && context.access.require_user_key? {
+    if payer.is_none() && config::require_user_key().await? {
         return Err(Error::UserKeyRequired);
     }
     let (key, value) = order.variant;

@@ -110,7 +110,7 @@ impl Claim {
             };
             return Ok(Self::Known(if needs_key {
                 Caller::Unknown(Error::ApiKeyMissing)
-            } else if access.require_user_key? {
+            } else if config::require_user_key().await? {
                 Caller::Unknown(Error::UserKeyRequired)
             } else {
                 Caller::Operator
@@ -120,7 +120,7 @@ impl Claim {
             return Ok(Self::Known(Caller::Operator));
         }
         let otherwise = match api_key {
-            _ if access.require_user_key? => None,
+            _ if config::require_user_key().await? => None,
             None if config::require_auth().await? == Some(true) => None,
             Some(_) => Some(Err(Error::ApiKeyWrong)),
             None => Some(Ok(Caller::Operator)),
@@ -142,9 +142,9 @@ impl Caller {
     /// # Errors
     /// [`Error::ApiKeyMissing`], [`Error::UserKeyRequired`], [`Error::Misconfigured`], and why a user's key could not be
     /// looked up.
-    pub fn may_list(&self, access: &Access) -> Result<(), Error> {
+    pub async fn may_list(&self) -> Result<(), Error> {
         match self {
-            Self::Unknown(error) if !access.open_lists? => Err(error.clone()),
+            Self::Unknown(error) if !config::open_lists().await? => Err(error.clone()),
             _ => Ok(()),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, sync::OnceLock};
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use serde_json::{
     Value, json,
     value::{RawValue, to_raw_value},
@@ -108,12 +108,18 @@ pub(super) async fn dispatch(
         ("initialize", Lifecycle::Legacy) => Ok(initialize(params, listed().await?).into()),
         ("ping", Lifecycle::Legacy) => Ok("{}".into()),
         ("server/discover", Lifecycle::Modern) => Ok(discover(listed().await?).into()),
-        ("tools/list", _) => list_tools(params, lifecycle, listed().await?),
+        ("tools/list", _) => list("tools", tools::list(listed().await?), params, lifecycle),
         ("tools/call", _) => call_tool(params, revision, context).await,
-        ("prompts/list", _) => list_prompts(params, lifecycle, listed().await?),
+        ("prompts/list", _) => {
+            let prompts = prompts::list(family(listed().await?));
+            list("prompts", &json::text(&prompts), params, lifecycle)
+        }
         ("prompts/get", _) => get_prompt(params, lifecycle, listed().await?),
-        ("resources/list", _) => list_resources(params, lifecycle),
-        ("resources/templates/list", _) => list_templates(params, lifecycle),
+        ("resources/list", _) => list("resources", "[]", params, lifecycle),
+        ("resources/templates/list", _) => {
+            let templates = json::text(&resources::templates());
+            list("resourceTemplates", &templates, params, lifecycle)
+        }
         // Boxed: this future is large, and it would enlarge that of every other method.
         ("resources/read", _) => Box::pin(read_resource(params, lifecycle, context)).await,
         _ => Err(MethodError::UnknownMethod),
@@ -183,6 +189,11 @@ fn discover(listed: Tools) -> String {
     complete(&body, Lifecycle::Modern)
 }
 
+/// The `_meta` of every modern result.
+fn meta() -> Value {
+    json!({ "io.modelcontextprotocol/serverInfo": server_info() })
+}
+
 /// A result with the members that the lifecycle adds to every result.
 fn complete(result: &impl Serialize, lifecycle: Lifecycle) -> String {
     #[derive(Serialize)]
@@ -199,86 +210,26 @@ fn complete(result: &impl Serialize, lifecycle: Lifecycle) -> String {
         Lifecycle::Modern => json::text(&Complete {
             result,
             result_type: "complete",
-            meta: json!({ "io.modelcontextprotocol/serverInfo": server_info() }),
+            meta: meta(),
         }),
     }
 }
 
-/// A constant list with one page, in the form of each lifecycle.
-struct Page {
-    legacy: String,
-    modern: String,
-}
-
-impl Page {
-    /// A page whose items are in the member `name`.
-    fn new(name: &'static str, items: &impl Serialize) -> Self {
-        struct Member<'a, T: Serialize>(&'static str, &'a T);
-        impl<T: Serialize> Serialize for Member<'_, T> {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_map([(self.0, self.1)])
-            }
-        }
-        #[derive(Serialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Cached<'a, T: Serialize> {
-            #[serde(flatten)]
-            items: Member<'a, T>,
-            ttl_ms: u32,
-            cache_scope: &'static str,
-        }
-        let legacy = Member(name, items);
-        let cached = Cached {
-            items: Member(name, items),
-            ttl_ms: CACHE_TTL_MS,
-            cache_scope: "public",
-        };
-        Self {
-            modern: complete(&cached, Lifecycle::Modern),
-            legacy: complete(&legacy, Lifecycle::Legacy),
-        }
+/// The result of a list with one page, whose items are this JSON text in the member `name`. Any cursor is invalid, since the
+/// server never returns one.
+fn list(name: &str, items: &str, params: &Params<'_>, lifecycle: Lifecycle) -> MethodResult {
+    if params.cursor.is_some() {
+        let text = "Unknown cursor. The list has one page: ask for it without a cursor.";
+        return Err(MethodError::Fault(Fault::new(INVALID_PARAMS, text)));
     }
-
-    /// The page. Any cursor is invalid, since the server never returns one.
-    fn answer(&'static self, params: &Params<'_>, lifecycle: Lifecycle) -> MethodResult {
-        if params.cursor.is_some() {
-            let text = "Unknown cursor. The list has one page: ask for it without a cursor.";
-            return Err(MethodError::Fault(Fault::new(INVALID_PARAMS, text)));
-        }
-        let page = if lifecycle == Lifecycle::Modern {
-            &self.modern
-        } else {
-            &self.legacy
-        };
-        Ok(page.as_str().into())
+    Ok(match lifecycle {
+        Lifecycle::Legacy => format!("{{\"{name}\":{items}}}"),
+        Lifecycle::Modern => format!(
+            "{{\"{name}\":{items},\"ttlMs\":{CACHE_TTL_MS},\"cacheScope\":\"public\",\"resultType\":\"complete\",\"_meta\":{}}}",
+            meta()
+        ),
     }
-}
-
-fn list_tools(params: &Params<'_>, lifecycle: Lifecycle, listed: Tools) -> MethodResult {
-    static PAGES: [OnceLock<Page>; 3] = [const { OnceLock::new() }; 3];
-    let [task, plan, both] = &PAGES;
-    let page = match listed {
-        Tools::Task => task,
-        Tools::Plan => plan,
-        Tools::Both => both,
-    };
-    page.get_or_init(|| {
-        let list = tools::list(listed).to_owned();
-        Page::new("tools", &RawValue::from_string(list).unwrap_or_default())
-    })
-    .answer(params, lifecycle)
-}
-
-fn list_prompts(params: &Params<'_>, lifecycle: Lifecycle, listed: Tools) -> MethodResult {
-    static PAGES: [OnceLock<Page>; 2] = [const { OnceLock::new() }; 2];
-    let [task, plan] = &PAGES;
-    let family = family(listed);
-    let page = match family {
-        Family::Task => task,
-        Family::Plan => plan,
-    };
-    page.get_or_init(|| Page::new("prompts", &prompts::list(family)))
-        .answer(params, lifecycle)
+    .into())
 }
 
 fn get_prompt(params: &Params<'_>, lifecycle: Lifecycle, listed: Tools) -> MethodResult {
@@ -288,18 +239,6 @@ fn get_prompt(params: &Params<'_>, lifecycle: Lifecycle, listed: Tools) -> Metho
     };
     let filled = prompts::fill(&name, params.arguments, family(listed)).map_err(MethodError::Fault)?;
     Ok(complete(&filled, lifecycle).into())
-}
-
-fn list_resources(params: &Params<'_>, lifecycle: Lifecycle) -> MethodResult {
-    static PAGE: OnceLock<Page> = OnceLock::new();
-    PAGE.get_or_init(|| Page::new("resources", &json!([])))
-        .answer(params, lifecycle)
-}
-
-fn list_templates(params: &Params<'_>, lifecycle: Lifecycle) -> MethodResult {
-    static PAGE: OnceLock<Page> = OnceLock::new();
-    PAGE.get_or_init(|| Page::new("resourceTemplates", &resources::templates()))
-        .answer(params, lifecycle)
 }
 
 async fn read_resource(params: &Params<'_>, lifecycle: Lifecycle, context: &Context) -> MethodResult {

@@ -60,7 +60,7 @@ impl Definition for PlanList {
     type Output = Output;
 
     async fn call(arguments: Arguments, context: &Context) -> Result<Output, Error> {
-        context.needs_user()?;
+        context.needs_user().await?;
         let newest = list::newest(&context.database().await?, context.caller.owner(), arguments.limit).await?;
         let plans = newest.into_iter().map(|plan| Item {
             plan_id: plan.id.to_string(),

@@ -60,7 +60,7 @@ impl Definition for SendFeedback {
     type Output = Output;
 
     async fn call(arguments: Arguments, context: &Context) -> Result<Output, Error> {
-        context.needs_user()?;
+        context.needs_user().await?;
         let plan = match arguments.plan_id.as_deref() {
             Some(id) => Some(TaskId::parse(id).ok_or(Error::TaskNotFound)?),
             None => None,
