@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use futures::future::join_all;
 use serde_json::{Value, json};
 
-use crate::support::{Stage, each_row, run, run_for, size, tool_call};
+use crate::support::{AppBuilder, Schema, Stage, each_row, eventually, run, run_for, size, tool_call};
 
 /// Sends calls at once; the results. As clients do, it calls again where the database was too busy to answer.
 async fn at_once(stage: &Stage, count: usize, key: &str, arguments: impl Fn(usize) -> Value) -> Vec<Value> {
@@ -25,6 +25,11 @@ async fn at_once(stage: &Stage, count: usize, key: &str, arguments: impl Fn(usiz
     .await
 }
 
+/// Where the server charges: elsewhere PlanExe's worker bills.
+fn charging() -> AppBuilder {
+    Stage::builder().schema(Schema::February).with_users()
+}
+
 fn ids(results: &[Value]) -> BTreeSet<&str> {
     results.iter().filter_map(|result| result["task_id"].as_str()).collect()
 }
@@ -34,8 +39,9 @@ fn one_credit_buys_one_plan_however_many_ask() {
     run_for(Duration::from_secs(1_800), async {
         let rounds = size("PLANEXE_TEST_RACE_ROUNDS", 10);
         for reuse in [true, false] {
-            let builder = Stage::builder().with_users();
-            let stage = if reuse { builder } else { builder.without_reuse() }.build().await;
+            let stage = if reuse { charging() } else { charging().without_reuse() }
+                .build()
+                .await;
             for round in 0..rounds {
                 let user = stage.user(&format!("u{round}"), 1).await;
                 let results = at_once(
@@ -62,11 +68,7 @@ fn one_credit_buys_one_plan_however_many_ask() {
 #[test]
 fn every_credit_buys_its_plan() {
     run(async {
-        let stage = Stage::builder()
-            .with_users()
-            .set("PLANEXE_CREDITS_PER_PLAN", "3")
-            .build()
-            .await;
+        let stage = charging().set("PLANEXE_CREDITS_PER_PLAN", "3").build().await;
         let user = stage.user("ann", 100).await;
         let second = "pex_second";
         stage.add_key(&user.id, second).await;
@@ -98,11 +100,7 @@ fn every_credit_buys_its_plan() {
 #[test]
 fn a_refusal_tells_balance_and_price() {
     run(async {
-        let stage = Stage::builder()
-            .with_users()
-            .set("PLANEXE_CREDITS_PER_PLAN", "3")
-            .build()
-            .await;
+        let stage = charging().set("PLANEXE_CREDITS_PER_PLAN", "3").build().await;
         each_row([2, 0, -4], async |balance| {
             let user = stage.user(&format!("u{balance}"), balance).await;
             let error = stage.tool_as(&user.key, "task_create", json!({ "prompt": "p" })).await["error"].clone();
@@ -127,11 +125,7 @@ fn a_refusal_tells_balance_and_price() {
 #[test]
 fn a_free_plan_costs_nothing_and_leaves_no_ledger() {
     run(async {
-        let stage = Stage::builder()
-            .with_users()
-            .set("PLANEXE_CREDITS_PER_PLAN", "0")
-            .build()
-            .await;
+        let stage = charging().set("PLANEXE_CREDITS_PER_PLAN", "0").build().await;
         each_row([0, 5, -4], async |balance| {
             let user = stage.user(&format!("u{balance}"), balance).await;
             let created = stage.tool_as(&user.key, "task_create", json!({ "prompt": "p" })).await;
@@ -139,6 +133,76 @@ fn a_free_plan_costs_nothing_and_leaves_no_ledger() {
         })
         .await;
         assert_eq!(stage.count("credit_history").await, 0);
+    });
+}
+
+#[test]
+fn where_the_worker_bills_a_plan_needs_a_balance_above_zero() {
+    run(async {
+        for schema in [Schema::Between, Schema::May] {
+            let stage = Stage::builder().schema(schema).with_users();
+            let stage = stage.set("PLANEXE_CREDITS_PER_PLAN", "3").build().await;
+            let calls = [("task_create", "task_id"), ("plan_create", "plan_id")];
+            each_row([5.0, 0.5, 1e-9, 0.0, -0.25], async |balance| {
+                let user = stage.user(&format!("u{balance}"), balance).await;
+                for (tool, id) in calls {
+                    let answer = stage.tool_as(&user.key, tool, json!({ "prompt": tool })).await;
+                    let error = &answer["error"];
+                    assert_eq!(answer[id].is_string(), balance > 0.0, "{schema:?}: {answer}");
+                    if balance <= 0.0 {
+                        assert_eq!(error["code"], "INSUFFICIENT_CREDITS", "{answer}");
+                        let message = error["message"].to_string();
+                        assert!(message.contains(&format!("your balance is {balance}. ")), "{message}");
+                    }
+                    let shown = if balance > 0.0 { &answer } else { &error["details"] };
+                    assert!(tool == "plan_create" || shown["credits_balance"] == balance, "{answer}");
+                }
+                let same = format!("user_account WHERE id = '{}' AND credits_balance = {balance}", user.id);
+                assert_eq!(stage.count(&same).await, 1, "the balance stays");
+            })
+            .await;
+            assert_eq!(stage.count("task_item").await, 6, "{schema:?}");
+            assert_eq!(stage.count("credit_history").await, 0, "{schema:?}");
+        }
+    });
+}
+
+#[test]
+fn what_the_worker_bills_stays_as_it_is() {
+    run(async {
+        let stage = Stage::builder()
+            .schema(Schema::May)
+            .with_users()
+            .working()
+            .build()
+            .await;
+        let user = stage.user("ann", 5).await;
+        let create = async |prompt| {
+            stage
+                .tool_as(&user.key, "task_create", json!({ "prompt": prompt }))
+                .await
+        };
+        let created = create("p").await;
+        assert_eq!(created["credits_balance"], 5);
+        let billed = "credit_history WHERE source = 'usage_billing'";
+        let is_billed = async || stage.count(billed).await == 1;
+        eventually("the worker bills", is_billed).await;
+        let bills = async || {
+            let rows = "SELECT h.*, a.credits_balance FROM credit_history h JOIN user_account a ON a.id = h.user_id";
+            stage.rows(rows).await
+        };
+        let before = bills().await;
+        assert_eq!(before[0]["credits_balance"], 4.99, "{before}");
+        for (tool, id) in [
+            ("task_status", "task_id"),
+            ("task_stop", "task_id"),
+            ("task_file_info", "task_id"),
+        ] {
+            stage.tool_as(&user.key, tool, json!({ id: created["task_id"] })).await;
+        }
+        assert_eq!(bills().await, before);
+        assert_eq!(create("q").await["credits_balance"], 4.99);
+        stage.assert_books_balance(1).await;
     });
 }
 
@@ -166,6 +230,7 @@ fn a_request_id_is_one_task_in_every_race() {
             let stage = if reuse { builder } else { builder.without_reuse() }.build().await;
             let user = stage.user("ann", 3).await;
             stage.add_key(&user.id, "pex_second").await;
+            let plans = if stage.charge(1) > 0 { 3 } else { 5 };
             for round in 0..5 {
                 // Three plans ask for the same id.
                 let arguments = |number: usize| json!({ "prompt": format!("{}", number % 3), "client_request_id": format!("r{round}") });
@@ -174,7 +239,7 @@ fn a_request_id_is_one_task_in_every_race() {
                     at_once(&stage, 25, "pex_second", arguments),
                 );
                 all.extend(others);
-                if round < 3 {
+                if round < plans {
                     assert_eq!(ids(&all).len(), 1, "{all:?}");
                     let (made, refused): (Vec<_>, Vec<_>) =
                         all.iter().partition(|result| result["task_id"].is_string());
@@ -203,8 +268,8 @@ fn a_request_id_is_one_task_in_every_race() {
             .await;
             let first: Vec<_> = again.iter().filter(|result| result["repeated"] == true).collect();
             assert_eq!(first.len(), 1, "{again:?}");
-            assert_eq!(first[0]["credits_balance"], 0);
-            assert_eq!(stage.count("task_item").await, 3);
+            assert_eq!(first[0]["credits_balance"], 3 - stage.charge(3));
+            assert_eq!(stage.count("task_item").await, plans);
             stage.assert_books_balance(1).await;
         }
     });
@@ -328,11 +393,7 @@ fn only_a_live_task_is_repeated() {
 #[test]
 fn the_last_credit_does_not_lead_to_an_ended_task() {
     run(async {
-        let stage = Stage::builder()
-            .with_users()
-            .set("PLANEXE_MCP_REPEAT_WINDOW_SECONDS", "60")
-            .build()
-            .await;
+        let stage = charging().set("PLANEXE_MCP_REPEAT_WINDOW_SECONDS", "60").build().await;
         let user = stage.user("ann", 1).await;
         let create = || stage.tool_as(&user.key, "task_create", json!({ "prompt": "p" }));
         let first = create().await;

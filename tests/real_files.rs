@@ -59,11 +59,9 @@ fn a_complete_plan_that_was_not_stored_is_gone() {
 fn what_only_worker_plan_has_is_announced_for_seconds() {
     run(async {
         let stage = Stage::builder().build().await;
-        let id = stage.create("p").await;
-        set(&stage, "state = 'completed'").await;
-        stage
-            .worker
-            .add_files(&id, [("030-report.html", "<p>plan"), ("001-2-plan.txt", "p")]);
+        let id = stage
+            .completed_at_worker(&[("030-report.html", b"<p>plan"), ("001-2-plan.txt", b"p")])
+            .await;
         let info = file_info(&stage, &id, "report").await;
         assert_eq!(
             (&info["ready"], &info["download_size"]),

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::support::{Stage, each_row, run};
+use crate::support::{Schema, Stage, each_row, run};
 
 fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
@@ -45,7 +45,10 @@ fn a_finished_plan_has_links_that_need_no_key() {
                 let file = stage.get(&path(&info)).await;
                 assert_eq!(file.status(), 200, "{}", file.text());
                 assert_eq!(file.header("content-type"), content_type);
-                assert_eq!(file.bytes().len() as u64, info["download_size"], "{artifact}");
+                // The archive of today's worker_plan is rewritten as it streams.
+                let is_rewritten = stage.schema() != Schema::February && !is_stored && artifact == "zip";
+                let size = (!is_rewritten).then_some(file.bytes().len());
+                assert_eq!(info["download_size"], json!(size), "{artifact}");
                 if artifact == "report" {
                     // An archive is packed afresh for each call where the database does not have it.
                     assert_eq!(sha256(file.bytes()), info["sha256"], "{artifact}");
