@@ -165,12 +165,14 @@ impl Database {
                     }
                     _ => break,
                 },
-                result => {
-                    if result.is_ok() {
+                Ok(mut row) => match row.take("is_current") {
+                    Ok(false) => schema = Schema::of(Table::Plans),
+                    Ok(true) | Err(_) => {
                         schema.keep();
+                        return Ok(row);
                     }
-                    return result;
-                }
+                },
+                failure => return failure,
             }
         }
         Err(Failure::Undone(match self.check_tables().await {

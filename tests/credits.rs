@@ -83,16 +83,9 @@ fn every_credit_buys_its_plan() {
         );
         assert_eq!(ids(&one).len() + ids(&two).len(), 33);
         assert_eq!(stage.balance(&user).await, 1);
-        let balances: BTreeSet<i64> = one
-            .iter()
-            .chain(&two)
-            .filter_map(|r| r["credits_balance"].as_i64())
-            .collect();
-        assert_eq!(
-            balances,
-            (0..33).map(|n| 1 + 3 * n).collect(),
-            "each call tells its own balance"
-        );
+        let told = one.iter().chain(&two).filter_map(|r| r["credits_balance"].as_i64());
+        let balances = (0..33).map(|n| 1 + 3 * n).collect::<BTreeSet<_>>();
+        assert_eq!(told.collect::<BTreeSet<_>>(), balances, "each call tells its own");
         stage.assert_books_balance(3).await;
     });
 }
@@ -105,15 +98,11 @@ fn a_refusal_tells_balance_and_price() {
             let user = stage.user(&format!("u{balance}"), balance).await;
             let error = stage.tool_as(&user.key, "task_create", json!({ "prompt": "p" })).await["error"].clone();
             assert_eq!(error["code"], "INSUFFICIENT_CREDITS");
-            assert_eq!(
-                error["details"],
-                json!({ "credits_balance": balance, "credits_per_plan": 3 })
-            );
-            let text = error["message"].as_str().expect("a message");
-            assert!(
-                text.contains("3 credits") && text.contains(&format!("balance is {balance}")),
-                "{text}"
-            );
+            let details = json!({ "credits_balance": balance, "credits_per_plan": 3 });
+            assert_eq!(error["details"], details);
+            let text = error["message"].to_string();
+            let told = format!("costs 3 credits and your balance is {balance}.");
+            assert!(text.contains(&told), "{text}");
             assert_eq!(stage.balance(&user).await, i64::from(balance));
         })
         .await;
@@ -170,22 +159,13 @@ fn where_the_worker_bills_a_plan_needs_a_balance_above_zero() {
 #[test]
 fn what_the_worker_bills_stays_as_it_is() {
     run(async {
-        let stage = Stage::builder()
-            .schema(Schema::May)
-            .with_users()
-            .working()
-            .build()
-            .await;
+        let builder = Stage::builder().schema(Schema::May).with_users();
+        let stage = builder.working().build().await;
         let user = stage.user("ann", 5).await;
-        let create = async |prompt| {
-            stage
-                .tool_as(&user.key, "task_create", json!({ "prompt": prompt }))
-                .await
-        };
-        let created = create("p").await;
+        let create = || stage.tool_as(&user.key, "task_create", json!({ "prompt": "p" }));
+        let created = create().await;
         assert_eq!(created["credits_balance"], 5);
-        let billed = "credit_history WHERE source = 'usage_billing'";
-        let is_billed = async || stage.count(billed).await == 1;
+        let is_billed = async || stage.count("credit_history").await == 1;
         eventually("the worker bills", is_billed).await;
         let bills = async || {
             let rows = "SELECT h.*, a.credits_balance FROM credit_history h JOIN user_account a ON a.id = h.user_id";
@@ -193,15 +173,12 @@ fn what_the_worker_bills_stays_as_it_is() {
         };
         let before = bills().await;
         assert_eq!(before[0]["credits_balance"], 4.99, "{before}");
-        for (tool, id) in [
-            ("task_status", "task_id"),
-            ("task_stop", "task_id"),
-            ("task_file_info", "task_id"),
-        ] {
-            stage.tool_as(&user.key, tool, json!({ id: created["task_id"] })).await;
+        for tool in ["task_status", "task_stop", "task_file_info"] {
+            let arguments = json!({ "task_id": created["task_id"] });
+            stage.tool_as(&user.key, tool, arguments).await;
         }
         assert_eq!(bills().await, before);
-        assert_eq!(create("q").await["credits_balance"], 4.99);
+        assert_eq!(create().await["credits_balance"], 4.99);
         stage.assert_books_balance(1).await;
     });
 }
@@ -391,16 +368,19 @@ fn only_a_live_task_is_repeated() {
 }
 
 #[test]
-fn the_last_credit_does_not_lead_to_an_ended_task() {
+fn the_last_credit_leads_to_its_plan_while_that_is_live() {
     run(async {
         let stage = charging().set("PLANEXE_MCP_REPEAT_WINDOW_SECONDS", "60").build().await;
         let user = stage.user("ann", 1).await;
         let create = || stage.tool_as(&user.key, "task_create", json!({ "prompt": "p" }));
         let first = create().await;
-        assert_eq!(create().await["task_id"], first["task_id"]);
-        stage
-            .tool_as(&user.key, "task_stop", json!({ "task_id": first["task_id"] }))
-            .await;
+        let second = create().await;
+        assert_eq!(
+            (&second["task_id"], &second["repeated"]),
+            (&first["task_id"], &json!(true))
+        );
+        let stop = json!({ "task_id": first["task_id"] });
+        stage.tool_as(&user.key, "task_stop", stop).await;
         assert_eq!(create().await["error"]["code"], "INSUFFICIENT_CREDITS");
     });
 }
@@ -417,23 +397,5 @@ fn the_window_holds_for_the_operator_and_can_be_closed() {
             assert_eq!(ids(&all).len(), tasks);
             assert_eq!(stage.count("task_item").await, tasks as i64);
         }
-    });
-}
-
-#[test]
-fn the_last_credit_is_not_asked_for_twice() {
-    run(async {
-        let stage = Stage::builder()
-            .with_users()
-            .set("PLANEXE_MCP_REPEAT_WINDOW_SECONDS", "60")
-            .build()
-            .await;
-        let user = stage.user("ann", 1).await;
-        let first = stage.tool_as(&user.key, "task_create", json!({ "prompt": "p" })).await;
-        let second = stage.tool_as(&user.key, "task_create", json!({ "prompt": "p" })).await;
-        assert_eq!(
-            (&second["task_id"], &second["repeated"]),
-            (&first["task_id"], &json!(true))
-        );
     });
 }

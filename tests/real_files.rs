@@ -245,10 +245,12 @@ fn times_of_files_are_utc_whatever_the_zone_of_the_worker() {
         // 2026-01-31 20:59:58, in Tokyo.
         entry.modified = ((20 << 11) | (59 << 5) | 29, (46 << 9) | (1 << 5) | 31);
         stage.complete_with_zip(&zips::archive(&[entry])).await;
-        let files = &status(&stage, &id).await["files"];
-        assert_eq!(
-            *files,
-            json!([{ "path": "030-report.html", "updated_at": "2026-01-31T11:59:58Z" }])
-        );
+        let expected = json!([{ "path": "030-report.html", "updated_at": "2026-01-31T11:59:58Z" }]);
+        assert_eq!(status(&stage, &id).await["files"], expected);
+        // The event is of another state: only today's row says when the worker was last at work.
+        if stage.schema().has_plans() {
+            set(&stage, "state = 'stopped'").await;
+            assert_eq!(status(&stage, &id).await["files"], expected);
+        }
     });
 }

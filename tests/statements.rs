@@ -37,6 +37,16 @@ async fn prepare(sql: &Client, statement: &str, conditions: &[&str]) -> Statemen
     }
 }
 
+/// The conditions with which the component makes statements.
+const CONDITIONS: [&[&str]; 6] = [
+    &["retry"],
+    &["resume"],
+    &["user", "claim", "lacking"],
+    &["user", "request_id"],
+    &["request_id"],
+    &["claim"],
+];
+
 /// Some releases of Spin wait for ever on a result without rows.
 #[test]
 fn every_statement_returns_a_row_whatever_it_finds() {
@@ -60,8 +70,8 @@ fn every_statement_returns_a_row_whatever_it_finds() {
                     .filter(|known| columns.split(',').any(|column| column == *known))
             };
             for (name, statement) in &all {
-                for again in ["retry", "resume"] {
-                    let conditions: Vec<&str> = columns().chain([again]).collect();
+                for conditions in CONDITIONS {
+                    let conditions: Vec<&str> = columns().chain(conditions.iter().copied()).collect();
                     let prepared = prepare(&stage.sql, statement, &conditions).await;
                     for id in [&known, &unknown] {
                         for other in [None, Some("nothing".to_owned())] {

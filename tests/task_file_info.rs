@@ -45,10 +45,11 @@ fn a_finished_plan_has_links_that_need_no_key() {
                 let file = stage.get(&path(&info)).await;
                 assert_eq!(file.status(), 200, "{}", file.text());
                 assert_eq!(file.header("content-type"), content_type);
-                // The archive of today's worker_plan is rewritten as it streams.
-                let is_rewritten = stage.schema() != Schema::February && !is_stored && artifact == "zip";
-                let size = (!is_rewritten).then_some(file.bytes().len());
-                assert_eq!(info["download_size"], json!(size), "{artifact}");
+                let size = json!(file.bytes().len());
+                // What is left out of a worker's archive, where the database knows layouts, is known only at its end.
+                let is_changed = artifact == "zip" && !is_stored && stage.schema() != Schema::February;
+                let expected = if is_changed { Value::Null } else { size };
+                assert_eq!(info["download_size"], expected, "{artifact}");
                 if artifact == "report" {
                     // An archive is packed afresh for each call where the database does not have it.
                     assert_eq!(sha256(file.bytes()), info["sha256"], "{artifact}");

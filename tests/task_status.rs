@@ -3,7 +3,7 @@
 use planexe_local::schema::Generation;
 use serde_json::{Value, json};
 
-use crate::support::{Stage, each_row, run};
+use crate::support::{Stage, each_row, http_double, run};
 
 #[test]
 fn every_state_of_the_database_has_its_public_one() {
@@ -148,5 +148,31 @@ fn unknown_tasks_are_not_found() {
             assert_eq!(answer["error"]["code"], "INVALID_ARGUMENT", "{tool}");
         })
         .await;
+    });
+}
+
+#[test]
+fn the_times_of_a_running_plan_are_those_of_the_worker() {
+    run(async {
+        let body = json!({
+            "files": ["a.md", "b.md", "c.md", "log.txt", "track_activity.jsonl"],
+            "files_with_timestamps": [
+                { "name": "a.md", "updated_at": "2026-03-08T23:49:54Z" },
+                { "name": "b.md", "updated_at": "2026-03-08T23:49:52Z" },
+                { "name": "c.md", "updated_at": "yesterday" },
+            ],
+        });
+        let worker = http_double(move |_| Some((200, body.to_string().into()))).await;
+        let stage = Stage::builder().set("PLANEXE_WORKER_PLAN_URL", &worker).build().await;
+        let id = stage.create("p").await;
+        stage.execute("UPDATE task_item SET state = 'processing'", &[]).await;
+        let status = stage.tool("task_status", json!({ "task_id": id })).await;
+        let mut expected = vec![
+            json!({ "path": "a.md", "updated_at": "2026-03-08T23:49:54Z" }),
+            json!({ "path": "b.md", "updated_at": "2026-03-08T23:49:52Z" }),
+        ];
+        expected.extend(status["files"].get(2).cloned());
+        assert_eq!(status["files"], json!(expected), "{status}");
+        assert_eq!(status["files"][2]["path"], "c.md", "{status}");
     });
 }

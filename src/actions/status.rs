@@ -61,27 +61,27 @@ impl Trouble {
     }
 }
 
-/// Reads how far a plan is, with at most `max_files` of its files.
+/// Reads how far a plan is, with at most `max_files` of its files; `all_columns` as in [`task::find_status`].
 ///
 /// # Errors
 /// [`Error::TaskNotFound`], and those of the database.
-pub async fn read(id: &str, max_files: usize, context: &Context) -> Result<Snapshot, Error> {
+pub async fn read(id: &str, max_files: usize, all_columns: bool, context: &Context) -> Result<Snapshot, Error> {
     let (id, database) = context.find(id).await?;
     let owner = context.caller.owner();
-    let mut status = task::find_status(&database, id, owner, artifacts::END_LENGTH).await?;
+    let mut status = task::find_status(&database, id, owner, artifacts::END_LENGTH, all_columns).await?;
     let archive = status.archive.take();
     let is_in_work = status.progress.state.is_in_work();
-    let needs_event = status.elapsed.is_none() || (is_in_work && status.own_worker_seen.is_none());
+    let needs_event = status.elapsed.is_none() || (is_in_work && status.worker_seen.is_none());
     let event = if needs_event {
         task::find_event(&database, id).await
     } else {
         Event::default()
     };
-    let ended = event.at.filter(|_| !is_in_work);
+    let ended = event.at.or(status.progressed).filter(|_| !is_in_work);
     let mut listing = RunFiles::list(&database, &status.progress, archive).await;
     if is_in_work && listing.is_gone && !needs_event {
         // The worker may have stored the files and deleted its folder since the row was read.
-        let later = task::find_status(&database, id, owner, artifacts::END_LENGTH).await?;
+        let later = task::find_status(&database, id, owner, artifacts::END_LENGTH, all_columns).await?;
         if later.archive.is_some() {
             listing = RunFiles::list(&database, &later.progress, later.archive).await;
         }
@@ -107,7 +107,7 @@ impl Snapshot {
     /// Why the plan failed, in PlanExe's words.
     #[must_use]
     pub fn reason(&self) -> Option<&str> {
-        let reason = self.status.diagnosis.message.as_deref();
+        let reason = self.status.columns.error_message.as_deref();
         reason.or(self.event.reason.as_deref())
     }
 }
@@ -116,12 +116,12 @@ fn trouble(status: &Status, event: &Event) -> Option<Trouble> {
     match status.progress.state {
         TaskState::Pending => {
             let waits = status.elapsed.is_some_and(|seconds| seconds > PENDING_LIMIT);
-            let no_worker = status.any_worker_seen.is_none_or(|seconds| seconds > PENDING_LIMIT);
+            let no_worker = status.worker_seen.is_none_or(|seconds| seconds > PENDING_LIMIT);
             (waits && no_worker).then_some(Trouble::NoWorker)
         }
         TaskState::Running | TaskState::Stopping => {
-            let silent = status.own_worker_seen.or(event.age)?;
-            let trouble = match status.own_worker_seen {
+            let silent = status.worker_seen.or(event.age)?;
+            let trouble = match status.worker_seen {
                 Some(_) => Trouble::WorkerSilent((silent / 60.0) as u64),
                 None => Trouble::Abandoned,
             };
@@ -135,11 +135,11 @@ fn trouble(status: &Status, event: &Event) -> Option<Trouble> {
 mod tests {
     use super::*;
     use crate::{
-        db::task::{Diagnosis, Progress, Steps},
+        db::task::{Columns, Progress},
         plan::Percentage,
     };
 
-    fn status(state: TaskState, elapsed: f64, any: Option<f64>, own: Option<f64>) -> Status {
+    fn status(state: TaskState, elapsed: f64, worker_seen: Option<f64>) -> Status {
         Status {
             progress: Progress {
                 id: TaskId::random(),
@@ -149,24 +149,23 @@ mod tests {
             },
             created_at: None,
             elapsed: Some(elapsed),
-            any_worker_seen: any,
-            own_worker_seen: own,
+            progressed: None,
+            worker_seen,
             archive: None,
             has_report: false,
-            steps: Steps::default(),
-            diagnosis: Diagnosis::default(),
+            columns: Columns::default(),
         }
     }
 
     #[test]
     fn a_plan_that_no_worker_has_is_in_trouble() {
         use TaskState::{Completed, Pending, Running, Stopped, Stopping};
-        for (state, elapsed, any, own, claimed, expected) in [
-            (Pending, 299.0, None, None, None, None),
-            (Pending, 301.0, None, None, None, Some(Trouble::NoWorker)),
-            (Pending, 9000.0, Some(299.0), None, None, None),
-            (Pending, 9000.0, Some(301.0), None, None, Some(Trouble::NoWorker)),
-            (Running, 9000.0, None, Some(599.0), None, None),
+        for (state, elapsed, seen, claimed, expected) in [
+            (Pending, 299.0, None, None, None),
+            (Pending, 301.0, None, None, Some(Trouble::NoWorker)),
+            (Pending, 9000.0, Some(299.0), None, None),
+            (Pending, 9000.0, Some(301.0), None, Some(Trouble::NoWorker)),
+            (Running, 9000.0, Some(599.0), None, None),
             (
                 Running,
                 9000.0,
@@ -184,19 +183,19 @@ mod tests {
                 Some(Trouble::WorkerSilent(11)),
             ),
             // The row of a restarted worker names the plan no longer: the time since the claim counts.
-            (Running, 9000.0, None, None, Some(599.0), None),
-            (Running, 9000.0, None, None, Some(601.0), Some(Trouble::Abandoned)),
+            (Running, 9000.0, None, Some(599.0), None),
+            (Running, 9000.0, None, Some(601.0), Some(Trouble::Abandoned)),
             // Between the claim and the first heartbeat there is neither row nor event.
-            (Running, 9000.0, None, None, None, None),
-            (Completed, 9000.0, None, Some(601.0), None, None),
-            (Stopped, 9000.0, None, None, None, None),
+            (Running, 9000.0, None, None, None),
+            (Completed, 9000.0, Some(601.0), None, None),
+            (Stopped, 9000.0, None, None, None),
         ] {
             let event = Event {
                 age: claimed,
                 ..Event::default()
             };
-            let found = trouble(&status(state, elapsed, any, own), &event);
-            assert_eq!(found, expected, "{state:?} {elapsed} {any:?} {own:?} {claimed:?}");
+            let found = trouble(&status(state, elapsed, seen), &event);
+            assert_eq!(found, expected, "{state:?} {elapsed} {seen:?} {claimed:?}");
         }
     }
 }

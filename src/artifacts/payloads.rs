@@ -187,3 +187,41 @@ impl Passing {
         (directory.start == self.position && parts.kept == self.passed.kept).then_some(parts.tail)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Cursor, Write as _};
+
+    use futures::executor::block_on;
+    use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
+
+    use super::*;
+
+    #[test]
+    fn any_chunks_of_an_archive_pass_as_its_parts() {
+        let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+        for (name, method) in [
+            ("a.md", CompressionMethod::Stored),
+            ("x/track_activity.jsonl", CompressionMethod::Deflated),
+            ("b.md", CompressionMethod::Deflated),
+            ("track_activity.jsonl", CompressionMethod::Stored),
+        ] {
+            let options = SimpleFileOptions::default().compression_method(method);
+            writer.start_file(name, options).expect("a new entry");
+            writer.write_all(name.repeat(99).as_bytes()).expect("memory");
+        }
+        let archive = Bytes::from(writer.finish().expect("an archive").into_inner());
+        let directory = find_directory(0, &archive).expect("a directory");
+        let Parts { kept, tail } = choose_parts(&directory, &archive[directory.start as usize..]).expect("parts");
+        let kept = kept.iter().map(|kept| &archive[kept.start as usize..kept.end as usize]);
+        let expected = [kept.collect::<Vec<_>>().concat(), tail].concat();
+        assert!(expected.len() < archive.len());
+        for length in [1, 2, 7, 30, 1000, archive.len()] {
+            let chunks = archive.chunks(length).map(|chunk| Ok(Bytes::copy_from_slice(chunk)));
+            let chunks: Vec<_> = chunks.collect();
+            let passed = without_payloads(stream::iter(chunks).boxed_local());
+            let passed: Vec<Bytes> = block_on(passed.try_collect()).expect("an archive");
+            assert_eq!(passed.concat(), expected, "in chunks of {length}");
+        }
+    }
+}

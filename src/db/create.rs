@@ -1,6 +1,6 @@
 //! Creating a plan, with all that is written together with it: its event, its charge, its ledger entry.
 
-use super::{Database, Row, optional_text, text};
+use super::{Database, Row, Statement, optional_text, text};
 use crate::{
     error::Error,
     host::Parameter,
@@ -88,13 +88,32 @@ pub async fn create(database: &Database, new: &NewPlan<'_>) -> Result<Created, E
     ];
     // Run twice, the statement finds what the first run made: by the request id, or by the claim of the prompt.
     let repeatable = new.client_request_id.is_some() || new.repeat_window > 0.0;
+    let mut conditions = Vec::new();
+    if new.user_key_hash.is_some() {
+        conditions.push("user");
+    }
+    if new.client_request_id.is_some() {
+        conditions.push("request_id");
+    }
+    if new.repeat_window > 0.0 {
+        conditions.extend(["claim", "first"]);
+    }
+    let text = include_str!("create_task.sql");
     let mut row = database
-        .change(include_str!("create_task.sql"), parameters, repeatable)
+        .change(Statement(text, &conditions), parameters.clone(), repeatable)
         .await?;
+    let (mut created, solvent): (bool, bool) = (row.take("created")?, row.take("solvent")?);
+    if conditions.last() == Some(&"first") && solvent && !created {
+        // The prompt has a claim, of this minute or of long ago.
+        conditions.pop();
+        row = database
+            .change(Statement(text, &conditions), parameters, repeatable)
+            .await?;
+        created = row.take("created")?;
+    }
     if !row.take::<bool>("payer_known")? {
         return Err(Error::InvalidUserKey);
     }
-    let created: bool = row.take("created")?;
     let mut found = Found::decode(&mut row)?;
     let balance: Option<String> = row.take("balance")?;
     let balance = balance.map(|balance| Credits::parse(&balance));

@@ -8,7 +8,7 @@
 --
 -- found: false when there is no such plan, or it is another user's.
 SELECT
-    CASE WHEN to_regclass('plans') IS NOT NULL THEN 'task_item_was_renamed'::text::regclass::text END AS renamed, --[task_item]
+    to_regclass('plans') IS NULL AS is_current, --[task_item]
     t.id IS NOT NULL AS found,
     coalesce(t.state::text, 'pending') AS state,
     coalesce(t.stop_requested, false) AS stop_requested,

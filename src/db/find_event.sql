@@ -1,15 +1,15 @@
--- The newest event of a task's present state. TASK_PROCESSING says when a worker took the task; TASK_COMPLETED and
+-- The event of a task's present state. TASK_PROCESSING says when a worker took the task; TASK_COMPLETED and
 -- TASK_FAILED say when it ended, and TASK_FAILED says why. No column of task_item has any of that.
 --
 -- $1 the task's id
 --
 -- An event names its task only in its JSON. With the index of deploy/postgres/indices.sql the event is found by it.
--- Without the index, the newest 10,000 events of the type since the task's creation are read, and for them at most the
--- newest 100,000 of all types. An index whose making was interrupted is there, but not valid.
+-- Without the index, the first 10,000 events of the type since the task's creation are read, and for them at most the
+-- first 100,000 of all types: the end comes some minutes after the creation. An index whose making was interrupted is there, but not valid.
 --
 -- at: Unix time of the event     elapsed: seconds from the task's creation to it     age: seconds since then
 SELECT
-    CASE WHEN to_regclass('plans') IS NOT NULL THEN 'task_item_was_renamed'::text::regclass::text END AS renamed, --[task_item]
+    to_regclass('plans') IS NULL AS is_current, --[task_item]
     floor(extract(epoch FROM found.at))::int8 AS at,
     extract(epoch FROM found.at - found.timestamp_created)::float8 AS elapsed,
     extract(epoch FROM now() AT TIME ZONE 'UTC' - found.at)::float8 AS age,
@@ -33,7 +33,7 @@ FROM (VALUES (1)) always LEFT JOIN (
             AND n.event_type IN ('TASK_PROCESSING', 'TASK_COMPLETED', 'TASK_FAILED')
             AND n.event_type = wanted.event_type
             AND n.context ->> 'task_id' = t.id::text
-            ORDER BY n."timestamp" DESC LIMIT 1
+            ORDER BY n."timestamp" LIMIT 1
         )
         UNION ALL
         (
@@ -41,7 +41,7 @@ FROM (VALUES (1)) always LEFT JOIN (
                 SELECT a."timestamp", a.context FROM (
                     SELECT "timestamp", event_type, context FROM events
                     WHERE "timestamp" >= coalesce(t.timestamp_created - interval '1 minute', '-infinity')
-                    ORDER BY "timestamp" DESC LIMIT 100000
+                    ORDER BY "timestamp" LIMIT 100000
                 ) a
                 WHERE a.event_type = wanted.event_type
                 LIMIT 10000

@@ -4,7 +4,7 @@
 --
 -- plans: a JSON array of {id, state, stop_requested, percentage, created_at, excerpt}, the newest first.
 SELECT
-    CASE WHEN to_regclass('plans') IS NOT NULL THEN 'task_item_was_renamed'::text::regclass::text END AS renamed, --[task_item]
+    to_regclass('plans') IS NULL AS is_current, --[task_item]
     coalesce(json_agg(json_build_object(
         'id', t.id,
         'state', coalesce(t.state::text, 'pending'),

@@ -14,8 +14,8 @@
 //!
 //! Which schema a database has is guessed, and the guess is corrected by the error that a wrong one leads to: Postgres
 //! names the table that is missing. Where a database has both tables, `task_item` is a leftover that today's workers never
-//! read: statements for it raise such an error themselves there, about `task_item_was_renamed`. An instance keeps what it
-//! has learnt for a minute.
+//! read. Statements for it that only read say so in the column `is_current`; those that write raise an error about
+//! `task_item_was_renamed`. An instance keeps what it has learnt for a minute.
 
 use std::{
     cell::Cell,
@@ -112,14 +112,19 @@ impl Schema {
         }
     }
 
-    /// Whether a condition of a marked line holds.
-    fn holds(self, condition: &str) -> bool {
+    /// Whether a condition of a marked line holds. `conditions` are those of the caller.
+    fn holds(self, condition: &str, conditions: &[&str]) -> bool {
+        let lacking = || self.table == Table::TaskItem && conditions.contains(&"lacking");
         match condition {
+            // The statement is asked for columns that the table may lack.
+            "lacking" => lacking(),
+            // The statement has those columns.
+            "columns" => self.table == Table::Plans || lacking(),
             "task_item" => self.table == Table::TaskItem,
             "plans" => self.table == Table::Plans,
             "nonces" => self.has_nonces,
             "feedback_item" => self.has_feedback,
-            column => self.table == Table::Plans && COLUMNS.contains(&column),
+            other => conditions.contains(&other) || self.table == Table::Plans && COLUMNS.contains(&other),
         }
     }
 
@@ -129,8 +134,7 @@ impl Schema {
         let holds = |marked: &str| {
             marked.split(", ").all(|condition| {
                 let bare = condition.strip_prefix("no ").unwrap_or(condition);
-                let holds = self.holds(bare) || conditions.contains(&bare);
-                holds == (bare == condition)
+                self.holds(bare, conditions) == (bare == condition)
             })
         };
         let mut text = String::with_capacity(statement.len());

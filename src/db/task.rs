@@ -2,8 +2,11 @@
 
 use std::rc::Rc;
 
-use super::{Database, Row, decode_state, found, optional_text, parts::Parts, text, unsigned};
+use serde::Deserialize;
+
+use super::{Database, Row, Statement, decode_state, found, optional_text, parts::Parts, text, unsigned};
 use crate::{
+    clock,
     error::Error,
     host::Parameter,
     plan::{Artifact, Percentage, TaskId, TaskState},
@@ -23,10 +26,9 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// The columns that every statement about the files of a task has.
-    fn decode(row: &mut Row, id: TaskId) -> Result<Self, Error> {
-        let state: String = row.take("state")?;
-        let state = decode_state(&state, row.take("stop_requested")?)?;
+    /// Decodes what statements about a plan have in common, with the state as the database has it.
+    fn decode(row: &mut Row, id: TaskId, state: &str, stop_requested: bool) -> Result<Self, Error> {
+        let state = decode_state(state, stop_requested)?;
         Ok(Self {
             id,
             state,
@@ -36,52 +38,42 @@ impl Progress {
     }
 }
 
-/// What `task_status` shows of a task.
+/// What the status tools show of a plan.
 #[derive(Debug)]
 pub struct Status {
     /// State and progress.
     pub progress: Progress,
     /// RFC 3339, UTC, whole seconds.
     pub created_at: Option<String>,
-    /// Seconds from the creation until now; of a task that was stopped while pending, until that. `None` for a task that
-    /// a worker has ended: its [`Event`] has the time.
+    /// Seconds from the creation until now, or until the end. `None` for a plan whose end is only in its [`Event`].
     pub elapsed: Option<f64>,
-    /// Seconds since the last sign of any worker. Only of a pending task.
-    pub any_worker_seen: Option<f64>,
-    /// Seconds since the last sign of a worker that names this task. Only of a task in work.
-    pub own_worker_seen: Option<f64>,
+    /// Unix time at which the worker last wrote its progress.
+    pub progressed: Option<u64>,
+    /// Seconds since the last sign of a worker: of a pending plan of any, else of the one that has the plan.
+    pub worker_seen: Option<f64>,
     /// The archive; `None` when the database does not have it.
     pub archive: Option<ArchiveEnd>,
     /// Whether the database has the report.
     pub has_report: bool,
     /// What workers write since March 2026.
-    pub steps: Steps,
-    /// Why the plan failed, as workers write it since March 2026.
-    pub diagnosis: Diagnosis,
+    pub columns: Columns,
 }
 
-/// How far the worker is, in steps.
-#[derive(Debug, Default)]
-pub struct Steps {
+/// What workers write since March 2026: how far they are, in steps, and why a plan failed.
+#[derive(Debug, Default, Deserialize)]
+pub struct Columns {
     /// Steps that are done.
-    pub completed: Option<i64>,
+    pub steps_completed: Option<i64>,
     /// Steps of the whole plan.
-    pub total: Option<i64>,
+    pub steps_total: Option<i64>,
     /// The step in words.
-    pub current: Option<String>,
-    /// RFC 3339, UTC, whole seconds: when the worker last wrote its progress.
-    pub last_progress_at: Option<String>,
-}
-
-/// Why a plan failed.
-#[derive(Debug, Default)]
-pub struct Diagnosis {
-    /// A category, such as `generation_error`.
-    pub reason: Option<String>,
-    /// The step at which it failed.
-    pub step: Option<String>,
-    /// A sentence of PlanExe's.
-    pub message: Option<String>,
+    pub current_step: Option<String>,
+    /// The category of a failure, such as `generation_error`.
+    pub failure_reason: Option<String>,
+    /// The step at which the plan failed.
+    pub failed_step: Option<String>,
+    /// A sentence of PlanExe's about the failure.
+    pub error_message: Option<String>,
     /// Whether a worker may go on where this one stopped.
     pub recoverable: Option<bool>,
 }
@@ -95,7 +87,9 @@ pub struct ArchiveEnd {
     pub bytes: Vec<u8>,
 }
 
-/// Finds a task among those of an owner; `None`: among all. Of its archive, the last `end_length` bytes are read.
+/// Finds a plan among those of an owner; `None`: among all. Of its archive, the last `end_length` bytes are read. Without
+/// `all_columns`, those that builds after February 2026 have added to `task_item` are left out: looking for them takes
+/// Postgres as long as all the rest.
 ///
 /// # Errors
 /// [`Error::TaskNotFound`], and those of [`Database::query`].
@@ -104,9 +98,12 @@ pub async fn find_status(
     id: TaskId,
     owner: Option<&str>,
     end_length: u32,
+    all_columns: bool,
 ) -> Result<Status, Error> {
     let parameters = vec![text(id.to_string()), optional_text(owner), length(end_length.into())];
-    let mut row = found(database.query(include_str!("find_status.sql"), parameters).await?)?;
+    let conditions: &[&str] = if all_columns { &["lacking"] } else { &[] };
+    let statement = Statement(include_str!("find_status.sql"), conditions);
+    let mut row = found(database.query(statement, parameters).await?)?;
     let size = unsigned(row.take("archive_size")?);
     let bytes: Option<Vec<u8>> = row.take("archive_end")?;
     let version: String = row.take("version")?;
@@ -119,26 +116,26 @@ pub async fn find_status(
         },
         bytes,
     });
+    let (state, stop_requested): (String, bool) = (row.take("state")?, row.take("stop_requested")?);
+    let created: Option<f64> = row.take("created")?;
+    let progressed: Option<f64> = row.take("progressed")?;
+    let end: Option<f64> = match (state.as_str(), stop_requested) {
+        ("completed" | "failed", _) => progressed,
+        ("stopped", _) | ("pending", true) => row.take("stopped")?,
+        _ => row.take("at")?,
+    };
+    let columns: Option<String> = row.take("columns")?;
+    let columns = columns.map_or(Ok(Columns::default()), |columns| serde_json::from_str(&columns));
+    let unix = |seconds: f64| seconds.max(0.0) as u64;
     Ok(Status {
-        progress: Progress::decode(&mut row, id)?,
-        created_at: row.take("created_at")?,
-        elapsed: row.take("elapsed")?,
-        any_worker_seen: row.take("any_worker_seen")?,
-        own_worker_seen: row.take("own_worker_seen")?,
+        progress: Progress::decode(&mut row, id, &state, stop_requested)?,
+        created_at: created.map(unix).map(clock::rfc3339),
+        elapsed: end.zip(created).map(|(end, created)| end - created),
+        progressed: progressed.map(unix),
+        worker_seen: row.take("worker_seen")?,
         archive,
         has_report: row.take("has_report")?,
-        steps: Steps {
-            completed: row.take("steps_completed")?,
-            total: row.take("steps_total")?,
-            current: row.take("current_step")?,
-            last_progress_at: row.take("last_progress_at")?,
-        },
-        diagnosis: Diagnosis {
-            reason: row.take("failure_reason")?,
-            step: row.take("failed_step")?,
-            message: row.take("error_message")?,
-            recoverable: row.take("recoverable")?,
-        },
+        columns: columns.map_err(|error| Error::Internal(error.to_string()))?,
     })
 }
 
@@ -227,6 +224,7 @@ pub async fn find_artifacts(
         length(end_length.into()),
     ];
     let mut row = found(database.query(include_str!("find_artifact.sql"), parameters).await?)?;
+    let (state, stop_requested): (String, bool) = (row.take("state")?, row.take("stop_requested")?);
     let size = unsigned(row.take("size")?);
     let sha256: Option<String> = row.take("sha256")?;
     let archive_size = unsigned(row.take("archive_size")?);
@@ -238,7 +236,7 @@ pub async fn find_artifacts(
         parts: None,
     };
     Ok(Artifacts {
-        progress: Progress::decode(&mut row, id)?,
+        progress: Progress::decode(&mut row, id, &state, stop_requested)?,
         wanted: size.zip(sha256).map(|(size, sha256)| stored(size, Some(sha256))),
         archive: archive_size.map(|size| stored(size, None)),
         archive_end: row.take("archive_end")?,

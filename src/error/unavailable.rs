@@ -22,8 +22,8 @@ errors! {
         #[error("the file is not handed out by itself")]
         Withheld => {
             code: "withheld", class: Caller(NotFound), at: File,
-            message: "This file holds every prompt and answer of the language models. It is not handed out by itself; it \
-                is in run.zip.",
+            message: "This file holds every prompt and answer of the language models. It is not handed out by \
+                itself.",
             samples: [Withheld],
         }
         /// The plan is complete, but neither the database nor `worker_plan` has the file.

@@ -123,14 +123,17 @@ impl Definition for PlanStatus {
     }
 
     async fn call(arguments: Arguments, context: &Context) -> Result<Output, Error> {
-        let snapshot = status::read(&arguments.plan_id, MAX_FILES, context).await?;
+        let snapshot = status::read(&arguments.plan_id, MAX_FILES, true, context).await?;
         let error = failure(&snapshot);
         let hint = hint(&snapshot);
         let Snapshot { id, status, files, .. } = snapshot;
         // Builds before March wrote the steps into the message alone.
         let written = plan::steps(&status.progress.message);
-        let total = status.steps.total.or(written.map(|(_, total)| total));
-        let completed = status.steps.completed.or(written.map(|(completed, _)| completed));
+        let total = status.columns.steps_total.or(written.map(|(_, total)| total));
+        let completed = status
+            .columns
+            .steps_completed
+            .or(written.map(|(completed, _)| completed));
         let is_complete = status.progress.state == TaskState::Completed;
         Ok(Output {
             plan_id: id,
@@ -138,11 +141,11 @@ impl Definition for PlanStatus {
             progress_percentage: status.progress.percentage.percent(),
             steps_completed: if is_complete { total.or(completed) } else { completed },
             steps_total: total,
-            current_step: status.steps.current,
+            current_step: status.columns.current_step,
             timing: Timing {
                 started_at: status.created_at,
                 elapsed_sec: snapshot.elapsed.unwrap_or_default(),
-                last_progress_at: status.steps.last_progress_at,
+                last_progress_at: status.progressed.map(clock::rfc3339),
             },
             files_count: snapshot.files_count,
             files: files
@@ -161,14 +164,14 @@ impl Definition for PlanStatus {
 
 /// Why the plan failed.
 fn failure(snapshot: &Snapshot) -> Option<Failure> {
-    let (progress, diagnosis) = (&snapshot.status.progress, &snapshot.status.diagnosis);
+    let (progress, columns) = (&snapshot.status.progress, &snapshot.status.columns);
     (progress.state == TaskState::Failed).then(|| {
         let message = plan::failure(progress.percentage, &progress.message, snapshot.reason());
         Failure {
-            failure_reason: diagnosis.reason.clone(),
-            failed_step: diagnosis.step.clone(),
+            failure_reason: columns.failure_reason.clone(),
+            failed_step: columns.failed_step.clone(),
             message: PlanStatus::FAMILY.words(message.into()).into_owned(),
-            recoverable: diagnosis.recoverable,
+            recoverable: columns.recoverable,
         }
     })
 }

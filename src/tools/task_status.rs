@@ -99,7 +99,7 @@ impl Definition for TaskStatus {
     }
 
     async fn call(arguments: Arguments, context: &Context) -> Result<Output, Error> {
-        let snapshot = status::read(&arguments.task_id, MAX_FILES, context).await?;
+        let snapshot = status::read(&arguments.task_id, MAX_FILES, false, context).await?;
         let files = snapshot.files.iter().map(|file| File {
             path: file.name.clone(),
             updated_at: file.updated_at.map(clock::rfc3339),
