@@ -64,6 +64,8 @@ pub struct Database {
 enum Failure {
     /// The statement did not run, or Postgres says that it undid it.
     Undone(Error),
+    /// The statement was made for another schema: its SQLSTATE and the message of Postgres.
+    Schema(String, String),
     /// Unknown: after the statement was sent, the connection broke or the time limit passed.
     Unknown {
         cause: String,
@@ -139,9 +141,8 @@ impl Database {
         repeatable: bool,
     ) -> Result<Row, Error> {
         match self.run(statement.into(), parameters, repeatable).await {
-            Ok(row) => Ok(row),
-            Err(Failure::Undone(error)) => Err(error),
             Err(Failure::Unknown { cause, .. }) => Err(Error::OutcomeUnknown { cause, repeatable }),
+            result => result.map_err(unavailable),
         }
     }
 
@@ -158,12 +159,13 @@ impl Database {
         loop {
             let statement = schema.render(text, conditions);
             match self.run_again(&statement, parameters.clone(), repeatable).await {
-                Err(Failure::Undone(Error::TablesMissing(message))) => match schema.after(&message) {
+                Err(Failure::Schema(code, message)) => match schema.after(&code, &message) {
                     Some(next) if next.table == schema.table || !tables.contains(&next.table) => {
                         tables.push(next.table);
                         schema = next;
                     }
-                    _ => break,
+                    _ if code == "42P01" => break,
+                    _ => return Err(Failure::Schema(code, message)),
                 },
                 Ok(mut row) => match row.take("is_current") {
                     Ok(false) => schema = Schema::of(Table::Plans),
@@ -244,6 +246,8 @@ impl Database {
 fn unavailable(failure: Failure) -> Error {
     match failure {
         Failure::Undone(error) => error,
+        // The message of a rejected statement may repeat a value of it: the code tells the operator enough.
+        Failure::Schema(code, _) => Error::Internal(format!("SQLSTATE {code}")),
         Failure::Unknown { cause, .. } => Error::DatabaseUnavailable(cause),
     }
 }
@@ -294,8 +298,6 @@ fn error(refusal: Refusal) -> Error {
         Refusal::Unconnected(text) if is_untrusted(&text) => Error::DatabaseUnavailable(format!("{UNTRUSTED}: {text}")),
         Refusal::Unconnected(text) => Error::DatabaseUnavailable(text),
         Refusal::State(code, message) if is_passing(&code) => Error::DatabaseUnavailable(format!("{code}: {message}")),
-        // Which tables are missing is asked afterwards: the text of Postgres depends on its language, but for the name.
-        Refusal::State(code, message) if code == "42P01" => Error::TablesMissing(message),
         // The message of a rejected statement may repeat a value of it: the code tells the operator enough.
         Refusal::State(code, _) => Error::Internal(format!("SQLSTATE {code}")),
         Refusal::Text(text) if is_broken(&text) => Error::DatabaseUnavailable(text),
@@ -312,6 +314,10 @@ fn failure(refusal: Refusal, sent: bool) -> Failure {
             Refusal::Text(text) => is_broken(text),
             Refusal::Misfit(_) => false,
         };
+    let refusal = match refusal {
+        Refusal::State(code, message) if schema::is_of_schema(&code) => return Failure::Schema(code, message),
+        refusal => refusal,
+    };
     match error(refusal) {
         Error::DatabaseUnavailable(cause) if broken => Failure::Unknown { cause, broken },
         error => Failure::Undone(error),

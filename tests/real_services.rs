@@ -92,7 +92,7 @@ fn an_event_is_found_among_many_with_the_optional_index_and_without() {
         let more = async |number: i32| {
             stage
                 .execute(
-                    "INSERT INTO events (timestamp, event_type, message, context) SELECT now() AT TIME ZONE 'UTC', \
+                    "INSERT INTO events (timestamp, event_type, message, context) SELECT now() AT TIME ZONE 'UTC' - interval '50 minutes', \
                      'TASK_FAILED', 'Processing -> Failed', json_build_object('task_id', gen_random_uuid()) \
                      FROM generate_series(1, $1)",
                     &[&number],

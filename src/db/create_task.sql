@@ -105,12 +105,12 @@ earlier AS ( --[request_id]
 task AS (
     INSERT INTO task_item (
         id, timestamp_created, last_seen_timestamp, state, prompt, progress_percentage, stop_requested, user_id,
-        --[plans, user] api_key_id,
+        --[api_key_id, user] api_key_id,
         parameters
     )
     SELECT
         request.id, at, at, 'pending', $2::text, 0, false, name,
-        --[plans, user] (SELECT id FROM payer)::text,
+        --[api_key_id, user] (SELECT id FROM payer)::text,
         CASE WHEN worker_bills THEN (
             '{"model_profile": "baseline", "trigger_source": "mcp task_create", "pipeline_version": 2}'::jsonb || $9::text::jsonb
         )::json ELSE $9::text::json END

@@ -5,7 +5,8 @@
 --
 -- An event names its task only in its JSON. With the index of deploy/postgres/indices.sql the event is found by it.
 -- Without the index, the first 10,000 events of the type since the task's creation are read, and for them at most the
--- first 100,000 of all types: the end comes some minutes after the creation. An index whose making was interrupted is there, but not valid.
+-- first 100,000 of all types: the end comes some minutes after the creation. An index whose making was interrupted is
+-- there, but not valid.
 --
 -- at: Unix time of the event     elapsed: seconds from the task's creation to it     age: seconds since then
 SELECT
@@ -22,7 +23,7 @@ FROM (VALUES (1)) always LEFT JOIN (
             WHEN 'processing' THEN 'TASK_PROCESSING'
             WHEN 'completed' THEN 'TASK_COMPLETED'
             WHEN 'failed' THEN 'TASK_FAILED'
-            --[plans] WHEN 'stopped' THEN 'TASK_FAILED'
+            --[stopped] WHEN 'stopped' THEN 'TASK_FAILED'
         END)::eventtype AS event_type
     ) wanted
     CROSS JOIN LATERAL (
@@ -33,24 +34,34 @@ FROM (VALUES (1)) always LEFT JOIN (
             AND n.event_type IN ('TASK_PROCESSING', 'TASK_COMPLETED', 'TASK_FAILED')
             AND n.event_type = wanted.event_type
             AND n.context ->> 'task_id' = t.id::text
-            ORDER BY n."timestamp" LIMIT 1
+            ORDER BY n."timestamp" DESC LIMIT 1
         )
         UNION ALL
         (
-            SELECT n."timestamp", n.context FROM (
-                SELECT a."timestamp", a.context FROM (
-                    SELECT "timestamp", event_type, context FROM events
-                    WHERE "timestamp" >= coalesce(t.timestamp_created - interval '1 minute', '-infinity')
-                    ORDER BY "timestamp" LIMIT 100000
-                ) a
-                WHERE a.event_type = wanted.event_type
-                LIMIT 10000
-            ) n
-            WHERE NOT EXISTS (
-                SELECT FROM pg_index WHERE indexrelid = to_regclass('planexe_mcp_events_task') AND indisvalid)
-            -- The text is searched first: parsing the JSON of every event would take longer.
-            AND CASE WHEN strpos(n.context::text, t.id::text) > 0 THEN n.context ->> 'task_id' = t.id::text END
-            LIMIT 1
+            SELECT last."timestamp", last.context FROM (
+                SELECT n."timestamp" FROM (
+                    SELECT a."timestamp", a.context FROM (
+                        SELECT "timestamp", event_type, context FROM events
+                        WHERE "timestamp" >= coalesce(t.timestamp_created - interval '1 minute', '-infinity')
+                        ORDER BY "timestamp" LIMIT 100000
+                    ) a
+                    WHERE a.event_type = wanted.event_type
+                    LIMIT 10000
+                ) n
+                WHERE NOT EXISTS (
+                    SELECT FROM pg_index WHERE indexrelid = to_regclass('planexe_mcp_events_task') AND indisvalid)
+                -- The text is searched first: parsing the JSON of every event would take longer.
+                AND CASE WHEN strpos(n.context::text, t.id::text) > 0 THEN n.context ->> 'task_id' = t.id::text END
+                LIMIT 1
+            ) first
+            -- A worker may write a second event of a failure seconds later, with another reason.
+            CROSS JOIN LATERAL (
+                SELECT n."timestamp", n.context FROM events n
+                WHERE n."timestamp" BETWEEN first."timestamp" AND first."timestamp" + interval '1 minute'
+                AND n.event_type = wanted.event_type
+                AND CASE WHEN strpos(n.context::text, t.id::text) > 0 THEN n.context ->> 'task_id' = t.id::text END
+                ORDER BY n."timestamp" DESC LIMIT 1
+            ) last
         )
     ) e
     WHERE t.id = $1::text::uuid AND t.state <> 'pending'

@@ -3,7 +3,7 @@
 -- $1 the plan's id     $2 the user whose plans are seen; NULL: all plans     $3 bytes of the end
 --
 -- found: false when there is no such plan, or it is another user's.
--- created, stopped, progressed, at: Unix times of the creation, of the request to stop, of the last progress, and of now.
+-- creation, stop, progress, present: Unix times of the creation, of the request to stop, of the last progress, and of now.
 -- worker_seen: seconds since the last heartbeat; of a pending plan that of any worker, else that of the worker which has the
 -- plan. A worker without a plan reports about once a minute, one with a plan with each LLM call. After a restart its row does
 -- not name the plan any more.
@@ -15,11 +15,11 @@ SELECT
     coalesce(t.stop_requested, false) AS stop_requested,
     coalesce(t.progress_percentage, 0)::float8 AS progress_percentage,
     coalesce(t.progress_message, '')::text AS progress_message,
-    extract(epoch FROM t.timestamp_created)::float8 AS created,
-    extract(epoch FROM t.stop_requested_timestamp)::float8 AS stopped,
-    extract(epoch FROM t.last_progress_at)::float8 AS progressed, --[columns]
-    --[no columns] NULL::float8 AS progressed,
-    extract(epoch FROM now())::float8 AS at,
+    extract(epoch FROM t.timestamp_created)::float8 AS creation,
+    extract(epoch FROM t.stop_requested_timestamp)::float8 AS stop,
+    extract(epoch FROM t.last_progress_at)::float8 AS progress, --[columns]
+    --[no columns] NULL::float8 AS progress,
+    extract(epoch FROM now())::float8 AS present,
     -- Postgres plans this in half the time that max() would take.
     (
         SELECT extract(epoch FROM now() AT TIME ZONE 'UTC' - w.last_heartbeat_at)::float8 FROM workers w

@@ -11,7 +11,7 @@ WITH asked AS MATERIALIZED (
 ),
 stopped AS (
     UPDATE task_item t SET
-        --[plans] state = 'stopped',
+        --[stopped] state = 'stopped',
         stop_requested = true,
         stop_requested_timestamp = now() AT TIME ZONE 'UTC',
         progress_message = 'Stop requested by user.'
@@ -22,8 +22,8 @@ stopped AS (
 SELECT
     CASE WHEN to_regclass('plans') IS NOT NULL THEN 'task_item_was_renamed'::text::regclass::text END AS renamed, --[task_item]
     asked.id IS NOT NULL AS found,
-    coalesce(asked.state, 'pending') AS state, --[task_item]
-    --[plans] CASE WHEN EXISTS (SELECT FROM stopped) THEN 'stopped' ELSE coalesce(asked.state, 'pending') END AS state,
+    coalesce(asked.state, 'pending') AS state, --[no stopped]
+    --[stopped] CASE WHEN EXISTS (SELECT FROM stopped) THEN 'stopped' ELSE coalesce(asked.state, 'pending') END AS state,
     coalesce(asked.state IN ('pending', 'processing'), false) AS was_alive,
     coalesce(asked.stop_requested, false) OR EXISTS (SELECT FROM stopped) AS stop_requested
 FROM (VALUES (1)) always LEFT JOIN asked ON true

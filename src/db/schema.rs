@@ -60,6 +60,15 @@ pub struct Schema {
     has_nonces: bool,
     /// Whether the table `feedback_item` is there.
     has_feedback: bool,
+    /// Whether `plans` has not all columns and states yet.
+    lacks_columns: bool,
+}
+
+/// Whether a SQLSTATE says that a statement was made for another schema: an undefined table or column, or a state that the
+/// type of states does not have.
+#[must_use]
+pub fn is_of_schema(sqlstate: &str) -> bool {
+    ["42P01", "42703", "22P02"].contains(&sqlstate)
 }
 
 thread_local! {
@@ -74,6 +83,7 @@ impl Schema {
             table,
             has_nonces: true,
             has_feedback: matches!(table, Table::Plans),
+            lacks_columns: false,
         }
     }
 
@@ -85,13 +95,24 @@ impl Schema {
 
     /// Keeps this schema as that of the database.
     pub(super) fn keep(self) {
-        LEARNT.set(Some((self, Instant::now())));
+        // An upgrade is over in a moment.
+        if !self.lacks_columns {
+            LEARNT.set(Some((self, Instant::now())));
+        }
     }
 
-    /// The schema to try after this one, when Postgres says that a table is missing; `None` when no schema has that
-    /// table under another name, or does without it.
+    /// The schema to try after this one, when Postgres refuses a statement with this SQLSTATE and this message; `None` when
+    /// no schema takes it.
     #[must_use]
-    pub fn after(self, message: &str) -> Option<Self> {
+    pub fn after(self, code: &str, message: &str) -> Option<Self> {
+        if code != "42P01" {
+            // In the middle of an upgrade the table has its new name, and not yet all columns and states.
+            let is_upgraded = self.table == Table::Plans && !self.lacks_columns;
+            return is_upgraded.then_some(Self {
+                lacks_columns: true,
+                ..self
+            });
+        }
         match self.table {
             Table::TaskItem if message.contains("task_item") => Some(Self::of(Table::Plans)),
             // Postgres names the first table that is missing: `task_item` may be missing too.
@@ -114,17 +135,20 @@ impl Schema {
 
     /// Whether a condition of a marked line holds. `conditions` are those of the caller.
     fn holds(self, condition: &str, conditions: &[&str]) -> bool {
-        let lacking = || self.table == Table::TaskItem && conditions.contains(&"lacking");
+        let is_complete = self.table == Table::Plans && !self.lacks_columns;
+        let lacking = || !is_complete && (self.lacks_columns || conditions.contains(&"lacking"));
         match condition {
             // The statement is asked for columns that the table may lack.
             "lacking" => lacking(),
             // The statement has those columns.
-            "columns" => self.table == Table::Plans || lacking(),
+            "columns" => is_complete || lacking(),
+            // The type of states has the state `stopped`.
+            "stopped" => is_complete,
             "task_item" => self.table == Table::TaskItem,
             "plans" => self.table == Table::Plans,
             "nonces" => self.has_nonces,
             "feedback_item" => self.has_feedback,
-            other => conditions.contains(&other) || self.table == Table::Plans && COLUMNS.contains(&other),
+            other => conditions.contains(&other) || is_complete && COLUMNS.contains(&other),
         }
     }
 
@@ -205,7 +229,11 @@ mod tests {
             (today, "workers", None),
         ] {
             let message = format!("relation \"{missing}\" does not exist");
-            assert_eq!(schema.after(&message), next, "{schema:?}, {missing}");
+            assert_eq!(schema.after("42P01", &message), next, "{schema:?}, {missing}");
         }
+        let half = today.after("42703", "").expect("a schema");
+        assert_eq!((half.after("22P02", ""), february.after("42703", "")), (None, None));
+        let statement = "--[plans, stopped] a\n--[no stopped] b\n--[lacking] c\n--[steps_total] d\n";
+        assert_eq!(half.render(statement, &[]), "b\nc\n");
     }
 }

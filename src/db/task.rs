@@ -117,12 +117,12 @@ pub async fn find_status(
         bytes,
     });
     let (state, stop_requested): (String, bool) = (row.take("state")?, row.take("stop_requested")?);
-    let created: Option<f64> = row.take("created")?;
-    let progressed: Option<f64> = row.take("progressed")?;
+    let created: Option<f64> = row.take("creation")?;
+    let progressed: Option<f64> = row.take("progress")?;
     let end: Option<f64> = match (state.as_str(), stop_requested) {
         ("completed" | "failed", _) => progressed,
-        ("stopped", _) | ("pending", true) => row.take("stopped")?,
-        _ => row.take("at")?,
+        ("stopped", _) | ("pending", true) => row.take("stop")?,
+        _ => row.take("present")?,
     };
     let columns: Option<String> = row.take("columns")?;
     let columns = columns.map_or(Ok(Columns::default()), |columns| serde_json::from_str(&columns));
