@@ -128,8 +128,10 @@ fn a_disconnect_at_any_stage_leaves_nothing_behind() {
             for resets in [false, true] {
                 let (asks, sends, leaves) = of_stage;
                 if matches!(leaves, Leaves::WhileTheStatementRuns) {
-                    let lock = "BEGIN; LOCK TABLE task_item IN ACCESS EXCLUSIVE MODE";
-                    locker.batch_execute(lock).await.expect("a lock");
+                    let lock = stage
+                        .schema()
+                        .sql("BEGIN; LOCK TABLE task_item IN ACCESS EXCLUSIVE MODE");
+                    locker.batch_execute(&lock).await.expect("a lock");
                 }
                 let ids: Vec<String> = (0..CLIENTS)
                     .map(|client| match asks {
@@ -178,6 +180,6 @@ fn a_disconnect_at_any_stage_leaves_nothing_behind() {
                 stage.assert_books_balance(1).await;
             }
         }
-        assert_eq!(stage.balance(&user).await, 1_000 - tasks);
+        assert_eq!(stage.balance(&user).await, 1_000 - stage.charge(tasks));
     });
 }

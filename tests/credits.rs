@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use futures::future::join_all;
 use serde_json::{Value, json};
 
-use crate::support::{Stage, each_row, run, run_for, size, tool_call};
+use crate::support::{AppBuilder, Schema, Stage, each_row, eventually, run, run_for, size, tool_call};
 
 /// Sends calls at once; the results. As clients do, it calls again where the database was too busy to answer.
 async fn at_once(stage: &Stage, count: usize, key: &str, arguments: impl Fn(usize) -> Value) -> Vec<Value> {
@@ -25,6 +25,11 @@ async fn at_once(stage: &Stage, count: usize, key: &str, arguments: impl Fn(usiz
     .await
 }
 
+/// Where the server charges: elsewhere PlanExe's worker bills.
+fn charging() -> AppBuilder {
+    Stage::builder().schema(Schema::February).with_users()
+}
+
 fn ids(results: &[Value]) -> BTreeSet<&str> {
     results.iter().filter_map(|result| result["task_id"].as_str()).collect()
 }
@@ -34,8 +39,9 @@ fn one_credit_buys_one_plan_however_many_ask() {
     run_for(Duration::from_secs(1_800), async {
         let rounds = size("PLANEXE_TEST_RACE_ROUNDS", 10);
         for reuse in [true, false] {
-            let builder = Stage::builder().with_users();
-            let stage = if reuse { builder } else { builder.without_reuse() }.build().await;
+            let stage = if reuse { charging() } else { charging().without_reuse() }
+                .build()
+                .await;
             for round in 0..rounds {
                 let user = stage.user(&format!("u{round}"), 1).await;
                 let results = at_once(
@@ -62,11 +68,7 @@ fn one_credit_buys_one_plan_however_many_ask() {
 #[test]
 fn every_credit_buys_its_plan() {
     run(async {
-        let stage = Stage::builder()
-            .with_users()
-            .set("PLANEXE_CREDITS_PER_PLAN", "3")
-            .build()
-            .await;
+        let stage = charging().set("PLANEXE_CREDITS_PER_PLAN", "3").build().await;
         let user = stage.user("ann", 100).await;
         let second = "pex_second";
         stage.add_key(&user.id, second).await;
@@ -81,16 +83,9 @@ fn every_credit_buys_its_plan() {
         );
         assert_eq!(ids(&one).len() + ids(&two).len(), 33);
         assert_eq!(stage.balance(&user).await, 1);
-        let balances: BTreeSet<i64> = one
-            .iter()
-            .chain(&two)
-            .filter_map(|r| r["credits_balance"].as_i64())
-            .collect();
-        assert_eq!(
-            balances,
-            (0..33).map(|n| 1 + 3 * n).collect(),
-            "each call tells its own balance"
-        );
+        let told = one.iter().chain(&two).filter_map(|r| r["credits_balance"].as_i64());
+        let balances = (0..33).map(|n| 1 + 3 * n).collect::<BTreeSet<_>>();
+        assert_eq!(told.collect::<BTreeSet<_>>(), balances, "each call tells its own");
         stage.assert_books_balance(3).await;
     });
 }
@@ -98,24 +93,16 @@ fn every_credit_buys_its_plan() {
 #[test]
 fn a_refusal_tells_balance_and_price() {
     run(async {
-        let stage = Stage::builder()
-            .with_users()
-            .set("PLANEXE_CREDITS_PER_PLAN", "3")
-            .build()
-            .await;
+        let stage = charging().set("PLANEXE_CREDITS_PER_PLAN", "3").build().await;
         each_row([2, 0, -4], async |balance| {
             let user = stage.user(&format!("u{balance}"), balance).await;
             let error = stage.tool_as(&user.key, "task_create", json!({ "prompt": "p" })).await["error"].clone();
             assert_eq!(error["code"], "INSUFFICIENT_CREDITS");
-            assert_eq!(
-                error["details"],
-                json!({ "credits_balance": balance, "credits_per_plan": 3 })
-            );
-            let text = error["message"].as_str().expect("a message");
-            assert!(
-                text.contains("3 credits") && text.contains(&format!("balance is {balance}")),
-                "{text}"
-            );
+            let details = json!({ "credits_balance": balance, "credits_per_plan": 3 });
+            assert_eq!(error["details"], details);
+            let text = error["message"].to_string();
+            let told = format!("costs 3 credits and your balance is {balance}.");
+            assert!(text.contains(&told), "{text}");
             assert_eq!(stage.balance(&user).await, i64::from(balance));
         })
         .await;
@@ -127,11 +114,7 @@ fn a_refusal_tells_balance_and_price() {
 #[test]
 fn a_free_plan_costs_nothing_and_leaves_no_ledger() {
     run(async {
-        let stage = Stage::builder()
-            .with_users()
-            .set("PLANEXE_CREDITS_PER_PLAN", "0")
-            .build()
-            .await;
+        let stage = charging().set("PLANEXE_CREDITS_PER_PLAN", "0").build().await;
         each_row([0, 5, -4], async |balance| {
             let user = stage.user(&format!("u{balance}"), balance).await;
             let created = stage.tool_as(&user.key, "task_create", json!({ "prompt": "p" })).await;
@@ -139,6 +122,64 @@ fn a_free_plan_costs_nothing_and_leaves_no_ledger() {
         })
         .await;
         assert_eq!(stage.count("credit_history").await, 0);
+    });
+}
+
+#[test]
+fn where_the_worker_bills_a_plan_needs_a_balance_above_zero() {
+    run(async {
+        for schema in [Schema::Between, Schema::May] {
+            let stage = Stage::builder().schema(schema).with_users();
+            let stage = stage.set("PLANEXE_CREDITS_PER_PLAN", "3").build().await;
+            let calls = [("task_create", "task_id"), ("plan_create", "plan_id")];
+            each_row([5.0, 0.5, 1e-9, 0.0, -0.25], async |balance| {
+                let user = stage.user(&format!("u{balance}"), balance).await;
+                for (tool, id) in calls {
+                    let answer = stage.tool_as(&user.key, tool, json!({ "prompt": tool })).await;
+                    let error = &answer["error"];
+                    assert_eq!(answer[id].is_string(), balance > 0.0, "{schema:?}: {answer}");
+                    if balance <= 0.0 {
+                        assert_eq!(error["code"], "INSUFFICIENT_CREDITS", "{answer}");
+                        let message = error["message"].to_string();
+                        assert!(message.contains(&format!("your balance is {balance}. ")), "{message}");
+                    }
+                    let shown = if balance > 0.0 { &answer } else { &error["details"] };
+                    assert!(tool == "plan_create" || shown["credits_balance"] == balance, "{answer}");
+                }
+                let same = format!("user_account WHERE id = '{}' AND credits_balance = {balance}", user.id);
+                assert_eq!(stage.count(&same).await, 1, "the balance stays");
+            })
+            .await;
+            assert_eq!(stage.count("task_item").await, 6, "{schema:?}");
+            assert_eq!(stage.count("credit_history").await, 0, "{schema:?}");
+        }
+    });
+}
+
+#[test]
+fn what_the_worker_bills_stays_as_it_is() {
+    run(async {
+        let builder = Stage::builder().schema(Schema::May).with_users();
+        let stage = builder.working().build().await;
+        let user = stage.user("ann", 5).await;
+        let create = || stage.tool_as(&user.key, "task_create", json!({ "prompt": "p" }));
+        let created = create().await;
+        assert_eq!(created["credits_balance"], 5);
+        let is_billed = async || stage.count("credit_history").await == 1;
+        eventually("the worker bills", is_billed).await;
+        let bills = async || {
+            let rows = "SELECT h.*, a.credits_balance FROM credit_history h JOIN user_account a ON a.id = h.user_id";
+            stage.rows(rows).await
+        };
+        let before = bills().await;
+        assert_eq!(before[0]["credits_balance"], 4.99, "{before}");
+        for tool in ["task_status", "task_stop", "task_file_info"] {
+            let arguments = json!({ "task_id": created["task_id"] });
+            stage.tool_as(&user.key, tool, arguments).await;
+        }
+        assert_eq!(bills().await, before);
+        assert_eq!(create().await["credits_balance"], 4.99);
+        stage.assert_books_balance(1).await;
     });
 }
 
@@ -166,6 +207,7 @@ fn a_request_id_is_one_task_in_every_race() {
             let stage = if reuse { builder } else { builder.without_reuse() }.build().await;
             let user = stage.user("ann", 3).await;
             stage.add_key(&user.id, "pex_second").await;
+            let plans = if stage.charge(1) > 0 { 3 } else { 5 };
             for round in 0..5 {
                 // Three plans ask for the same id.
                 let arguments = |number: usize| json!({ "prompt": format!("{}", number % 3), "client_request_id": format!("r{round}") });
@@ -174,7 +216,7 @@ fn a_request_id_is_one_task_in_every_race() {
                     at_once(&stage, 25, "pex_second", arguments),
                 );
                 all.extend(others);
-                if round < 3 {
+                if round < plans {
                     assert_eq!(ids(&all).len(), 1, "{all:?}");
                     let (made, refused): (Vec<_>, Vec<_>) =
                         all.iter().partition(|result| result["task_id"].is_string());
@@ -203,8 +245,8 @@ fn a_request_id_is_one_task_in_every_race() {
             .await;
             let first: Vec<_> = again.iter().filter(|result| result["repeated"] == true).collect();
             assert_eq!(first.len(), 1, "{again:?}");
-            assert_eq!(first[0]["credits_balance"], 0);
-            assert_eq!(stage.count("task_item").await, 3);
+            assert_eq!(first[0]["credits_balance"], 3 - stage.charge(3));
+            assert_eq!(stage.count("task_item").await, plans);
             stage.assert_books_balance(1).await;
         }
     });
@@ -326,20 +368,19 @@ fn only_a_live_task_is_repeated() {
 }
 
 #[test]
-fn the_last_credit_does_not_lead_to_an_ended_task() {
+fn the_last_credit_leads_to_its_plan_while_that_is_live() {
     run(async {
-        let stage = Stage::builder()
-            .with_users()
-            .set("PLANEXE_MCP_REPEAT_WINDOW_SECONDS", "60")
-            .build()
-            .await;
+        let stage = charging().set("PLANEXE_MCP_REPEAT_WINDOW_SECONDS", "60").build().await;
         let user = stage.user("ann", 1).await;
         let create = || stage.tool_as(&user.key, "task_create", json!({ "prompt": "p" }));
         let first = create().await;
-        assert_eq!(create().await["task_id"], first["task_id"]);
-        stage
-            .tool_as(&user.key, "task_stop", json!({ "task_id": first["task_id"] }))
-            .await;
+        let second = create().await;
+        assert_eq!(
+            (&second["task_id"], &second["repeated"]),
+            (&first["task_id"], &json!(true))
+        );
+        let stop = json!({ "task_id": first["task_id"] });
+        stage.tool_as(&user.key, "task_stop", stop).await;
         assert_eq!(create().await["error"]["code"], "INSUFFICIENT_CREDITS");
     });
 }
@@ -356,23 +397,5 @@ fn the_window_holds_for_the_operator_and_can_be_closed() {
             assert_eq!(ids(&all).len(), tasks);
             assert_eq!(stage.count("task_item").await, tasks as i64);
         }
-    });
-}
-
-#[test]
-fn the_last_credit_is_not_asked_for_twice() {
-    run(async {
-        let stage = Stage::builder()
-            .with_users()
-            .set("PLANEXE_MCP_REPEAT_WINDOW_SECONDS", "60")
-            .build()
-            .await;
-        let user = stage.user("ann", 1).await;
-        let first = stage.tool_as(&user.key, "task_create", json!({ "prompt": "p" })).await;
-        let second = stage.tool_as(&user.key, "task_create", json!({ "prompt": "p" })).await;
-        assert_eq!(
-            (&second["task_id"], &second["repeated"]),
-            (&first["task_id"], &json!(true))
-        );
     });
 }

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     ANSWERED, Faults, Proxy, Stage, Subject, connect, each_row, is_skipped_on, own_cluster, request, run, tool_call,
+    zips,
 };
 
 /// Why there is no answer on WASI 0.2.
@@ -83,8 +84,11 @@ impl Setup {
             }
             DatabaseFault::LockedTable => {
                 let locker = connect(&self.stage.url).await.expect("a connection");
-                let lock = "BEGIN; LOCK TABLE task_item IN ACCESS EXCLUSIVE MODE";
-                locker.batch_execute(lock).await.expect("a lock");
+                let lock = self
+                    .stage
+                    .schema()
+                    .sql("BEGIN; LOCK TABLE task_item IN ACCESS EXCLUSIVE MODE");
+                locker.batch_execute(&lock).await.expect("a lock");
                 self.locker = Some(locker);
             }
             DatabaseFault::FullOfClients => {
@@ -188,9 +192,9 @@ fn every_fault_of_the_database_is_answered_in_time_and_passes() {
             .tool_as(&user.key, "task_create", json!({ "prompt": "p" }))
             .await;
         let task = created["task_id"].as_str().expect("an id").to_owned();
-        let complete =
-            "UPDATE task_item SET state = 'completed', generated_report_html = 'r', run_zip_snapshot = 'PK'::bytea";
-        setup.stage.execute(complete, &[]).await;
+        let zip = zips::archive(&[zips::deflated("001-2-plan.txt", b"p")]);
+        let complete = "UPDATE task_item SET state = 'completed', generated_report_html = 'r', run_zip_snapshot = $1";
+        setup.stage.execute(complete, &[&zip]).await;
         println!("| fault | route | status | code | ms |");
         let faults = [
             (DatabaseFault::Frozen, false),
@@ -235,10 +239,10 @@ fn every_fault_of_the_database_is_answered_in_time_and_passes() {
                 assert_eq!(answer, (200, "ok"), "afterwards: {route} in {took:?}: {}", stage.log());
             }
             let again = connect(&stage.url).await.expect("a connection");
-            let count = "SELECT count(*)::text, (SELECT sum(delta)::text FROM credit_history) FROM task_item";
-            let row = again.query_one(count, &[]).await.expect("counts");
-            let counts: (String, String) = (row.get(0), row.get(1));
-            assert_eq!(counts, ("2".to_owned(), "-2".to_owned()), "one task for one request id");
+            let count = "SELECT count(*), (SELECT coalesce(-sum(delta), 0)::int8 FROM credit_history) FROM task_item";
+            let row = again.query_one(&stage.schema().sql(count), &[]).await.expect("counts");
+            let counts: (i64, i64) = (row.get(0), row.get(1));
+            assert_eq!(counts, (2, stage.charge(2)), "one task for one request id");
         })
         .await;
     });
@@ -312,11 +316,11 @@ fn three_retries_over_a_connection_that_drops_the_answer_are_one_task() {
             let last = stage.tool_as(&user.key, "task_create", arguments.clone()).await;
             assert_eq!(
                 (&last["repeated"], &last["credits_balance"]),
-                (&json!(true), &json!(4)),
+                (&json!(true), &json!(5 - stage.charge(1))),
                 "{last}"
             );
             assert_eq!(stage.count("task_item").await, 1);
-            assert_eq!(stage.balance(&user).await, 4);
+            assert_eq!(stage.balance(&user).await, 5 - stage.charge(1));
             stage.assert_books_balance(1).await;
         }
     });

@@ -299,11 +299,11 @@ fn cancelled_calls_charge_only_for_tasks() {
         tokio::time::sleep(Duration::from_secs(1)).await;
         stage.assert_books_balance(1).await;
         let tasks = stage.count("task_item").await;
-        assert_eq!(stage.balance(&user).await, 1_000 - tasks);
+        assert_eq!(stage.balance(&user).await, 1_000 - stage.charge(tasks));
         let answer = stage
             .tool_as(&user.key, "task_create", json!({ "prompt": "still there?" }))
             .await;
-        assert_eq!(answer["credits_balance"], 999 - tasks);
+        assert_eq!(answer["credits_balance"], 1_000 - stage.charge(tasks + 1));
         stage.until_idle().await;
     });
 }
@@ -339,7 +339,8 @@ fn terminated_backends_keep_the_ledger_consistent() {
             }
             stage.assert_books_balance(1).await;
         }
-        assert_eq!(stage.balance(&user).await, 1_000 - stage.count("task_item").await);
+        let tasks = stage.count("task_item").await;
+        assert_eq!(stage.balance(&user).await, 1_000 - stage.charge(tasks));
         assert_eq!(
             stage
                 .tool_as(&user.key, "task_create", json!({ "prompt": "p" }))

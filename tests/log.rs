@@ -42,9 +42,11 @@ fn a_line_tells_what_happened() {
         let download = format!("/download/{id}/run.zip");
         let size = stage.get_with_key(&download).await.bytes().len();
         let lines = lines(&stage, 4).await;
+        // The first statement of an instance may learn that the table has its new name.
+        let statements = if stage.schema().has_plans() { 2 } else { 1 };
         for (line, expected) in lines.iter().zip([
             json!({ "level": "info", "method": "POST", "route": "/mcp", "rpc": "tools/call", "tool": "task_create",
-                "outcome": "ok", "status": 200, "statements": 1, "key": "2bb80d53" }),
+                "outcome": "ok", "status": 200, "statements": statements, "key": "2bb80d53" }),
             json!({ "route": "/mcp/tools/call", "tool": "task_status", "outcome": "ok", "status": 200,
                 "request_id": "4bf92f3577b34da6a3ce929d0e0e4736", "key": "2bb80d53" }),
             json!({ "method": "GET", "route": "unknown", "outcome": "NO_SUCH_ROUTE", "status": 404, "statements": 0,

@@ -59,11 +59,9 @@ fn a_complete_plan_that_was_not_stored_is_gone() {
 fn what_only_worker_plan_has_is_announced_for_seconds() {
     run(async {
         let stage = Stage::builder().build().await;
-        let id = stage.create("p").await;
-        set(&stage, "state = 'completed'").await;
-        stage
-            .worker
-            .add_files(&id, [("030-report.html", "<p>plan"), ("001-2-plan.txt", "p")]);
+        let id = stage
+            .completed_at_worker(&[("030-report.html", b"<p>plan"), ("001-2-plan.txt", b"p")])
+            .await;
         let info = file_info(&stage, &id, "report").await;
         assert_eq!(
             (&info["ready"], &info["download_size"]),
@@ -247,10 +245,12 @@ fn times_of_files_are_utc_whatever_the_zone_of_the_worker() {
         // 2026-01-31 20:59:58, in Tokyo.
         entry.modified = ((20 << 11) | (59 << 5) | 29, (46 << 9) | (1 << 5) | 31);
         stage.complete_with_zip(&zips::archive(&[entry])).await;
-        let files = &status(&stage, &id).await["files"];
-        assert_eq!(
-            *files,
-            json!([{ "path": "030-report.html", "updated_at": "2026-01-31T11:59:58Z" }])
-        );
+        let expected = json!([{ "path": "030-report.html", "updated_at": "2026-01-31T11:59:58Z" }]);
+        assert_eq!(status(&stage, &id).await["files"], expected);
+        // The event is of another state: only today's row says when the worker was last at work.
+        if stage.schema().has_plans() {
+            set(&stage, "state = 'stopped'").await;
+            assert_eq!(status(&stage, &id).await["files"], expected);
+        }
     });
 }

@@ -71,7 +71,7 @@ fn a_blank_setting_is_its_default() {
             let user = stage.user("ann", 5).await;
             let create = json!({ "prompt": "p", "user_api_key": user.key });
             let created = stage.tool("task_create", create.clone()).await;
-            assert_eq!(created["credits_balance"], 4, "{created}");
+            assert_eq!(created["credits_balance"], 5 - stage.charge(1), "{created}");
             assert_eq!(stage.tool("task_create", create).await["repeated"], true, "the window");
             let deep = stage.get("/healthcheck?deep=1").await;
             assert_eq!(deep.status(), 200, "user and password of the database: {}", deep.text());
@@ -113,7 +113,7 @@ fn spaces_around_a_setting_are_dropped() {
         let user = stage.user("ann", 5).await;
         let create = || stage.tool_as(&user.key, "task_create", json!({ "prompt": "p" }));
         let created = create().await;
-        assert_eq!(created["credits_balance"], 2, "{created}");
+        assert_eq!(created["credits_balance"], 5 - stage.charge(3), "{created}");
         assert_eq!(create().await["repeated"], true);
         let id = created["task_id"].as_str().expect("an id").to_owned();
         stage.wait_for(&id, &["completed"]).await;

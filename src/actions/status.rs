@@ -77,7 +77,7 @@ pub async fn read(id: &str, max_files: usize, all_columns: bool, context: &Conte
     } else {
         Event::default()
     };
-    let ended = event.at.filter(|_| !is_in_work);
+    let ended = event.at.or(status.progressed).filter(|_| !is_in_work);
     let mut listing = RunFiles::list(&database, &status.progress, archive).await;
     if is_in_work && listing.is_gone && !needs_event {
         // The worker may have stored the files and deleted its folder since the row was read.
@@ -149,7 +149,7 @@ mod tests {
             },
             created_at: None,
             elapsed: Some(elapsed),
-            last_progress_at: None,
+            progressed: None,
             worker_seen,
             archive: None,
             has_report: false,

@@ -47,8 +47,8 @@ pub struct Status {
     pub created_at: Option<String>,
     /// Seconds from the creation until now, or until the end. `None` for a plan whose end is only in its [`Event`].
     pub elapsed: Option<f64>,
-    /// RFC 3339, UTC, whole seconds: when the worker last wrote its progress.
-    pub last_progress_at: Option<String>,
+    /// Unix time at which the worker last wrote its progress.
+    pub progressed: Option<u64>,
     /// Seconds since the last sign of a worker: of a pending plan of any, else of the one that has the plan.
     pub worker_seen: Option<f64>,
     /// The archive; `None` when the database does not have it.
@@ -126,12 +126,12 @@ pub async fn find_status(
     };
     let columns: Option<String> = row.take("columns")?;
     let columns = columns.map_or(Ok(Columns::default()), |columns| serde_json::from_str(&columns));
-    let time = |seconds: f64| clock::rfc3339(seconds.max(0.0) as u64);
+    let unix = |seconds: f64| seconds.max(0.0) as u64;
     Ok(Status {
         progress: Progress::decode(&mut row, id, &state, stop_requested)?,
-        created_at: created.map(time),
+        created_at: created.map(unix).map(clock::rfc3339),
         elapsed: end.zip(created).map(|(end, created)| end - created),
-        last_progress_at: progressed.map(time),
+        progressed: progressed.map(unix),
         worker_seen: row.take("worker_seen")?,
         archive,
         has_report: row.take("has_report")?,

@@ -145,7 +145,7 @@ impl Definition for PlanStatus {
             timing: Timing {
                 started_at: status.created_at,
                 elapsed_sec: snapshot.elapsed.unwrap_or_default(),
-                last_progress_at: status.last_progress_at,
+                last_progress_at: status.progressed.map(clock::rfc3339),
             },
             files_count: snapshot.files_count,
             files: files

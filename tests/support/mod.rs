@@ -25,7 +25,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use app::{TestApp, TestApp as Stage};
+pub use app::{AppBuilder, TestApp, TestApp as Stage};
 use futures::FutureExt as _;
 use planexe_local::cluster::{Cluster, ClusterOptions};
 pub use proxy::{Faults, Proxy};

@@ -54,6 +54,11 @@ impl Schema {
         named.unwrap_or(Self::February)
     }
 
+    /// Whether its plans are in `plans`, as today's `mcp_cloud` has them.
+    pub fn has_plans(self) -> bool {
+        !matches!(self, Self::February | Self::Between)
+    }
+
     /// The generation of the worker beside it.
     pub fn generation(self) -> Generation {
         match self {

@@ -119,13 +119,13 @@ impl TestApp {
     }
 
     /// Makes a user with this balance and one key.
-    pub async fn user(&self, name: &str, balance: i32) -> User {
+    pub async fn user(&self, name: &str, balance: impl Into<f64>) -> User {
         let id = "SELECT gen_random_uuid()::text";
         let id = self.value(id, &[]).await.expect("an id");
         self.execute(
             "INSERT INTO user_account (id, created_at, is_admin, free_plan_used, credits_balance) \
-             VALUES ($1::text::uuid, now() AT TIME ZONE 'UTC', false, false, $2::integer)",
-            &[&id, &balance],
+             VALUES ($1::text::uuid, now() AT TIME ZONE 'UTC', false, false, $2::float8)",
+            &[&id, &balance.into()],
         )
         .await;
         let key = format!("pex_{name}");
@@ -149,6 +149,11 @@ impl TestApp {
         let query = "SELECT trim_scale(credits_balance::numeric)::text FROM user_account WHERE id = $1::text::uuid";
         let balance = self.value(query, &[&user.id]).await.expect("an account");
         balance.parse().expect("a number")
+    }
+
+    /// What the server takes of a user for plans of this price: nothing where PlanExe's worker bills.
+    pub fn charge(&self, price: i64) -> i64 {
+        if self.schema() == Schema::February { price } else { 0 }
     }
 
     /// What must hold at any time: each task has its event, no balance has lost anything but its charges; in February's
