@@ -3,6 +3,8 @@
 //! A blank value means the default. Each setting is read where it is needed, so that a request pays only for those that
 //! it uses, and one that cannot be used harms only the calls that depend on it.
 
+pub(crate) mod address;
+
 use std::{
     cell::RefCell,
     rc::Rc,
@@ -149,18 +151,15 @@ pub async fn cors_origins() -> Result<Rc<str>, Misconfigured> {
     text(CORS_ORIGINS).await
 }
 
-/// Whether plans are made for users only, who then call with keys of their own.
+/// Whether plans are made only for users, who then call with keys of their own.
 ///
 /// # Errors
-/// When the host cannot resolve the setting or it is not a yes or no.
+/// Where the setting cannot be resolved or is not a yes or no.
 pub async fn require_user_key() -> Result<bool, Misconfigured> {
     flag(REQUIRE_USER_KEY).await
 }
 
-/// Whether handshake and lists are answered without a key.
-///
-/// # Errors
-/// As [`require_user_key`].
+/// Whether handshake and lists are answered without a key. Errors as those of [`require_user_key`].
 pub async fn open_lists() -> Result<bool, Misconfigured> {
     flag(OPEN_LISTS).await
 }
@@ -283,10 +282,9 @@ pub async fn database_address() -> Result<Rc<str>, Misconfigured> {
         return Ok(address);
     }
     let address: Rc<str> = match optional(DATABASE_URI).await? {
-        Some(uri) => {
-            normalise_database_uri(&uri).ok_or_else(|| DATABASE_URI.misconfigured("is no postgresql:// address"))?
-        }
-        None => database_uri(
+        Some(uri) => address::normalise_database_uri(&uri)
+            .ok_or_else(|| DATABASE_URI.misconfigured("is no postgresql:// address"))?,
+        None => address::database_uri(
             &text(POSTGRES_USER).await?,
             &value(POSTGRES_PASSWORD).await?,
             &text(POSTGRES_HOST).await?,
@@ -307,58 +305,10 @@ pub async fn worker_plan_url() -> Result<String, Misconfigured> {
     Ok(text(WORKER_PLAN_URL).await?.trim_end_matches('/').to_owned())
 }
 
-/// What every address carries. The address stays the same for all requests: the host keeps a pool for each.
-///
-/// `statement_timeout` is shorter than our own limit: then Postgres undoes a slow statement and says so, and the caller
-/// is not left to wonder whether it took effect. Where the host waits for a statement and does nothing else, no limit of
-/// ours ends it: then the last four end a connection to a machine that is gone, within some seconds. Every Spin from 3.0 on
-/// knows all of them.
-const ADDRESS_OPTIONS: &str = "connect_timeout=2&application_name=planexe-mcp\
-    &options=-c%20statement_timeout%3D2000%20-c%20TimeZone%3DUTC\
-    &tcp_user_timeout=3&keepalives_idle=3&keepalives_interval=1&keepalives_retries=2";
-
-/// Puts an address together; each part is percent-encoded, since a password may hold anything.
-pub(crate) fn database_uri(user: &str, password: &str, host: &str, port: &str, database: &str) -> String {
-    format!(
-        "postgres://{}:{}@{host}:{port}/{}?{ADDRESS_OPTIONS}",
-        percent_encode(user),
-        percent_encode(password),
-        percent_encode(database),
-    )
-}
-
-/// Takes the forms that `SQLAlchemy` knows (`postgresql+psycopg2://…`) to the one that the host knows; `None` for an
-/// address that is not of Postgres.
-pub(crate) fn normalise_database_uri(uri: &str) -> Option<String> {
-    let (scheme, rest) = uri.trim().split_once("://")?;
-    if !matches!(scheme.split('+').next(), Some("postgres" | "postgresql")) {
-        return None;
-    }
-    let separator = if rest.contains('?') { '&' } else { '?' };
-    Some(format!("postgres://{rest}{separator}{ADDRESS_OPTIONS}"))
-}
-
-/// Percent-encodes all but RFC 3986's unreserved characters.
-fn percent_encode(text: &str) -> String {
-    percent_encoding::utf8_percent_encode(text, UNRESERVED).to_string()
-}
-
-/// RFC 3986 section 2.3.
-const UNRESERVED: &percent_encoding::AsciiSet = &percent_encoding::NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
-
 /// The value of a setting, with its spaces; the default where it is blank. Every other accessor reads through this one.
 async fn value(setting: Setting) -> Result<Rc<str>, Misconfigured> {
-    let known = KNOWN.with_borrow(|known| {
-        let mut values = known.values.iter();
-        values
-            .find(|(known, _)| *known == setting)
-            .map(|(_, value)| value.clone())
-    });
-    if let Some(value) = known {
+    let find = |known: &Known| known.values.iter().find(|(known, _)| *known == setting).cloned();
+    if let Some((_, value)) = KNOWN.with_borrow(find) {
         return value;
     }
     let value = match Box::pin(clock::within(LIMIT, host::variable(setting.variable))).await {
@@ -418,14 +368,10 @@ mod tests {
         let manifest = include_str!("../spin.toml");
         for setting in ALL {
             let Setting { variable, default } = setting;
-            let declared = manifest
-                .lines()
-                .filter(|line| line.starts_with(&format!("{variable} = {{ default = \"{default}\"")));
-            assert_eq!(declared.count(), 1, "{variable}");
-            assert!(
-                manifest.contains(&format!("{variable} = \"{{{{ {variable} }}}}\"")),
-                "{variable}"
-            );
+            let declared = format!("\n{variable} = {{ default = \"{default}\"");
+            assert_eq!(manifest.matches(&declared).count(), 1, "{variable}");
+            let handed_on = format!("{variable} = \"{{{{ {variable} }}}}\"");
+            assert!(manifest.contains(&handed_on), "{variable}");
         }
         assert_eq!(manifest.matches("{ default = ").count(), ALL.len());
     }
@@ -438,7 +384,6 @@ mod tests {
             }
             assert_eq!(setting.or_default(" a "), " a ", "{setting:?}");
         }
-        assert_eq!(MAX_BODY_BYTES.default.parse(), Ok(1_048_576_u64));
     }
 
     #[test]
@@ -448,33 +393,6 @@ mod tests {
             (DATABASE_URI, "SQLALCHEMY_DATABASE_URI is wrong"),
         ] {
             assert_eq!(setting.misconfigured("is wrong").to_string(), text);
-        }
-    }
-
-    #[test]
-    fn every_part_of_the_address_is_encoded() {
-        let address = database_uri("plan exe", "p@ss:w/rd?#%", "db.internal", "5433", "planexe");
-        let plain = address.split('?').next();
-        assert_eq!(
-            plain,
-            Some("postgres://plan%20exe:p%40ss%3Aw%2Frd%3F%23%25@db.internal:5433/planexe")
-        );
-    }
-
-    #[test]
-    fn sqlalchemy_addresses_become_plain_ones() {
-        for (given, plain) in [
-            ("postgresql+psycopg2://u:p@h:1/d", "postgres://u:p@h:1/d?"),
-            (
-                "postgresql://u:p@h/d?sslmode=require",
-                "postgres://u:p@h/d?sslmode=require&",
-            ),
-            (" postgres://h/d ", "postgres://h/d?"),
-        ] {
-            assert_eq!(normalise_database_uri(given), Some(format!("{plain}{ADDRESS_OPTIONS}")));
-        }
-        for given in ["mysql://u:p@h/d", "h:5432/d", "postgresqlx://h/d"] {
-            assert_eq!(normalise_database_uri(given), None, "{given}");
         }
     }
 }

@@ -5,9 +5,11 @@ mod class;
 mod misconfigured;
 #[macro_use]
 mod rows;
+mod link_fault;
 mod unavailable;
 
 pub use class::{Class, Mistake, Outage, Step};
+pub use link_fault::LinkFault;
 pub use misconfigured::Misconfigured;
 use serde_json::json;
 pub use unavailable::Unavailable;
@@ -325,34 +327,6 @@ errors! {
             code: "BAD_REQUEST", class: Caller(Invalid), at: Call,
             message: "Send one JSON object: {\"tool\": name, \"arguments\": {…}}.",
             samples: [BadRequest],
-        }
-    }
-}
-
-errors! {
-    /// What is wrong with a signed download link.
-    #[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
-    pub enum LinkFault {
-        /// Its time is over.
-        #[error("expired")]
-        Expired => {
-            code: "LINK_EXPIRED", class: Caller(Forbidden), at: File,
-            message: "This download link has expired. Ask for a new one with task_file_info.",
-            samples: [Expired],
-        }
-        /// Its signature is for something else, or for nothing.
-        #[error("signature does not match")]
-        Signature => {
-            code: "LINK_INVALID", class: Caller(Forbidden), at: File,
-            message: "This download link is not valid. Open it exactly as task_file_info returned it, or ask for a new one.",
-            samples: [Signature],
-        }
-        /// It has no signature.
-        #[error("signature missing")]
-        Missing => {
-            code: "LINK_REQUIRED", class: Caller(Unauthorized), at: File,
-            message: "This file opens with its signed link only. Ask for one with task_file_info.",
-            samples: [Missing],
         }
     }
 }

@@ -96,13 +96,13 @@ pub fn request_id(headers: &HeaderMap) -> String {
 /// The address of a database from its parts.
 #[must_use]
 pub fn database_address(user: &str, password: &str, host: &str, port: &str, database: &str) -> String {
-    config::database_uri(user, password, host, port, database)
+    config::address::database_uri(user, password, host, port, database)
 }
 
 /// The address of a database from one that `SQLAlchemy` knows; `None` for an address that is not of Postgres.
 #[must_use]
 pub fn normalised_database_address(uri: &str) -> Option<String> {
-    config::normalise_database_uri(uri)
+    config::address::normalise_database_uri(uri)
 }
 
 /// The status and the byte range that a request for a file is answered with.

@@ -1,10 +1,12 @@
 //! The domain: task ids, states, detail levels, artifact names. Pure: no serde, no async, no I/O.
 
+mod amount;
 mod date;
 mod file;
 
 use std::fmt;
 
+pub use amount::{Credits, Percentage};
 pub use date::is_start_date;
 pub use file::{REPORT_NAMES, RunFile, is_inside, is_withheld, stage};
 use uuid::Uuid;
@@ -88,51 +90,6 @@ impl TaskState {
             Self::Stopped => "stopped",
             Self::Completed => "completed",
             Self::Failed => "failed",
-        }
-    }
-}
-
-/// How far a plan is, from 0 to 100 %, in hundredths as the database has it. Formatting a float would add 20 kB to the
-/// component.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Percentage(u16);
-
-impl Percentage {
-    /// Of a plan that is complete.
-    pub const COMPLETE: Self = Self(10_000);
-
-    /// The nearest percentage to a number.
-    #[must_use]
-    pub fn new(percent: f64) -> Self {
-        let hundredths = (percent * 100.0).round().clamp(0.0, f64::from(Self::COMPLETE.0));
-        Self(hundredths as u16)
-    }
-
-    /// How far a plan in this state is: a complete one is at 100 %, whatever the worker has written.
-    #[must_use]
-    pub fn of(state: TaskState, percent: f64) -> Self {
-        if state == TaskState::Completed {
-            Self::COMPLETE
-        } else {
-            Self::new(percent)
-        }
-    }
-
-    /// As a number.
-    #[must_use]
-    pub fn percent(self) -> f64 {
-        f64::from(self.0) / 100.0
-    }
-}
-
-/// Without zeros at the end: `47.2`.
-impl fmt::Display for Percentage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (whole, part) = (self.0 / 100, self.0 % 100);
-        match (part, part % 10) {
-            (0, _) => write!(f, "{whole}"),
-            (_, 0) => write!(f, "{whole}.{}", part / 10),
-            _ => write!(f, "{whole}.{part:02}"),
         }
     }
 }
@@ -249,29 +206,6 @@ pub enum Again {
 /// The version of the files of a run that today's workers can go on with: `parameters.pipeline_version`.
 pub const PIPELINE_VERSION: i32 = 2;
 
-/// An amount of credits: whole before March 2026, with up to nine decimals since.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Credits(String);
-
-impl Credits {
-    /// Reads the database's decimal text, such as `1.500000000`.
-    #[must_use]
-    pub fn parse(text: &str) -> Self {
-        Self(if text.contains('.') {
-            text.trim_end_matches('0').trim_end_matches('.').to_owned()
-        } else {
-            text.to_owned()
-        })
-    }
-}
-
-/// The shortest decimal text, which is JSON too: `1.5`.
-impl fmt::Display for Credits {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 /// The two files that a finished plan is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Artifact {
@@ -357,38 +291,6 @@ mod tests {
             ("one of 111", None),
         ] {
             assert_eq!(steps(message), read, "{message}");
-        }
-    }
-
-    #[test]
-    fn percentages_are_written_without_zeros_at_the_end() {
-        for (number, text) in [
-            (0.0, "0"),
-            (1.8, "1.8"),
-            (96.4, "96.4"),
-            (3.603_603, "3.6"),
-            (42.34, "42.34"),
-            (7.05, "7.05"),
-            (100.0, "100"),
-            (999.0, "100"),
-            (-1.0, "0"),
-            (f64::NAN, "0"),
-        ] {
-            assert_eq!(Percentage::new(number).to_string(), text);
-        }
-        assert_eq!(Percentage::new(42.34).percent().to_string(), "42.34");
-    }
-
-    #[test]
-    fn credits_have_no_zeros_at_the_end() {
-        for (text, shown) in [
-            ("3", "3"),
-            ("100", "100"),
-            ("1.500000000", "1.5"),
-            ("-2.000000000", "-2"),
-            ("0.000000001", "0.000000001"),
-        ] {
-            assert_eq!(Credits::parse(text).to_string(), shown);
         }
     }
 

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import sys
+import time
 import urllib.request
 import uuid
 from collections.abc import Awaitable, Callable
@@ -94,7 +95,6 @@ def good(result: dict[str, Any]) -> dict[str, Any]:
 
 def download(info: dict[str, Any]) -> None:
     """Fetches a file as a browser does, without the key, and compares it with its description."""
-    check(info["ready"], "the file of a completed task is not ready")
     with urllib.request.urlopen(info["download_url"], timeout=LIMIT) as response:
         content = response.read()
     check(len(content) == info["download_size"], "the download has another size")
@@ -149,7 +149,36 @@ async def _walk(client: Client) -> None:
         check(state == "completed", f"the task is {state}")
         for artifact in ("report", "zip"):
             info = good(await client.call("task_file_info", {"task_id": task_id, "artifact": artifact}))
+            check(info["ready"], "the file of a completed task is not ready")
             await asyncio.to_thread(download, info)
+        if WAY == "http":
+            await plan_of_today()
+
+    async def plan_of_today() -> None:
+        """The same with the tools of today's PlanExe, and a plan that is stopped and made again."""
+        good(await client.call("example_prompts", {}))
+        good(await client.call("model_profiles", {}))
+        created = good(await client.call("plan_create", {"prompt": f"Open a library. {uuid.uuid4()}"}))
+        plan = {"plan_id": created["plan_id"]}
+        stopped = good(await client.call("plan_stop", plan))
+        check(stopped["stop_requested"], "the stop is not requested")
+        await until(plan, ("stopped", "failed"))
+        # A worker that has begun holds the plan until its next step.
+        deadline = time.monotonic() + LIMIT
+        while (retried := await client.call("plan_retry", plan)).get("isError") and time.monotonic() < deadline:
+            await asyncio.sleep(POLL)
+        check(good(retried)["state"] == "pending", "the plan is not in the queue again")
+        await until(plan, ("completed",))
+        listed = good(await client.call("plan_list", {"limit": 50}))["plans"]
+        check(plan["plan_id"] in [item["plan_id"] for item in listed], "the plan is not listed")
+        for artifact in ("report", "zip"):
+            await asyncio.to_thread(download, good(await client.call("plan_file_info", plan | {"artifact": artifact})))
+
+    async def until(plan: dict[str, str], states: tuple[str, ...]) -> None:
+        deadline = time.monotonic() + LIMIT
+        while (state := good(await client.call("plan_status", plan))["state"]) not in states:
+            check(state in ("pending", "processing") and time.monotonic() < deadline, f"the plan is {state}")
+            await asyncio.sleep(POLL)
 
     async def retry() -> None:
         again = good(await client.call("task_create", request))

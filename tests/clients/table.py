@@ -21,7 +21,8 @@ that the client ended without a complaint. **List**: all tools, with schemas tha
 `prompt_examples`, its text the same as its `structuredContent`. **Bad call**: wrong arguments for `task_create`, seen
 as an error of the tool with its code. **Prompt**: `plan_project` listed and filled in. **Plan**: `task_create`,
 `task_status` until it is completed, `task_file_info`, and the report and the zip downloaded with the size and SHA-256
-as announced. **Retry**: `task_create` again with the same `client_request_id` returns the first task.
+as announced; with the Python SDK over HTTP also `plan_create`, `plan_stop`, `plan_retry`, `plan_status`, `plan_list` and
+`plan_file_info`. **Retry**: `task_create` again with the same `client_request_id` returns the first task.
 
 `mcp_local`, PlanExe's own proxy, is reproduced request for request. It has its own list and no prompts. Its results are
 compared with the output schemas that it lists, as the SDKs of its users do (not in the mode rpc, a fallback that it does
