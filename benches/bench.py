@@ -2,14 +2,16 @@
 
 import argparse
 import datetime
-import json
 import os
 import pathlib
+import shutil
 import signal
 import statistics
+import subprocess
 import sys
 
 import growth
+import late
 import report
 import size
 import stage
@@ -24,59 +26,64 @@ def main():
     # So that the servers end with it; an interrupt from the keyboard does the same.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: stopped"))
     OUT.mkdir(parents=True, exist_ok=True)
-    result = {"machine": machine(), "date": datetime.date.today().isoformat()}
+    host = "the local host"
+    if stage.spin:
+        host = subprocess.run([stage.spin, "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    result = {"machine": machine(), "host": host, "wasi": stage.wasi, "date": datetime.date.today().isoformat()}
     if "size" in options.parts:
         result["size"] = size.measure()
     if options.url:
         targets = [remote(text, options) for text in options.url]
         if options.beside:
             with stage.Stage(OUT / "stage") as local:
-                local.seed()
-                ours = local.server(local.folder / "database")
-                result["operations"] = compare([ours, *targets, local.floor(ours)], options)
+                ours, *floors = local.targets()
+                result["operations"] = compare([ours, *targets, *floors], options, local)
         else:
             result["operations"] = compare(targets, options)
     elif options.parts != ["size"]:
         with stage.Stage(OUT / "stage") as local:
-            local.seed()
-            ours = local.server(local.folder / "database")
-            floor = local.floor(ours)
+            targets = ours, floor, _ = local.targets()
+            # First, while the floor still knows the versions of the rows.
+            if "late" in options.parts:
+                result["late"] = late.measure([ours, floor], options)
             if "operations" in options.parts:
-                result["operations"] = compare([ours, floor], options)
+                result["operations"] = compare(targets, options, local)
             if "startup" in options.parts:
-                result["startup"] = startup.measure(local, options.rounds)
+                result["startup"] = startup.measure(local, targets, options.rounds)
             if "growth" in options.parts:
                 result["growth"] = growth.measure(local, ours, options)
-    report.write(result, OUT, options.chart)
+    report.write(result, OUT)
 
 
 def parse():
     parser = argparse.ArgumentParser(
         prog="scripts/bench",
-        description="Measures the server beside the floor, a component that does the same SQL and nothing else, or "
-        "beside any MCP servers. All targets take turns in one run, so that what disturbs the machine disturbs all.",
+        description="Measures the server beside a floor, a component that does nothing but one plain statement for an "
+        "answer, and beside one that runs the server's own statements; or beside any MCP servers. All targets take "
+        "turns in one run, so that what disturbs the machine disturbs all.",
     )
     parser.add_argument(
-        "parts", nargs="*", help="what to measure: operations, startup, size, growth [default: operations and startup]"
+        "parts", nargs="*", help="what to measure: operations, late, startup, size, growth [default: the first three]"
     )
     parser.add_argument("--url", action="append", metavar="[NAME=]URL", help="an MCP server's /mcp; may be repeated")
     parser.add_argument("--header", action="append", default=[], metavar="'Name: value'", help="sent to those servers")
     parser.add_argument("--completed", metavar="TASK_ID", help="a completed task of those servers")
     parser.add_argument("--running", metavar="TASK_ID", help="a running task of those servers")
-    parser.add_argument("--beside", action="store_true", help="measure our server and the floor beside those servers")
+    parser.add_argument("--beside", action="store_true", help="measure our server and the floors beside those servers")
     parser.add_argument(
-        "--wasi", choices=stage.COMPONENTS, default="0.3", help="which component to measure [default: 0.3, as the floor]"
+        "--wasi", choices=stage.COMPONENTS, default="0.2", help="which component to measure [default: 0.2]"
     )
-    parser.add_argument("--connections", default="1,16,64", help="how many at once [default: 1,16,64]")
+    parser.add_argument(
+        "--host", choices=("local", "spin"), default="local", help="what runs it [default: local]; SPIN names a program"
+    )
+    parser.add_argument("--connections", default="1,16", help="how many at once [default: 1,16]")
     parser.add_argument("--seconds", type=int, default=2, help="of each measurement [default: 2]")
+    parser.add_argument("--answers", type=int, default=20_000, help="on one connection, of late [default: 20000]")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each target [default: 5]")
     parser.add_argument("--only", help="names of operations, comma-separated")
-    parser.add_argument("--chart", type=pathlib.Path, metavar="FOLDER", help="write the charts into this folder too")
     options = parser.parse_args()
-    if options.chart and options.chart.exists() and not options.chart.is_dir():
-        parser.error(f"--chart {options.chart}: that is a file, and the charts go into a folder")
-    known = ("operations", "startup", "size", "growth")
-    options.parts = options.parts or ["operations", "startup"]
+    known = ("operations", "late", "startup", "size", "growth")
+    options.parts = options.parts or known[:3]
     for part in options.parts:
         if part not in known:
             parser.error(f"there is no part {part!r}: choose from {', '.join(known)}")
@@ -85,6 +92,9 @@ def parse():
     if not options.only <= names:
         parser.error(f"there is no operation {', '.join(options.only - names)}: choose from {', '.join(sorted(names))}")
     stage.wasi = options.wasi
+    if options.host == "spin":
+        named = os.environ.get("SPIN") or "spin"
+        stage.spin = shutil.which(named) or parser.error(f"{named} is not there: SPIN names the program")
     options.connections = [int(number) for number in options.connections.split(",")]
     return options
 
@@ -99,9 +109,10 @@ def remote(text, options):
     return stage.Target(name, base, headers, {"completed": options.completed, "running": options.running})
 
 
-def compare(targets, options):
+def compare(targets, options, local=None):
     """Every operation at every number of connections, the targets in turns."""
     rows = []
+    report.head()
     for operation in workload.OPERATIONS:
         serving = [target for target in targets if target.serves(operation)]
         if operation.name not in options.only or not serving:
@@ -117,10 +128,10 @@ def compare(targets, options):
                 turn = number % len(serving)
                 for target in serving[turn:] + serving[:turn]:
                     show(f"{operation.title}, {connections} connections, round {number + 1}: {target.name}")
+                    if local and operation.creates:
+                        local.seed()
                     try:
-                        runs[target.name].append(
-                            wrk.measure(target, operation, connections, options.seconds)
-                        )
+                        runs[target.name].append(wrk.measure(target, operation, connections, options.seconds))
                     except wrk.Failed as error:
                         runs[target.name] = None
                         print(f"\nbench: {target.name}: {operation.title}: no result: {error}", file=sys.stderr)

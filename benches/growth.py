@@ -17,16 +17,16 @@ LARGEST_REPORT = 10_000_000
 
 
 def measure(local, ours, options):
-    """The four plots."""
-    plots = [connections(ours, options), prompts(ours, options), artifacts(local, ours, options)]
-    plots.append(tasks(local, ours, options))
-    for plot in plots:
-        print(plot["title"])
-        for name, values in plot["lines"].items():
-            known = ((x, value) for x, value in zip(plot["x"], values) if value is not None)
+    """The four tables."""
+    tables = [connections(ours, options), prompts(ours, options), artifacts(local, ours, options)]
+    tables.append(tasks(local, ours, options))
+    for table in tables:
+        print(table["title"])
+        for name, values in table["lines"].items():
+            known = ((x, value) for x, value in zip(table["x"], values) if value is not None)
             cells = ", ".join(f"{x:,}: {value:,.2f}" for x, value in known)
             print(f"  {name}: {cells}")
-    return plots
+    return tables
 
 
 def operation(name):
@@ -48,16 +48,13 @@ def best(target, asked, connections, options):
 
 def connections(ours, options):
     lines = {}
-    for name in ("ping", "status_running", "file_info", "task_create"):
+    for name in ("ping", "status_running", "file_info_completed", "task_create"):
         asked = operation(name)
         lines[asked.title] = [best(ours, asked, number, options)["throughput"] for number in CONNECTIONS]
     return {
         "title": "Connections at once",
         "x": CONNECTIONS,
-        "xlabel": "connections",
-        "ylabel": "requests a second",
         "lines": lines,
-        "log": True,
     }
 
 
@@ -70,20 +67,17 @@ def prompts(ours, options):
     return {
         "title": "Size of the prompt (task_create)",
         "x": PROMPTS,
-        "xlabel": "bytes",
-        "ylabel": "milliseconds",
         "lines": lines,
-        "log": True,
     }
 
 
 def artifacts(local, ours, options):
     lines = {"task_file_info, report": [], "report download": [], "task_file_info, zip": [], "zip download": []}
-    info = operation("file_info")
+    info = operation("file_info_completed")
     zip_info = dataclasses.replace(info, tool=("task_file_info", {"task_id": "@TASK@", "artifact": "zip"}))
     for size in ARTIFACTS:
         html = stage.report(min(size, LARGEST_REPORT))
-        local.put_task(stage.IDS["completed"], "completed", html, stage.archive(size))
+        local.put_task("completed", html, stage.archive(size))
         for asked, line in zip((info, operation("report"), zip_info, operation("zip")), lines.values()):
             is_report = asked in (info, operation("report"))
             too_large = is_report and size > LARGEST_REPORT
@@ -91,10 +85,7 @@ def artifacts(local, ours, options):
     return {
         "title": "Size of the artifact, 1 connection",
         "x": ARTIFACTS,
-        "xlabel": "bytes",
-        "ylabel": "milliseconds (median)",
         "lines": lines,
-        "log": True,
     }
 
 
@@ -102,27 +93,17 @@ def tasks(local, ours, options):
     """Fills the table. The filling tasks are completed ones, with a prompt of usual length and a small report."""
     lines = {}
     there = 0
-    local.sql("DELETE FROM task_item; DELETE FROM events; DELETE FROM nonces")
-    local.seed()
+    local.seed(tasks=0)
     for count in TASKS:
         show(f"filling the table up to {count:,} tasks")
-        local.sql(f"""
-            INSERT INTO task_item (id, timestamp_created, last_seen_timestamp, state, prompt, progress_percentage,
-                progress_message, stop_requested, user_id, parameters, generated_report_html)
-            SELECT gen_random_uuid(), moment, moment, 'completed', repeat('{workload.PROMPT}', 12), 100, 'Done', false,
-                'mcp_user', '{{"speed_vs_detail": "ping_llm"}}', repeat('<p>A plan.</p>', 100)
-            FROM generate_series({there} + 1, {count}) number,
-                LATERAL (SELECT now() AT TIME ZONE 'UTC' - number * interval '1 minute' AS moment) moments;
-            """)
-        local.sql("VACUUM ANALYZE task_item")
+        local.fill(there, count)
+        local.sql("VACUUM ANALYZE task_item; VACUUM ANALYZE events")
         there = count
-        for name in ("status_running", "status_completed", "file_info", "task_create"):
+        for name in ("status_running", "status_completed", "file_info_completed", "task_create"):
             asked = operation(name)
             lines.setdefault(asked.title, []).append(best(ours, asked, 16, options)["throughput"])
     return {
         "title": "Tasks in the table, 16 connections",
         "x": TASKS,
-        "xlabel": "tasks",
-        "ylabel": "requests a second",
         "lines": lines,
     }

@@ -1,7 +1,5 @@
 """Start-up: from the start of a host's process to its first answer, with and without compiled code at hand."""
 
-import os
-import pathlib
 import shutil
 import statistics
 import subprocess
@@ -10,75 +8,51 @@ import urllib.request
 
 import report
 import stage
+import workload
 
-FIRST = {"planexe-mcp": "/healthcheck", "floor": "/ping"}
 
-
-def measure(local, rounds):
-    """Milliseconds for both, each `rounds` times in turns and then the median."""
-    projects = {"planexe-mcp": local.folder / "start", "floor": local.folder / "floor"}
-    own_target(projects["planexe-mcp"])
-    times = {}
-    for kind, count in (("cached", rounds * 5), ("compiling", max(2, rounds))):
-        for _ in range(count):
-            for name, project in projects.items():
-                if kind == "compiling":
-                    shutil.rmtree(project / "target" / "component-cache", ignore_errors=True)
-                taken = once(local, name, project)
-                times.setdefault((name, kind), []).append(taken)
+def measure(local, targets, rounds):
+    """Milliseconds of our server and of the floor, in turns and then the median. Either answers a ping."""
+    projects = [(target, project) for target, project in zip(targets, (local.ours, local.floor))]
     rows = {}
-    for kind in ("cached", "compiling"):
+    for kind, count in (("cached", rounds * 5), ("compiling", max(2, rounds))):
+        times = {target.name: [] for target, _ in projects}
+        for _ in range(count + 1):
+            for target, project in projects:
+                times[target.name].append(once(local, target, project, kind == "compiling"))
         # The first start fills the caches.
-        ours, floor = (times[name, kind][1:] for name in ("planexe-mcp", "floor"))
-        row = {
-            "planexe-mcp": statistics.median(ours),
-            "floor": statistics.median(floor),
-            "ratio": report.ratio(ours, floor),
-        }
-        print(f"start-up, {kind}: {row['planexe-mcp']:.0f} ms, floor {row['floor']:.0f} ms, ratio {row['ratio']:.2f}")
+        ours, floor = (taken[1:] for taken in times.values())
+        row = {"ours": statistics.median(ours), "floor": statistics.median(floor), "ratio": report.ratio(ours, floor)}
+        print(f"start-up, {kind}: {row['ours']:.0f} ms, floor {row['floor']:.0f} ms, ratio {row['ratio']:.2f}")
         rows[kind] = row
     return rows
 
 
-def own_target(project):
-    """A project whose cache of compiled code is its own."""
-    # An earlier run has left a folder where a link is to be made.
-    shutil.rmtree(project, ignore_errors=True)
-    stage.link_project(project)
-    target = project / "target"
-    target.unlink()
-    built = f"wasm32-wasip2/{stage.COMPONENTS[stage.wasi][1]}"
-    (target / built).mkdir(parents=True, exist_ok=True)
-    shutil.copy(stage.ROOT / "target" / built / "planexe_mcp.wasm", target / built)
-
-
-def once(local, name, project):
+def once(local, target, project, compiles):
     """Starts a host, waits for its first answer, ends it."""
-    with (pathlib.Path(local.folder) / "start.log").open("w") as log:
-        port = free_port()
-        environment = {**os.environ, **local.variables(), "PORT": str(port)}
+    base = f"http://127.0.0.1:{stage.free_port()}"
+    command = stage.up(project, base)
+    if compiles and stage.spin:
+        command.append("--disable-cache")
+    elif compiles:
+        shutil.rmtree(project / "target/component-cache", ignore_errors=True)
+    url, method, headers, body = target.request(workload.OPERATIONS[0])
+    url = url.replace(target.base, base)
+    request = urllib.request.Request(url, body, {**headers, "Content-Type": "application/json"}, method=method)
+    with (local.folder / "start.log").open("w") as log:
+        environment = stage.environment(local.variables())
         begun = time.perf_counter()
-        process = subprocess.Popen(
-            [stage.HOST, "up", "--host", "local", "--project", project], env=environment, stdout=log, stderr=log
-        )
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=local.folder)
         try:
             while True:
                 try:
-                    with urllib.request.urlopen(f"http://127.0.0.1:{port}{FIRST[name]}", timeout=30) as answer:
+                    with urllib.request.urlopen(request, timeout=30) as answer:
                         answer.read()
                     return (time.perf_counter() - begun) * 1000
                 except OSError:
                     if process.poll() is not None or time.perf_counter() - begun > 60:
-                        raise SystemExit(f"bench: {name} did not start") from None
+                        raise SystemExit(f"bench: {target.name} did not start") from None
                     time.sleep(0.0005)
         finally:
             process.terminate()
             process.wait(timeout=30)
-
-
-def free_port():
-    import socket
-
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]

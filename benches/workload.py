@@ -1,18 +1,9 @@
-"""The operations that are measured: what a client sends, and the least that a component must do to answer.
-
-The statements are those of the server itself, read from src/db, so that both do the same work in the database.
-"""
+"""The operations that are measured: what a client sends, and the one statement that the least component would run."""
 
 import dataclasses
 import json
-import pathlib
 
-SQL = pathlib.Path(__file__).resolve().parent.parent / "src" / "db"
 REVISION = "2025-11-25"
-
-# Bytes of an artifact that the server reads at once, and of an archive's end for its list of files.
-SLICES = {"report": 4 * 1024 * 1024, "zip": 256 * 1024}
-DIRECTORY = 32 * 1024
 
 PROMPT = (
     "Open a neighbourhood bakery with a small café in a former tram depot. Budget 400,000, opening in nine months, a "
@@ -26,14 +17,18 @@ class Operation:
 
     name: str
     title: str
-    # Whether the answer needs the database.
-    asks_database: bool
     # A tool and its arguments, or a method of MCP, or a path of the plain routes.
     tool: tuple[str, dict] | None = None
     method: str | None = None
     path: str | None = None
-    # The task that must exist: "running", "completed" or none.
+    # The task that must exist, by its name in stage.IDS.
     task: str | None = None
+    # What the least component asks the database; None for an answer that needs no database.
+    least: str | None = None
+
+    @property
+    def creates(self):
+        return self.least == INSERT
 
     def message(self, ids):
         """The posted body, None for a GET."""
@@ -63,52 +58,38 @@ def create(size):
     return ("task_create", {"prompt": "@UNIQUE@ " + repeated[: size - 30]})
 
 
+# A row by its primary key.
+FIND = "SELECT {} FROM task_item WHERE id = $1::text::uuid"
+# A row with the prompt, and what every task has.
+INSERT = """INSERT INTO task_item (id, timestamp_created, last_seen_timestamp, state, prompt, progress_percentage,
+    stop_requested, user_id, parameters)
+VALUES ($1::text::uuid, now(), now(), 'pending', $2::text, 0, false, 'mcp_user', '{}') RETURNING id::text"""
+
+
+def about(tool, title, task):
+    """A tool that is asked about a task."""
+    name = f"{tool.removeprefix('task_')}_{task}"
+    least = FIND.format("state::text")
+    return Operation(name, title, tool=(tool, {"task_id": "@TASK@"}), task=task, least=least)
+
+
+def download(name, file, value):
+    """A file of the completed task."""
+    path, least = f"/download/@TASK@/{file}", FIND.format(value)
+    return Operation(name, f"{name} download", path=path, task="completed", least=least)
+
+
 OPERATIONS = [
-    Operation("ping", "ping", False, method="ping"),
-    Operation("tools_list", "tools/list", False, method="tools/list"),
-    Operation("prompt_examples", "prompt_examples", False, tool=("prompt_examples", {})),
-    Operation("task_create", "task_create", True, tool=create(3000)),
-    Operation("status_running", "task_status, running", True, tool=("task_status", {"task_id": "@TASK@"}), task="running"),
-    Operation(
-        "status_completed", "task_status, completed", True, tool=("task_status", {"task_id": "@TASK@"}), task="completed"
-    ),
-    Operation("file_info", "task_file_info", True, tool=("task_file_info", {"task_id": "@TASK@"}), task="completed"),
-    Operation("report", "report download", True, path="/download/@TASK@/030-report.html", task="completed"),
-    Operation("zip", "zip download", True, path="/download/@TASK@/run.zip", task="completed"),
+    Operation("ping", "ping", method="ping"),
+    Operation("tools_list", "tools/list", method="tools/list"),
+    Operation("prompt_examples", "prompt_examples", tool=("prompt_examples", {})),
+    about("task_status", "task_status, pending", "pending"),
+    about("task_status", "task_status, running", "running"),
+    about("task_status", "task_status, completed", "completed"),
+    about("task_file_info", "task_file_info, 5 kB report", "small"),
+    about("task_file_info", "task_file_info, 600 kB report", "completed"),
+    download("report", "030-report.html", "convert_to(generated_report_html, 'UTF8')"),
+    download("zip", "run.zip", "run_zip_snapshot"),
+    # The last one: for it the tables are made anew, and the floor knows the versions of the rows before.
+    Operation("task_create", "task_create", tool=create(3000), least=INSERT),
 ]
-
-
-def statement(name):
-    return (SQL / f"{name}.sql").read_text()
-
-
-def floor(operation, stage):
-    """The work of an operation as benches/floor reads it."""
-    task_id = stage.ids.get(operation.task)
-    asked = [{"text": task_id}, "null"]
-    # Of ended tasks, and of those that no worker's row names.
-    event = {"sql": statement("find_event"), "parameters": [{"text": task_id}]}
-    if operation.name == "task_create":
-        parameters = ["new_id", "body", {"text": "ping_llm"}, "null", {"int": 1}, "null", {"float": 180.0}]
-        parameters += [{"text": "dev-api-key-secret"}, {"text": "ping"}]
-        return {"statements": [{"sql": statement("create_task"), "parameters": parameters}]}
-    if operation.name == "status_running":
-        status = {"sql": statement("find_status"), "parameters": [*asked, {"int": DIRECTORY}]}
-        return {"statements": [status, event], "get": f"{stage.worker_url}/runs/{task_id}/files"}
-    if operation.name == "status_completed":
-        parameters = [*asked, {"int": DIRECTORY}]
-        return {"statements": [{"sql": statement("find_status"), "parameters": parameters}, event]}
-    if operation.name in ("file_info", "report", "zip"):
-        artifact = "zip" if operation.name == "zip" else "report"
-        parameters = [*asked, {"text": artifact}, {"int": DIRECTORY}]
-        work = {"statements": [{"sql": statement("find_artifact"), "parameters": parameters}]}
-        if operation.name != "file_info":
-            work["statements"].append(event)
-            work["pieces"] = {
-                "sql": statement(f"read_{artifact}"),
-                "parameters": [{"text": task_id}, {"text": stage.version(operation.task)}],
-                "size": stage.sizes[operation.task][artifact],
-                "length": SLICES[artifact],
-            }
-        return work
-    return {}

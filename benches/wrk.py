@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -30,10 +31,10 @@ def measure(target, operation, connections, seconds):
         "BENCH_HEADERS": "\n".join(f"{name}: {value}" for name, value in headers.items()),
     }
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s", "-s", str(SCRIPT), url]
-    before = cpu(target.pid)
-    forget_peak(target.pid)
+    before = {name: cpu(pid) for name, pid in target.processes.items()}
+    forget_peak(target.processes)
     run = subprocess.run(command, env=environment, capture_output=True, text=True)
-    after = cpu(target.pid)
+    after = {name: cpu(pid) for name, pid in target.processes.items()}
     line = next((line for line in run.stdout.splitlines() if line.startswith("BENCH ")), None)
     if run.returncode or line is None:
         raise Failed(f"wrk: {run.stderr.strip() or run.stdout.strip()}")
@@ -49,36 +50,52 @@ def measure(target, operation, connections, seconds):
     if expected is not None and not expected * 0.9 <= length <= expected * 1.2 + 2000 + under_way:
         raise Failed(f"answers of {length:.0f} bytes, where one of {expected} is expected")
     figures["throughput"] = figures["requests"] / figures["seconds"]
-    if after is not None:
-        figures["cpu_ms"] = (after - before) * 1000 / figures["requests"]
-        figures["peak_mb"] = peak(target.pid)
+    for name in after:
+        figures[f"{name}_cpu_ms"] = (after[name] - before[name]) * 1000 / figures["requests"]
+    figures.update(peak(target.processes))
     return figures
 
 
+def tree(pid):
+    """A process and all below it."""
+    children = status(pid, f"task/{pid}/children").split()
+    return [pid, *(below for child in children for below in tree(child))]
+
+
+def status(pid, name):
+    """A file of the kernel's about a process; empty when the process has ended."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/{name}").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
 def cpu(pid):
-    """CPU seconds of a process so far; None for a server elsewhere."""
-    if pid is None:
-        return None
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
+    """CPU seconds of a process and all below it so far, with those that have ended."""
+    ticks = 0
+    # From below: the time of one that ends meanwhile goes to the one above it.
+    for process in reversed(tree(pid)):
+        fields = status(process, "stat").rpartition(")")[2].split()
+        ticks += sum(map(int, fields[11:15]))
+    return ticks / TICKS
 
 
-def forget_peak(pid):
-    """Lets the kernel's account of the largest memory begin anew."""
-    if pid is not None:
+def forget_peak(processes):
+    """Lets the kernel's account of the largest memory of the host begin anew."""
+    for process in tree(processes["host"]) if processes else ():
         try:
-            pathlib.Path(f"/proc/{pid}/clear_refs").write_text("5")
+            pathlib.Path(f"/proc/{process}/clear_refs").write_text("5")
         except OSError:
             # Then the peak is that since the start of the process.
             pass
 
 
-def peak(pid):
-    """The most memory that a process has had, in MB."""
-    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024 / 1e6
-    return None
+def peak(processes):
+    """The most memory that the host's processes have had, in MB."""
+    if not processes:
+        return {}
+    texts = [status(process, "status") for process in tree(processes["host"])]
+    return {"peak_mb": sum(int(size) * 1024 / 1e6 for text in texts for size in re.findall(r"VmHWM:\s+(\d+)", text))}
 
 
 def show(text):
