@@ -7,13 +7,13 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use planexe_mcp::{
-    error::Error,
-    tools::{ALL, LIST},
-};
+use planexe_mcp::{error::Error, tools::ALL};
 use serde_json::{Map, Value};
 
-static TOOLS: LazyLock<Vec<Value>> = LazyLock::new(|| serde_json::from_str(LIST).expect("JSON"));
+static TOOLS: LazyLock<Vec<Value>> = LazyLock::new(|| {
+    let listed = ALL.iter().map(|tool| serde_json::from_str(tool.listed).expect("JSON"));
+    listed.collect()
+});
 
 /// Whether arguments without nulls fit the schema; the blank and U+0000 are no prompt either.
 fn fits(arguments: &Map<String, Value>, schema: &Value) -> bool {
@@ -23,13 +23,20 @@ fn fits(arguments: &Map<String, Value>, schema: &Value) -> bool {
         .all(|name| arguments.contains_key(name.as_str().expect("a name")))
         && arguments.iter().all(|(name, value)| {
             let property = &schema["properties"][name];
+            if property.is_null() {
+                return schema["additionalProperties"] != false;
+            }
+            if property["type"] == "integer" {
+                let limit = |keyword: &str| property[keyword].as_i64().expect("a limit");
+                let allowed = limit("minimum")..=limit("maximum");
+                return value.as_i64().is_some_and(|number| allowed.contains(&number));
+            }
             let Some(text) = value.as_str() else { return false };
             let allowed = property["enum"]
                 .as_array()
                 .is_none_or(|allowed| allowed.contains(value));
             let length = text.chars().count() as u64;
-            property.is_object()
-                && allowed
+            allowed
                 && !text.contains('\0')
                 && (property["minLength"].is_null() || !text.trim().is_empty())
                 && property["maxLength"].as_u64().is_none_or(|most| length <= most)
