@@ -35,7 +35,7 @@ fn check_headers(id: TaskId, file: &RunFile) {
     let (plain, rest) = name.split_once('"').expect("a name in quotes");
     assert!(!plain.contains(['/', '\\', '%']), "{plain}");
     let own = match file {
-        RunFile::Artifact(_) => return,
+        RunFile::Artifact(..) => return,
         RunFile::Entry(name) => name.rsplit('/').next().expect("a last part"),
     };
     match rest.strip_prefix("; filename*=UTF-8''") {
