@@ -158,7 +158,7 @@ impl Database {
         let mut tables = vec![schema.table];
         loop {
             let statement = schema.render(text, conditions);
-            match self.run_again(&statement, parameters.clone(), repeatable).await {
+            match self.run_again(&statement, &parameters, repeatable).await {
                 Err(Failure::Schema(code, message)) => match schema.after(&code, &message) {
                     Some(next) if next.table == schema.table || !tables.contains(&next.table) => {
                         tables.push(next.table);
@@ -184,13 +184,12 @@ impl Database {
     }
 
     /// Runs a statement, and once more if it is `repeatable` and its connection breaks.
-    async fn run_again(&self, statement: &str, parameters: Vec<Parameter>, repeatable: bool) -> Result<Row, Failure> {
-        let again = repeatable.then(|| parameters.clone());
-        match (self.attempt(statement, parameters).await, again) {
-            (Err(Failure::Unknown { cause, broken: true }), Some(parameters)) => {
+    async fn run_again(&self, statement: &str, parameters: &[Parameter], repeatable: bool) -> Result<Row, Failure> {
+        match self.attempt(statement, parameters.to_vec()).await {
+            Err(Failure::Unknown { cause, broken: true }) if repeatable => {
                 self.request.warn(&format!("tried again after: {cause}"));
                 // If the second attempt cannot connect, the outcome of the first one is still unknown.
-                match self.attempt(statement, parameters).await {
+                match self.attempt(statement, parameters.to_vec()).await {
                     Err(Failure::Undone(Error::DatabaseUnavailable(second))) => Err(Failure::Unknown {
                         cause: second,
                         broken: true,
@@ -198,7 +197,7 @@ impl Database {
                     result => result,
                 }
             }
-            (result, _) => result,
+            result => result,
         }
     }
 
@@ -208,7 +207,7 @@ impl Database {
     /// [`Error::TablesMissing`], and those of [`Database::query`].
     pub async fn check_tables(&self) -> Result<(), Error> {
         let statement = include_str!("db/missing_tables.sql");
-        let row = self.run_again(statement, vec![text(TABLES)], true).await;
+        let row = self.run_again(statement, &[text(TABLES)], true).await;
         let missing: String = row.map_err(unavailable)?.take("missing")?;
         if missing.is_empty() {
             Ok(())

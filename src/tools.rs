@@ -39,7 +39,7 @@ pub use family::Family;
 use crate::{
     config::Tools,
     error::Error,
-    plan::{Artifact, TaskId},
+    plan::{Artifact, TaskId, TaskState},
     render,
 };
 
@@ -193,6 +193,12 @@ impl ResourceLink {
             mime_type: artifact.content_type(),
             size,
         }
+    }
+
+    /// A link to the report of a plan that a worker has ended, in this state of either family.
+    fn to_report(state: &str, has_report: bool, task_id: TaskId) -> Option<Self> {
+        let has_ended = [TaskState::Completed.name(), TaskState::Failed.name()].contains(&state);
+        (has_ended && has_report).then(|| Self::to(Artifact::Report, task_id, None))
     }
 }
 

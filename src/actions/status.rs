@@ -14,6 +14,9 @@ const PENDING_LIMIT: f64 = 300.0;
 /// Seconds after which a plan whose worker does not report is abandoned. A worker reports with each LLM call.
 const SILENCE_LIMIT: f64 = 600.0;
 
+/// Files in an answer.
+const MAX_FILES: usize = 10;
+
 /// How far a plan is.
 pub struct Snapshot {
     /// Its id.
@@ -26,10 +29,10 @@ pub struct Snapshot {
     pub elapsed: Option<f64>,
     /// Whether a report can be read.
     pub has_report: bool,
-    /// The newest files of the run.
-    pub files: Vec<File>,
-    /// All files of the run.
-    pub files_count: usize,
+    /// The files of the run.
+    files: RunFiles,
+    /// Unix time of the plan's end, where it is known.
+    ended: Option<u64>,
 }
 
 /// What is wrong with a plan that has not ended.
@@ -61,11 +64,11 @@ impl Trouble {
     }
 }
 
-/// Reads how far a plan is, with at most `max_files` of its files; `all_columns` as in [`task::find_status`].
+/// Reads how far a plan is; `all_columns` as in [`task::find_status`].
 ///
 /// # Errors
 /// [`Error::TaskNotFound`], and those of the database.
-pub async fn read(id: &str, max_files: usize, all_columns: bool, context: &Context) -> Result<Snapshot, Error> {
+pub async fn read(id: &str, all_columns: bool, context: &Context) -> Result<Snapshot, Error> {
     let (id, database) = context.find(id).await?;
     let owner = context.caller.owner();
     let mut status = task::find_status(&database, id, owner, artifacts::END_LENGTH, all_columns).await?;
@@ -78,20 +81,20 @@ pub async fn read(id: &str, max_files: usize, all_columns: bool, context: &Conte
         Event::default()
     };
     let ended = event.at.or(status.progressed).filter(|_| !is_in_work);
-    let mut listing = RunFiles::list(&database, &status.progress, archive).await;
-    if is_in_work && listing.is_gone && !needs_event {
+    let mut files = RunFiles::list(&database, &status.progress, archive).await;
+    if is_in_work && files.is_gone && !needs_event {
         // The worker may have stored the files and deleted its folder since the row was read.
         let later = task::find_status(&database, id, owner, artifacts::END_LENGTH, all_columns).await?;
         if later.archive.is_some() {
-            listing = RunFiles::list(&database, &later.progress, later.archive).await;
+            files = RunFiles::list(&database, &later.progress, later.archive).await;
         }
     }
     Ok(Snapshot {
         id,
         elapsed: status.elapsed.or(event.elapsed).map(|seconds| seconds.max(0.0).floor()),
-        has_report: status.has_report || listing.has_report(),
-        files_count: listing.count(),
-        files: listing.newest(ended, max_files),
+        has_report: status.has_report || files.has_report(),
+        files,
+        ended,
         status,
         event,
     })
@@ -102,6 +105,18 @@ impl Snapshot {
     #[must_use]
     pub fn trouble(&self) -> Option<Trouble> {
         trouble(&self.status, &self.event)
+    }
+
+    /// The newest files of the run.
+    #[must_use]
+    pub fn newest_files(&self) -> Vec<File> {
+        self.files.newest(self.ended, MAX_FILES)
+    }
+
+    /// How many files of the run can be downloaded by name.
+    #[must_use]
+    pub fn files_count(&self) -> usize {
+        self.files.count()
     }
 
     /// Why the plan failed, in PlanExe's words.

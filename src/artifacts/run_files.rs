@@ -1,6 +1,6 @@
 //! The list of a run's files: from the archive in the database, else from `worker_plan`.
 
-use std::cmp::Reverse;
+use std::{cmp::Reverse, collections::BTreeSet};
 
 use super::{
     LIST_LIMIT,
@@ -69,6 +69,9 @@ impl DosTime {
     }
 }
 
+/// Time, stage and name of a file: files are sorted by them.
+type Shown<'a> = (Option<DosTime>, Option<[u32; 3]>, &'a str);
+
 /// The names and times of a run's files.
 #[derive(Default)]
 pub struct RunFiles {
@@ -113,29 +116,33 @@ impl RunFiles {
     /// How many files can be downloaded by name.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.newest(None, usize::MAX).len()
+        // An archive may have two files of the same name.
+        let names: BTreeSet<&str> = self.shown().into_iter().map(|(_, _, name)| name).collect();
+        names.len()
+    }
+
+    /// The files that can be downloaded by name, without `PlanExe`'s internal ones: those whose names have no stage, or, where
+    /// no name has one as since April 2026, the log.
+    fn shown(&self) -> Vec<Shown<'_>> {
+        let files = self.files.iter().filter_map(|(time, name)| {
+            let name = std::str::from_utf8(name).ok()?;
+            let is_shown = is_inside(name) && !is_withheld(name) && name != "log.txt";
+            is_shown.then(|| (*time, stage(name), name))
+        });
+        let mut files: Vec<_> = files.collect();
+        let has_stages = files.iter().any(|(_, stage, _)| stage.is_some());
+        files.retain(|(_, stage, _)| stage.is_some() == has_stages);
+        files
     }
 
     /// At most `limit` files of the plan, newest first; where times are missing or equal, those of later stages first.
-    /// Leaves out files that cannot be downloaded by name, and `PlanExe`'s internal files: those whose names have no stage,
-    /// or, where no name has one as since April 2026, the log.
     ///
     /// Archives hold local times of the worker. `ended` is the Unix time at which the task ended. Its last file was written
     /// within 15 minutes before that, so the difference, rounded to whole quarters of an hour, is the worker's offset from
     /// UTC.
     #[must_use]
     pub fn newest(&self, ended: Option<u64>, limit: usize) -> Vec<File> {
-        let mut files: Vec<_> = self
-            .files
-            .iter()
-            .filter_map(|(time, name)| {
-                let name = std::str::from_utf8(name).ok()?;
-                let is_shown = is_inside(name) && !is_withheld(name) && name != "log.txt";
-                is_shown.then(|| (*time, stage(name), name))
-            })
-            .collect();
-        let has_stages = files.iter().any(|(_, stage, _)| stage.is_some());
-        files.retain(|(_, stage, _)| stage.is_some() == has_stages);
+        let mut files = self.shown();
         files.sort_unstable_by_key(|file| Reverse(*file));
         // An archive may have two files of the same name.
         let mut shown: Vec<(Option<DosTime>, &str)> = Vec::with_capacity(limit.min(files.len()));

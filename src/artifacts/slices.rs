@@ -20,8 +20,8 @@ const ZIP_SLICE: u64 = 256 * 1024;
 /// Bytes of a report that one statement reads. Postgres decompresses the whole report for each slice.
 const REPORT_SLICE: u64 = 1024 * 1024;
 
-/// Streams a range of an artifact, as it is handed out. Each slice is a statement of its own with its own time limit, so that a slow client
-/// holds no connection. The first slice has at most `first` bytes.
+/// Streams a range of an artifact, as it is handed out. Each slice is a statement of its own with its own time limit, so
+/// that a slow client holds no connection. The first slice has at most `first` bytes.
 pub(super) fn slices(
     database: Database,
     id: TaskId,

@@ -8,7 +8,7 @@
 //! A `.sql` file is valid on the oldest schema. Some of its lines are for one schema alone, and are marked with a
 //! condition:
 //!
-//! - `--[plans] state = 'stopped',` counts where `plans` is a condition that holds, and is a comment elsewhere;
+//! - `--[stopped] state = 'stopped',` counts where the condition `stopped` holds, and is a comment elsewhere;
 //! - `'mcp_user' --[task_item]` is left out where `task_item` does not hold;
 //! - `--[retry, steps_total] steps_total = NULL,` counts where both hold, `--[no nonces]` where there is no such table.
 //!

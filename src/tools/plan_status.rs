@@ -3,16 +3,13 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Annotations, Context, Definition, Family, ResourceLink, id_text};
+use super::{Annotations, Context, Definition, Family, ResourceLink, id_text, task_status::File};
 use crate::{
     actions::status::{self, Snapshot},
     clock,
     error::Error,
-    plan::{self, Artifact, TaskId, TaskState},
+    plan::{self, TaskId, TaskState},
 };
-
-/// Files in the answer.
-const MAX_FILES: usize = 10;
 
 pub(super) struct PlanStatus;
 
@@ -82,16 +79,6 @@ struct Timing {
 }
 
 #[derive(Serialize, JsonSchema)]
-struct File {
-    /// Name of the file.
-    path: String,
-    /// RFC 3339, UTC. Left out when unknown.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String", default)]
-    updated_at: Option<String>,
-}
-
-#[derive(Serialize, JsonSchema)]
 struct Failure {
     /// `generation_error`, `worker_error`, `inactivity_timeout`, `internal_error` or `version_mismatch`; null when unknown.
     failure_reason: Option<String>,
@@ -118,15 +105,15 @@ impl Definition for PlanStatus {
     type Output = Output;
 
     fn link(output: &Output) -> Option<ResourceLink> {
-        let has_ended = [TaskState::Completed.name(), TaskState::Failed.name()].contains(&output.state);
-        (has_ended && output.has_report).then(|| ResourceLink::to(Artifact::Report, output.plan_id, None))
+        ResourceLink::to_report(output.state, output.has_report, output.plan_id)
     }
 
     async fn call(arguments: Arguments, context: &Context) -> Result<Output, Error> {
-        let snapshot = status::read(&arguments.plan_id, MAX_FILES, true, context).await?;
+        let snapshot = status::read(&arguments.plan_id, true, context).await?;
         let error = failure(&snapshot);
         let hint = hint(&snapshot);
-        let Snapshot { id, status, files, .. } = snapshot;
+        let (files, files_count) = (snapshot.newest_files(), snapshot.files_count());
+        let Snapshot { id, status, .. } = snapshot;
         // Builds before March wrote the steps into the message alone.
         let written = plan::steps(&status.progress.message);
         let total = status.columns.steps_total.or(written.map(|(_, total)| total));
@@ -147,14 +134,8 @@ impl Definition for PlanStatus {
                 elapsed_sec: snapshot.elapsed.unwrap_or_default(),
                 last_progress_at: status.progressed.map(clock::rfc3339),
             },
-            files_count: snapshot.files_count,
-            files: files
-                .into_iter()
-                .map(|file| File {
-                    path: file.name,
-                    updated_at: file.updated_at.map(clock::rfc3339),
-                })
-                .collect(),
+            files_count,
+            files: files.into_iter().map(File::from).collect(),
             error,
             hint,
             has_report: snapshot.has_report,

@@ -6,13 +6,11 @@ use serde::{Deserialize, Serialize};
 use super::{Annotations, Context, Definition, Family, ResourceLink, id_text};
 use crate::{
     actions::status::{self, Snapshot},
-    clock,
+    artifacts, clock,
     error::Error,
-    plan::{self, Artifact, TaskId, TaskState},
+    plan::{self, TaskId, TaskState},
 };
 
-/// Files in the answer.
-const MAX_FILES: usize = 10;
 pub(super) struct TaskStatus;
 
 #[derive(Deserialize, JsonSchema)]
@@ -71,13 +69,22 @@ struct Timing {
 }
 
 #[derive(Serialize, JsonSchema)]
-struct File {
+pub(super) struct File {
     /// Name of the file.
     path: String,
     /// RFC 3339, UTC. Left out when unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", default)]
     updated_at: Option<String>,
+}
+
+impl From<artifacts::File> for File {
+    fn from(file: artifacts::File) -> Self {
+        Self {
+            path: file.name,
+            updated_at: file.updated_at.map(clock::rfc3339),
+        }
+    }
 }
 
 impl Definition for TaskStatus {
@@ -94,16 +101,11 @@ impl Definition for TaskStatus {
     type Output = Output;
 
     fn link(output: &Output) -> Option<ResourceLink> {
-        let has_ended = [TaskState::Completed.name(), TaskState::Failed.name()].contains(&output.state);
-        (has_ended && output.has_report).then(|| ResourceLink::to(Artifact::Report, output.task_id, None))
+        ResourceLink::to_report(output.state, output.has_report, output.task_id)
     }
 
     async fn call(arguments: Arguments, context: &Context) -> Result<Output, Error> {
-        let snapshot = status::read(&arguments.task_id, MAX_FILES, false, context).await?;
-        let files = snapshot.files.iter().map(|file| File {
-            path: file.name.clone(),
-            updated_at: file.updated_at.map(clock::rfc3339),
-        });
+        let snapshot = status::read(&arguments.task_id, false, context).await?;
         Ok(Output {
             task_id: snapshot.id,
             state: Self::FAMILY.state(snapshot.status.progress.state),
@@ -111,7 +113,7 @@ impl Definition for TaskStatus {
             progress_message: message(&snapshot),
             hint: hint(&snapshot),
             has_report: snapshot.has_report,
-            files: files.collect(),
+            files: snapshot.newest_files().into_iter().map(File::from).collect(),
             timing: Timing {
                 started_at: snapshot.status.created_at,
                 elapsed_sec: snapshot.elapsed,
